@@ -181,7 +181,7 @@ def _replace_headers(headers: Sequence[Header], given: Mapping[str, str]) -> lis
     """Return the headers, with those of the same names replaced by `given`."""
     names = {name.lower().encode(errors="replace") for name in given}
     if len(names) < len(given):
-        raise InvalidRequest("a header is given twice, in two spellings of its name; remove one")
+        raise InvalidRequest("a header is set twice, with different capitalisation; remove one")
     try:
         fields = [(name.encode(), value.encode()) for name, value in given.items()]
     except UnicodeEncodeError:

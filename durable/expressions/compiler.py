@@ -88,14 +88,14 @@ class _Compiler:
 
     @singledispatchmethod
     def _code(self, node: nodes.Expr) -> Code:
-        raise EvaluationError("this is not part of the language of expressions", node.lineno)
+        raise EvaluationError("this is not part of the expression language", node.lineno)
 
     @_code.register
     def _(self, node: nodes.Call) -> Code:
         called = node.node
         name = called.attr if isinstance(called, nodes.Getattr) else getattr(called, "name", None)
         instead = f"write '|{name}'" if name in FILTERS else hints.CALLS.get(str(name), _NO_CALLS)
-        raise EvaluationError(f"nothing can be called; {instead}", node.lineno)
+        raise EvaluationError(f"functions cannot be called; {instead}", node.lineno)
 
     # -- names and literals
 
@@ -158,7 +158,8 @@ class _Compiler:
     def _name(self, root: nodes.Name, keys: Sequence[str | int | Code]) -> closures.Path:
         if root.name == "secrets":
             raise EvaluationError(
-                "no expression reads a secret; it stands alone in its braces, where an input is meant to be secret",
+                "an expression cannot compute with a secret; write it alone in its braces, in a value that may hold a "
+                "secret",
                 root.lineno,
             )
         known: list[str | int] = [root.name]
@@ -276,7 +277,7 @@ class _Compiler:
 def _get_operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
     """Return the operand of a filter or test, which always has one inside an expression."""
     if node.node is None:
-        raise EvaluationError("a filter stands behind what it is applied to", node.lineno)
+        raise EvaluationError("a filter follows the value that it is applied to", node.lineno)
     return node.node
 
 
@@ -362,7 +363,7 @@ def _check_arguments(
     keywords: Mapping[str, nodes.Expr],
 ) -> None:
     if node.dyn_args or node.dyn_kwargs:
-        raise EvaluationError("'*' and '**' cannot stand in parentheses", node.lineno)
+        raise EvaluationError("'*' and '**' are not allowed in parentheses", node.lineno)
     signature = _get_signature(function)
     try:
         signature.bind(None, None, *arguments, **keywords)

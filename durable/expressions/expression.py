@@ -190,7 +190,7 @@ def _is_true(_: Evaluation, value: object) -> bool:
 def _suggest_without_braces(text: str) -> str:
     """Return how to write a text with braces as one expression without braces, as the end of a message."""
     if "{%" in text:
-        return "; there are no statements: write the condition alone"
+        return "; statements are not supported: write the condition alone"
     return f"; write {shorten(re.sub(r'[$#]?[{]+ *| *[}]+', '', text))}"
 
 
@@ -208,7 +208,7 @@ def find_end(text: str, start: int) -> int:
     except EvaluationError as error:
         raise make_error_at(text, error.offset or start, error.message, text[start:]) from None
     if end is None:
-        cure = "write '}}' after the expression; two braces that are meant as text are '{{ \"{{\" }}'"
+        cure = "write '}}' after the expression; for two literal braces write '{{ \"{{\" }}'"
         raise make_error_at(text, start, f"the braces '{{{{' are never closed; {cure}", text[start:])
     return end
 

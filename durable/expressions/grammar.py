@@ -60,7 +60,7 @@ def read_secret_name(text: str) -> str | None:
 
 def _check_secret_name(name: str) -> str:
     if not _SECRET.fullmatch(name):
-        raise EvaluationError(f"{name!r} cannot be the name of a secret; letters, digits and '_' can")
+        raise EvaluationError(f"{name!r} is not the name of a secret: use letters, digits and '_'")
     return name
 
 
@@ -88,7 +88,7 @@ def _check_token(kind: str, value: str, offset: int, depth: int) -> None:
     if kind == "variable_end" and value.startswith("-"):
         raise EvaluationError("there is no whitespace control; write '}}' without '-'", offset)
     if kind == "string" and not _ESCAPES.fullmatch(value[1:-1]):
-        raise EvaluationError("the text has an escape that is unknown; write '\\\\' for a backslash", offset)
+        raise EvaluationError("the text has an unknown escape; write '\\\\' for a backslash", offset)
     if kind == "integer" and len(value) > 40:
         raise EvaluationError("the number is too large", offset)
 
@@ -99,9 +99,9 @@ def _explain_start(text: str) -> EvaluationError | None:
     if statement := re.match(r"(if|for|set)\s", text[start:]):
         return EvaluationError(f"unexpected '{statement[1]}'; {hints.STATEMENTS[statement[1]]}", start)
     if text.startswith("{{", start):
-        return EvaluationError("an expression within an expression; write its braces once", start)
+        return EvaluationError("an expression inside an expression; remove the inner braces", start)
     if text.startswith("{", start) and ":" not in text:
-        return EvaluationError("a third brace; write an expression in two: '{{ … }}'", start)
+        return EvaluationError("a third brace; write expressions in two: '{{ … }}'", start)
     return None
 
 

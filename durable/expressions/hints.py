@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-_NO_PATTERNS = "there are no patterns; compare parts of a text, such as a[:3] == 'abc'"
-_NO_FUNCTIONS = "there are no functions; write a filter, such as '|map' or '|select'"
+_NO_PATTERNS = "patterns are not supported; compare parts of a text, such as a[:3] == 'abc'"
+_NO_FUNCTIONS = "functions are not supported; write a filter, such as '|map' or '|select'"
 _TIMES = "times are texts, such as 2026-12-24T18:00:00Z; a[:10] is the date of one"
 
 SIGNS: Mapping[str, str] = {
@@ -31,8 +31,8 @@ SIGNS: Mapping[str, str] = {
     "”": "write texts in ' or \"",
     "‘": "write texts in ' or \"",
     "’": "write texts in ' or \"",
-    "#": "there are no comments and no statements in an expression",
-    "$": "names have no prefix; remove it; what arrived is trigger.body, what a step made is steps.ID.output",
+    "#": "comments and statements are not supported in expressions",
+    "$": "names have no prefix; remove it; read the request's body as trigger.body, a step's output as steps.ID.output",
     "@": "names have no prefix; remove it",
 }
 """Signs that the language does not have in any position, or in this one; longer signs come first."""
@@ -67,9 +67,9 @@ WORDS: Mapping[str, str] = {
 }
 
 STATEMENTS: Mapping[str, str] = {
-    "if": "there are no statements; write 'a if condition else b'",
-    "for": "there are no statements; '|map' and '|select' work on lists, and 'foreach' is a step",
-    "set": "there are no statements; a step 'use: transform.set' makes values",
+    "if": "statements are not supported; write 'a if condition else b'",
+    "for": "statements are not supported; '|map' and '|select' work on lists, and 'foreach' is a step",
+    "set": "statements are not supported; a step with 'use: transform.set' computes values",
 }
 
 CALLS: Mapping[str, str] = {
@@ -123,7 +123,7 @@ FILTERS: Mapping[str, str] = {
 FILTER_HINTS: Mapping[str, str] = {
     **dict.fromkeys(("slice", "substring", "substr", "left", "right"), "write a[start:end]"),
     **dict.fromkeys(("date", "datetime", "strftime", "format_date", "dateformat", "date_format"), _TIMES),
-    **dict.fromkeys(("e", "escape", "safe"), "nothing is escaped in texts; remove it"),
+    **dict.fromkeys(("e", "escape", "safe"), "texts are not escaped; remove it"),
     **dict.fromkeys(("format", "append", "prepend"), "write a ~ b, or put expressions into a text"),
     **dict.fromkeys(("match", "regex", "regex_replace", "regex_search", "search"), _NO_PATTERNS),
 }

@@ -13,7 +13,7 @@ _STATEMENTS = {
     "if": "write '{{ a if condition else b }}', or give the step an 'if'",
     "for": "filters such as '|map' and '|join' work on lists, and 'foreach' is a step",
 }
-_NO_STATEMENTS = "expressions are '{{ … }}', and there are no statements"
+_NO_STATEMENTS = "write expressions as '{{ … }}'; statements are not supported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] 
         hint = _STATEMENTS.get(statement[1], _NO_STATEMENTS)
         return literal.start + statement.start(), f"{quote(statement[0])} is text here", hint
     if comment := _COMMENT.search(literal.text):
-        return literal.start + comment.start(), "'{#' is text here", "write a comment outside the text, after '#'"
+        return literal.start + comment.start(), "'{#' is text here", "write comments outside the text, after '#'"
     if opening := _opening(roots).search(literal.text):
         hint = f"write an expression in two braces: '{{{{ {opening[2][:40]} }}}}'"
         return literal.start + opening.start(), f"{quote(opening[0])} is text here", hint

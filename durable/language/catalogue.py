@@ -40,7 +40,7 @@ class Catalogue:
         hint: str | None
         if not dot:
             hint = _one_of(own) if own else meant or suggest(use, known) or suggest_connector(known)
-            return Explanation(f"{quote(use)} names no action", hint)
+            return Explanation(f"{quote(use)} is not the name of an action", hint)
         if own:
             hint = meant or suggest(use, own)
             return Explanation(f"the connector {quote(connector)} has no action {quote(action)}", hint)
@@ -53,7 +53,7 @@ class Catalogue:
 
 def explain_broken(connector: str, why: str) -> Explanation:
     """The explanation for a connector that is installed but cannot be used."""
-    return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "mend or remove its package")
+    return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "fix or remove its package")
 
 
 def _one_of(names: list[str]) -> str:

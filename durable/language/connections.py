@@ -16,7 +16,7 @@ Find = Callable[[str], str | None]
 def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Explanation:
     """The explanation for a connection that does not exist, or whose entry has mistakes (`is_broken`)."""
     if is_broken:
-        hint = f"{FILE} has mistakes; mend them, `waypost validate` says where they are"
+        hint = f"{FILE} has errors; run `waypost validate` to see them"
         return Explanation(f"the connection {quote(name)} cannot be used", hint)
     meant, add = find_nearest(name, names), f"add it to {FILE}"
     hint = f"did you mean {quote(meant)}, or {add}" if meant else add
@@ -25,8 +25,8 @@ def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) 
 
 def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
     """The explanation for a connection that belongs to another connector."""
-    message = f"the connection {quote(name)} is one of {quote(connector)}, not of {quote(wanted)}"
-    return Explanation(message, f"name a connection of {quote(wanted)}")
+    message = f"the connection {quote(name)} belongs to the connector {quote(connector)}, not to {quote(wanted)}"
+    return Explanation(message, f"use a connection of {quote(wanted)}")
 
 
 class ConnectionChecker:

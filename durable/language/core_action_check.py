@@ -28,7 +28,7 @@ class PipelineCall:
         """What is wrong with the call if there are only these pipelines."""
         if self.pipeline in pipelines:
             return None
-        hint = suggest(self.pipeline, pipelines) or "add it to the folder"
+        hint = suggest(self.pipeline, pipelines) or "add it to the pipelines folder"
         return Problem(file, *self.place, f"there is no pipeline {quote(self.pipeline)}", hint)
 
 

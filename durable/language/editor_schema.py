@@ -196,7 +196,7 @@ def _define_use(fields: Schema, usables: Usables) -> Schema:
     use = {
         **fields["use"],
         "pattern": f"^({pattern})$",
-        "patternErrorMessage": "Nothing that is installed has this name; `waypost validate` says what may be meant",
+        "patternErrorMessage": "No installed action has this name; `waypost validate` suggests similar names",
         "anyOf": [*({"const": name, "description": usables[name].summary} for name in names), {"type": "string"}],
     }
     return {"use": use, "with": {"description": fields["with"]["description"], "type": ["object", "null"]}}

@@ -51,7 +51,7 @@ class ExpressionCheck:
         except ExpressionError as error:
             if value.lstrip().startswith("${{"):
                 self._report.add(
-                    pointer, "the '$' before '{{' is no part of an expression", f"write {unwrap_expression(value)}"
+                    pointer, "the '$' before '{{' is not part of an expression", f"write {unwrap_expression(value)}"
                 )
             else:
                 self._refuse(pointer, error)
@@ -72,8 +72,8 @@ class ExpressionCheck:
         if not isinstance(items, list):
             kind = describe_value(items) if isinstance(items, str | int | float) else name_kind(items)
             kind = "true or false" if isinstance(items, bool) else kind
-            what = f"'{pointer[-1]}' goes over a list, and this is {kind}"
-            self._report.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
+            what = f"'{pointer[-1]}' needs a list, but this is {kind}"
+            self._report.add(pointer, what, "name a list, such as inputs.lines; for a mapping add '| items'")
 
     def check_templates(
         self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
@@ -93,7 +93,10 @@ class ExpressionCheck:
                 case dict():
                     for key, item in value.items():
                         if "{{" in key:
-                            what, cure = "an expression in a key stays text", "make the whole mapping by an expression"
+                            what, cure = (
+                                "expressions in keys are not evaluated",
+                                "write one expression that returns the whole mapping",
+                            )
                             self._report.add((*pointer, key), what, cure, is_key=True, severity="warning")
                         walk(item, (*pointer, key))
 
@@ -138,18 +141,18 @@ class ExpressionCheck:
         found = text.find("${{")
         if found < 0:
             return
-        what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
+        what, hint = "the '$' before '{{' is text, and is sent with the value", "write '{{' without it"
         severity: Severity = "error"
         if not is_error:
-            hint, severity = f"{hint}; a dollar sign that is meant is {{{{ '$' }}}}", "warning"
+            hint, severity = f"{hint}; for a literal dollar sign write {{{{ '$' }}}}", "warning"
         self._report.add(pointer, what, hint, place=self._locate(text, found, pointer), severity=severity)
 
     def _check_secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
         found = re.search(rf"secrets\W+{name}\b", text)
         place = self._locate(text, found.start() if found else 0, pointer)
         if not may_be_here:
-            hint = "it may stand where an input is meant to be secret: a header, 'verify', a connection"
-            self._report.add(pointer, f"the secret {quote(name)} may not stand here", hint, place=place)
+            hint = "use it in a value that may hold a secret: a header, 'verify' or a connection"
+            self._report.add(pointer, f"the secret {quote(name)} cannot be used here", hint, place=place)
         elif self._has_secret:
             for problem in self._find_secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")

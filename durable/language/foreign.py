@@ -7,7 +7,7 @@ from durable.language.steps import EXAMPLES, ITEM_EXAMPLES, KINDS, STEPS_KEYS
 from durable.language.validation import Hints
 
 _ORDER = "steps run in the order of the list; remove it"
-_SECRETS = "secrets are read as secrets.NAME where an input is meant to be secret; remove it"
+_SECRETS = "write {{ secrets.NAME }} in a value that may hold a secret; remove it"
 _INPUT = "write the inputs of an action under 'with'"
 _WAIT = "waiting is a step of its own: {id: pause, use: wait.delay, with: {for: 10s}}"
 _STEPS = "did you mean 'steps'"
@@ -26,10 +26,10 @@ _KEYS: Mapping[str, str] = {
     "depends_on": _ORDER,
     "next": _ORDER,
     **dict.fromkeys(("env", "secrets"), _SECRETS),
-    **dict.fromkeys(("vars", "variables"), "a step 'use: transform.set' keeps values under names of their own"),
+    **dict.fromkeys(("vars", "variables"), "a step with 'use: transform.set' stores values under names"),
     "run": "name an action under 'use'",
     "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
-    "continue-on-error": "a failure is answered by 'try' and 'catch'",
+    "continue-on-error": "use 'try' and 'catch' to handle a failure",
     "rescue": "did you mean 'catch'",
     **dict.fromkeys(("name", "dag_id", "task_id", "step_id"), "did you mean 'id'"),
     **dict.fromkeys(("retries", "attempts"), "did you mean 'retry', for example 'retry: {max_attempts: 3}'"),
@@ -46,7 +46,7 @@ _KEYS: Mapping[str, str] = {
     **dict.fromkeys(("path", "verify"), "write the settings of a trigger under 'with'"),
     **dict.fromkeys(("cron", "every", "schedule_interval"), "put it under 'with' of a trigger with 'use: schedule'"),
     **dict.fromkeys(("enabled", "disabled"), "a file whose name begins with a dot is not read"),
-    "version": "a version is the hash of what the file means; remove it",
+    "version": "Waypost computes a pipeline's version itself; remove it",
     **dict.fromkeys(("webhook", "schedule"), "a trigger is {id: …, use: …, with: {…}}"),
     **dict.fromkeys(("retry.max", "retry.count", "retry.times", "retry.limit", "retry.tries"), _ATTEMPTS),
     **dict.fromkeys(("retry.delay", "retry.wait", "retry.interval", "retry.initial_delay"), _FIRST_DELAY),
@@ -82,7 +82,7 @@ TRIGGERS: Mapping[str, str] = {
     **dict.fromkeys(("http", "hook", "post", "request"), "write 'use: webhook'"),
     **dict.fromkeys(
         ("manual", "api", "workflow_dispatch", "call"),
-        "every pipeline can be started over the API and by `waypost run`; remove the trigger",
+        "every pipeline can be started through the API and with `waypost run`; remove the trigger",
     ),
     **dict.fromkeys(
         ("github", "stripe", "slack", "shopify", "gitlab"),
@@ -91,8 +91,8 @@ TRIGGERS: Mapping[str, str] = {
 }
 """Hints for kinds of triggers."""
 
-_CODE = "there is no code in pipelines; 'transform.set' makes values of expressions"
-_HTTP = "a service that has an HTTP API is called with 'http.post'"
+_CODE = "pipelines contain no code; 'transform.set' computes values with expressions"
+_HTTP = "use 'http.post' to call a service that has an HTTP API"
 
 ACTIONS: Mapping[str, str] = {
     **dict.fromkeys(("sleep", "delay", "pause", "timer", "wait"), "wait.delay"),
@@ -121,9 +121,9 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
         if ACTIONS.get(name) in known:
             return f"did you mean '{ACTIONS[name]}'"
     if connector == "if":
-        return "write 'if: …' beside 'use'"
+        return "write 'if: …' next to 'use'"
     if connector in KINDS and connector != "use":
-        return f"write '{connector}: …' in the place of 'use'"
+        return f"write '{connector}: …' instead of 'use'"
     return _CODE if connector in CODE else None
 
 

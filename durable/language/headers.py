@@ -17,7 +17,7 @@ def check_header_name(holder: str, key: str) -> Explanation | None:
         return None
     meant = re.sub(r"[^!#$%&'*+.^`|~0-9A-Za-z-]+", "-", key.strip().strip(":").strip()).strip("-")
     hint = f"did you mean {holder}['{meant.lower()}']" if meant else "write the header's name"
-    return Explanation(f"no header is called {quote(key)}", hint)
+    return Explanation(f"there is no header {quote(key)}", hint)
 
 
 def check_withheld(key: str, withheld: Collection[str]) -> Explanation | None:
@@ -37,9 +37,9 @@ def doubt_underscore(name: Sequence[str], source: str) -> tuple[Explanation, Sev
     if re.search(rf"\.\s*{re.escape(key)}(?!\w)", source):
         own = f"{holder}['{key}']"
         return Explanation(
-            f"headers are rarely called {quote(key)}, with '_'", f"{meant}; otherwise write {own}"
+            f"{quote(key)} is an unusual header name, because of '_'", f"{meant}; otherwise write {own}"
         ), "error"
-    return Explanation(f"headers are rarely called {quote(key)}, with '_'", meant), "warning"
+    return Explanation(f"{quote(key)} is an unusual header name, because of '_'", meant), "warning"
 
 
 def _split(name: Sequence[str]) -> tuple[str, str]:

@@ -31,7 +31,7 @@ def compile_schemas(
         if not isinstance(schema, dict):
             hint = f"write for example '{name}: {{type: {schema if schema in TYPES else 'string'}}}'"
             if name in {"type", "properties", "required"}:
-                hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
+                hint = "schemas are listed here by input name; move the contents of 'properties' here"
             report.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
             continue
         try:
@@ -39,8 +39,8 @@ def compile_schemas(
         except jsonschema_rs.ValidationError as error:
             report.add((*where, *error.instance_path), *_explain_schema(error))
         except (jsonschema_rs.ReferencingError, ValueError) as error:
-            what = f"this is no JSON Schema: {shorten(str(error))}"
-            report.add(where, what, "references stay inside the schema")
+            what = f"this is not a JSON Schema: {shorten(str(error))}"
+            report.add(where, what, "references must stay inside the schema")
 
 
 @cache
@@ -59,15 +59,15 @@ def shorten(text: str) -> str:
 def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
     """What is wrong with an invalid schema, and what to do."""
     if "retrieving it failed" in error.message:
-        return "the schema refers to another, and none is fetched", "write it out here"
+        return "the schema refers to another schema, which is not fetched", "copy it here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
         meant = _FOREIGN_TYPES.get(error.instance.lower())
         cure = f"did you mean {quote(meant)}" if meant else suggest(error.instance, TYPES) or _SCHEMA_HELP
-        return f"{quote(error.instance)} is no type", cure
+        return f"{quote(error.instance)} is not a type", cure
     if error.instance_path[-1:] == ["required"] and isinstance(error.instance, bool):
-        cure = "an input without a 'default' has to be given, and one with it need not; remove this"
+        cure = "an input without a 'default' is required, and one with a default is optional; remove this"
         return "'required' is a list of the names of an object's properties", cure
-    return f"this is no JSON Schema: {shorten(error.message)}", _SCHEMA_HELP
+    return f"this is not a JSON Schema: {shorten(error.message)}", _SCHEMA_HELP
 
 
 _FOREIGN_TYPES = {

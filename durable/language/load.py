@@ -85,9 +85,9 @@ def _explain_misplaced_key(pointer: Pointer) -> str | None:
     if len(pointer) > 1:
         return None
     if pointer[0] in DefaultsSpec.model_fields:
-        return "put it under 'defaults', or into a step"
+        return "put it under 'defaults' or in a step"
     if pointer[0] in STEP_KEYS:
-        return "it belongs to a step: below 'steps', and indented below the '- ' that begins it"
+        return "it belongs to a step: put it under 'steps', indented below the '- ' that begins the step"
     return None
 
 
@@ -98,7 +98,7 @@ def _add_id(data: Mapped, report: Report) -> Mapped:
     name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
         what = f"the file's name {quote(name)} cannot be the pipeline's id"
-        report.add((), what, "add 'id: …' of small letters, digits and '_', or rename the file")
+        report.add((), what, "add 'id: …' of lower-case letters, digits and '_', or rename the file")
         name = "unnamed"
     return {"id": name, **data}
 
@@ -120,7 +120,7 @@ def _check_file(
     passed = _find_header_inputs(data)
     key, admitted = get_in(data, "concurrency", "key"), Scope(OF_ADMISSION, by_id, names, passed=passed)
     expressions.check_templates(key, ("concurrency", "key"), admitted)
-    expressions.doubt_constant(key, ("concurrency", "key"), admitted, "all runs share one slot")
+    expressions.doubt_constant(key, ("concurrency", "key"), admitted, "all runs share one limit")
     core = CoreActionCheck(report, infos, str(data.get("id")))
     checker = StepCheck(report, catalogue, expressions, infos, core, connections)
     scope = Scope(OF_A_RUN, by_id, names, passed=passed)
@@ -148,9 +148,9 @@ def _check_responses(data: Mapped, steps: Sequence[tuple[Mapped, Pointer]], repo
     ]
     answering = [(*pointer, "use") for step, pointer in steps if step.get("use") == respond]
     for where in () if answering else asking:
-        report.add(where, "no step answers", f"add a step with 'use: {respond}', or write 'result'")
+        report.add(where, "no step sends a response", f"add a step with 'use: {respond}', or write 'result'")
     for where in () if asking else answering:
-        what, hint = "nobody waits for what it says", "write 'respond: step' at the webhook that is to be answered"
+        what, hint = "no request waits for its response", "set 'respond: step' on the webhook whose request it answers"
         report.add(where, what, hint, severity="warning")
 
 

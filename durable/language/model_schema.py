@@ -26,7 +26,7 @@ _NAMES = {
     "null": "nothing",
 }
 _EXPLAINED = {
-    IDENTIFIER: "Write small letters, digits and '_', beginning with a letter",
+    IDENTIFIER: "Write lower-case letters, digits and '_', beginning with a letter",
     TypeAdapter(Duration).json_schema()["pattern"]: "Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d",
 }
 _NUMBER = r"^\s*[-+]?[0-9]"

@@ -44,16 +44,16 @@ SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "nu
 
 _TEXT = KnownScalar(frozenset({"string"}))
 _ELSEWHERE = {
-    "error": "it is there only in 'catch' and 'on_failure'",
-    "output": "it is there only in 'keep' and 'undo'; read steps.ID.output",
-    "index": "it is there only inside a 'foreach' or 'repeat'",
+    "error": "it is available only in 'catch' and 'on_failure'",
+    "output": "it is available only in 'keep' and 'undo'; read steps.ID.output",
+    "index": "it is available only inside a 'foreach' or 'repeat'",
 }
-_NO_PARAMETER = "there is none in it; write for example 'path: /orders/{shop}' to read trigger.path.shop"
+_NO_PARAMETER = "the path has no parameter; write for example 'path: /orders/{shop}' to read trigger.path.shop"
 _FOREIGN = {
-    "item": "an item has its name only inside its 'foreach'",
-    "env": "secrets are read as secrets.NAME",
-    "event": "what arrived is read as trigger.body",
-    "payload": "what arrived is read as trigger.body",
+    "item": "the item is available only inside its 'foreach'",
+    "env": "read secrets as secrets.NAME",
+    "event": "read the request's body as trigger.body",
+    "payload": "read the request's body as trigger.body",
     "body": "did you mean 'trigger.body'",
     "headers": "did you mean 'trigger.headers'",
     **dict.fromkeys(("NULL", "Null", "nil", "undefined"), "write null"),
@@ -136,11 +136,12 @@ class Scope:
             case ("inputs", passed, key, *_) if passed in self.passed and key != key.lower():
                 return Explanation(
                     f"the headers in {quote(f'inputs.{passed}')} are in lower case",
-                    f"write inputs.{passed}['{key.lower()}'], or call the input 'headers', where any case matches",
+                    f"write inputs.{passed}['{key.lower()}'], or name the input 'headers', where case does not matter",
                 )
             case ("trigger", "body", *_, "headers", key) if "headers" not in self.arrival and key != key.lower():
                 return Explanation(
-                    "headers that another pipeline sends with an event are in lower case, and a body matches exactly",
+                    "headers in an event from another pipeline are in lower case, and keys of a body are "
+                    "case-sensitive",
                     f"write {format_name(name[:-1])}['{key.lower()}'], unless the event has {quote(key)}",
                 )
         return None
@@ -170,7 +171,7 @@ class Scope:
         if root in RESERVED:
             readable = ", ".join(sorted(self.roots))
             return Explanation(
-                f"{quote(root)} cannot be read here", _ELSEWHERE.get(root, f"here can be read: {readable}")
+                f"{quote(root)} cannot be read here", _ELSEWHERE.get(root, f"available here: {readable}")
             )
         message = f"there is no name {quote(root)}"
         if root in self.steps and "steps" in self.roots:
@@ -265,19 +266,19 @@ class Scope:
         """Why a link cannot be read. A link of a later wait can be."""
         linked = {id: step for id, step in self.steps.items() if step.links is not None}
         if "steps" not in self.roots:
-            return Explanation("'run.links' cannot be read here", "there are links once the run has begun")
+            return Explanation("'run.links' cannot be read here", "links exist only after the run has started")
         if len(name) == 2:
             return Explanation("'run.links' cannot be read as a whole", "name the wait: run.links.ID")
         wait = linked.get(name[2])
         if wait is None:
-            what = "a link answers a wait.webhook or a wait.approval" if name[2] in self.steps else None
-            message = f"there is no wait {quote(name[2])} that a link answers"
+            what = "only wait.webhook and wait.approval have links" if name[2] in self.steps else None
+            message = f"there is no wait {quote(name[2])} that has a link"
             return Explanation(message, suggest(name[2], linked) or what)
         around = [block for block, _ in self.here.blocks] if self.here else []
         strange = [loop for loop in wait.loops if loop not in around]
         if strange:
             message = f"the wait {quote(wait.id)} is inside the {strange[0].kind} {quote(strange[0].id)}"
-            return Explanation(message, "its link can be read only there, since each time has its own")
+            return Explanation(message, "its link can be read only there, since each iteration has its own")
         return _explain_link_name(wait, name)
 
     def _explain_unreadable_step(self, step: str) -> Explanation:
@@ -291,16 +292,20 @@ class Scope:
         around = self.here.blocks if self.here else ()
         blocks = [block for block, _ in around]
         if there in blocks:
-            return Explanation(f"{quote(step)} is the block around this", "it can be read after its end")
+            return Explanation(
+                f"{quote(step)} is the block that contains this step", "it can be read after it has ended"
+            )
         for (block, branch), (other, its_branch) in zip(there.blocks, around, strict=False):
             if block == other and branch.label != its_branch.label:
                 message = f"the step {quote(step)} is in another branch, {branch.label} of {quote(block.id)}"
-                return Explanation(message, "what branches do can be read after their block")
+                return Explanation(message, "steps of other branches can be read after the block")
         loops = [loop for loop in there.loops if loop not in blocks]
         if loops and (self.here is None or loops[0].order < self.here.order):
             message = f"the step {quote(step)} is inside the {loops[0].kind} {quote(loops[0].id)}"
             return Explanation(message, f"read the block's: {_write_outside_name([*loops, there])}")
-        return Explanation(f"the step {quote(step)} comes later, on line {there.line}", "move it up, or this down")
+        return Explanation(
+            f"the step {quote(step)} comes later, on line {there.line}", "move it up, or move this step down"
+        )
 
 
 def _write_outside_name(path: Sequence[StepInfo]) -> str:
@@ -319,7 +324,7 @@ def _explain_link_name(wait: StepInfo, name: tuple[str, ...]) -> Explanation | N
     if len(name) == 3:
         return Explanation(f"the wait {quote(wait.id)} has more than one link", f"name it: {whole}.{min(wait.links)}")
     if name[3] not in wait.links:
-        message = f"the wait {quote(wait.id)} has no {quote(name[3])} that a link answers"
+        message = f"the wait {quote(wait.id)} has no {quote(name[3])} that has a link"
         return Explanation(message, suggest(name[3], wait.links))
     return None
 

@@ -31,12 +31,12 @@ from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote
 
-BESIDE = "it belongs beside 'use', and not under 'with'"
+BESIDE = "put it next to 'use', not under 'with'"
 NOTHING: Mapping[str, str] = {}
 _BESIDE_CORE = {
-    "timeout": "it is done at once; remove it",
-    "keep": "its output is kept whole; remove it",
-    "on_timeout": "only wait.* has it; what fails is answered by 'try'",
+    "timeout": "it finishes immediately; remove it",
+    "keep": "its output is always kept whole; remove it",
+    "on_timeout": "only wait.* accepts it; handle failures with 'try'",
 }
 """What to do about keys of a step that do not go with its action."""
 
@@ -109,10 +109,10 @@ def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, report: Repo
             there = report.document.position_in(
                 (*pointer, *where), expression.position.line, expression.position.column
             )
-            what = f"{quote(shorten(expression.source))} decides where a secret is sent"
-            hint = "write the address out: https://api.example.com/{{ … }}"
+            what = f"{quote(shorten(expression.source))} determines where a secret is sent"
+            hint = "write the address without expressions: https://api.example.com/{{ … }}"
             if connection:
-                what = f"{quote(shorten(expression.source))} decides what the connection's credentials are used for"
+                what = f"{quote(shorten(expression.source))} determines what the connection's credentials are used for"
                 hint = "begin with the path: /orders/{{ … }}"
             report.add((*pointer, *where), what, hint, place=there, severity="warning")
 
@@ -129,7 +129,7 @@ def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], report:
     for name, value in given.items():
         is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
         if is_json and name != "body" and get_shape(model).is_anything((name,)):
-            what = f"{quote(name)} is a text here, and not the data that is written in it"
+            what = f"{quote(name)} is text here, not the data that is written in it"
             report.add((*pointer, name), what, "write it without quotes or '|'", severity="warning")
 
 
@@ -198,7 +198,7 @@ class StepCheck:
         with_output = scope.after(find_returned(use, get_mapping(step.get("with")), self._catalogue))
         self._expressions.check_templates(step.get("keep"), (*pointer, "keep"), with_output)
         if isinstance(get_mapping(step.get("on_timeout")).get("steps"), list):
-            what, hint = "a mapping under 'on_timeout' is the step's output", "write the list of steps itself there"
+            what, hint = "a mapping under 'on_timeout' is the step's output", "to perform steps, write the list itself"
             self._report.add((*pointer, "on_timeout"), what, hint, severity="warning")
         if not isinstance(step.get("on_timeout"), list):
             self._expressions.check_templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
@@ -213,14 +213,14 @@ class StepCheck:
             core.syntax.keys if core else {"timeout", "keep", *(["on_timeout"] if use.startswith("wait.") else [])}
         )
         strange = {key: hint for key, hint in _BESIDE_CORE.items() if key not in fitting}
-        return strange | (dict.fromkeys(OF_CONNECTORS, "it stands on a connector's action") if core else {})
+        return strange | (dict.fromkeys(OF_CONNECTORS, "it is allowed only with a connector's action") if core else {})
 
     def _check_undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")
         if not isinstance(use, str):
             return
         if use in CORE_ACTIONS:
-            hint = "name the connector's action that takes the effect back"
+            hint = "name the connector's action that reverses the effect"
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
         check_given(
             self._find_model(use, pointer),

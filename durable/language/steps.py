@@ -54,15 +54,17 @@ def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
     for other in kinds[1:]:
         hint = f"move '{other}' to a step of its own"
         if kind == "use" and KINDS[other].shows:
-            hint = f"put what is performed each time under 'steps': [{{id: …, use: …}}], and leave '{other}' here"
-        yield DataProblem((other,), f"a step is one thing, and this one is '{kind}' already", hint, is_key=True)
+            hint = f"put the steps to repeat under 'steps': [{{id: …, use: …}}], and leave '{other}' here"
+        yield DataProblem((other,), f"a step has one kind, and this one is already a '{kind}'", hint, is_key=True)
     if missing := KINDS[kind].check_keys(keys, are_known):
         yield DataProblem((), missing.message, missing.hint, is_key=True)
     fitting = frozenset(chain.from_iterable(KINDS[each].keys for each in kinds))
     for key in sorted(_BELONGING & set(keys) - fitting):
         owners = " or ".join(f"'{each.kind}'" for each in SYNTAXES if key in each.keys)
         hint = (
-            "it stands on an action; 'repeat' is what repeats a block" if key == "retry" else f"it belongs to {owners}"
+            "it is allowed only with an action; to repeat a block use 'repeat'"
+            if key == "retry"
+            else f"it belongs to {owners}"
         )
         yield DataProblem((key,), f"'{key}' does not go with '{kind}'", hint, is_key=True)
 
@@ -87,7 +89,7 @@ class _NoKindSpec(StepSpec):
 
     @model_validator(mode="after")
     def _refuse(self) -> Self:
-        raise ValueError("a step is one thing, with the keys that go with it")
+        raise ValueError("a step has one kind, and only the keys of that kind")
 
 
 MixedStepSpec: Any = create_model("MixedStepSpec", __base__=(_NoKindSpec, *(each.model for each in SYNTAXES)))

@@ -43,7 +43,7 @@ class TriggerCheck:
         written = get_mapping(get_mapping(self._declared)[name])
         for place, message in schema.find_problems(written["default"]) if "default" in written else ():
             what = f"the default of the input {quote(name)} does not fit its schema: {shorten(message)}"
-            self._report.add(("inputs", name, "default", *place), what, "change the one or the other")
+            self._report.add(("inputs", name, "default", *place), what, "change one of them")
 
     def _check_trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = trigger.get("use")
@@ -83,7 +83,7 @@ class TriggerCheck:
         if key == "":
             self._report.add(pointer, f"'{pointer[-1]}' is empty", cure)
         elif isinstance(key, str) and not has_template(key):
-            effect = "all deliveries count as one"
+            effect = "all deliveries count as duplicates of the first"
             if not self._expressions.doubt_constant(key, pointer, scope, effect):
                 what = f"{quote(key)} is the same for every delivery, so that {effect}"
                 self._report.add(pointer, what, cure, severity="warning")

@@ -189,7 +189,9 @@ def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str,
     example = _show_example(name, examples)
     if isinstance(value, bool) and name == "if":
         return (
-            "remove it, since a step without 'if' is performed" if value else "quote it: 'if: \"false\"' skips the step"
+            "remove it: a step without 'if' is always performed"
+            if value
+            else "quote it: 'if: \"false\"' skips the step"
         )
     match expected, value:
         case "text", bool() | int() | float():
@@ -199,9 +201,9 @@ def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str,
         case "a mapping", str() if joined := _JOINED.match(value):
             return f"put a space after the colon: '{joined[1]}: {make_printable(joined[2])[:40]}'"
         case (("a list" | "a mapping"), str()) if value.lstrip()[:1] in {"{", "["} and value.lstrip()[:2] != "{{":
-            return "it is JSON inside a text; write it without quotes or '|'"
+            return "it is JSON in a text; write it without quotes or '|'"
         case (("a list" | "a mapping"), str()) if "{{" in value and not is_whole_expression(value):
-            return "text around an expression makes a text of it; write one '{{ … }}' alone"
+            return "with text around the expression the result is a text; write the '{{ … }}' alone"
         case "a list", dict() if example is None or name in {"steps", "triggers"}:
             return "begin each of its items with '- '"
         case "a list", str() | int() | float() if example is None and name:
@@ -294,7 +296,7 @@ def _explain_name(error: _PydanticProblem) -> DataProblem:
     name = str(error.pointer[-1] if is_key else error.value)
     cured = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
     cured = cured if re.match("[a-z]", cured) else f"x{cured}"
-    message = f"{quote(name)} is no name: small letters, digits and '_', beginning with a letter"
+    message = f"{quote(name)} is not a valid name: use lower-case letters, digits and '_', beginning with a letter"
     return DataProblem(error.pointer, message, f"write {quote(cured)}", is_key)
 
 

@@ -164,7 +164,7 @@ class _EventReader:
         for found in islice(_FORBIDDEN.finditer(content), 10):
             self._refuse(
                 _find_position(content, found.start()),
-                f"the character U+{ord(found[0]):04X} cannot stand in a pipeline",
+                f"the character U+{ord(found[0]):04X} is not allowed in a pipeline",
                 'remove it, or write it as "\\uXXXX" in double quotes',
             )
         if self.problems:
@@ -205,7 +205,7 @@ class _EventReader:
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._stack.pop()
             case yaml.AliasEvent():
-                what = f"'*{event.anchor}' is an alias, and pipelines have none"
+                what = f"'*{event.anchor}' is an alias, which pipelines do not support"
                 self._refuse(_position_of(event), what, f'quote it if it is text: "*{event.anchor}"')
                 self._put_or_key(None, event)
             case yaml.DocumentStartEvent():
@@ -220,12 +220,14 @@ class _EventReader:
         if self._nodes > self.limits.nodes:
             self._end(_position_of(event), f"more than {self.limits.nodes} values", "split the pipeline")
         if event.anchor is not None:
-            self._refuse(_position_of(event), f"'&{event.anchor}' is an anchor, and pipelines have none", _NO_REUSE)
+            self._refuse(
+                _position_of(event), f"'&{event.anchor}' is an anchor, which pipelines do not support", _NO_REUSE
+            )
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = quote(tag.replace("tag:yaml.org,2002:", "!!"))
             hint = self._suggest_not(event, tag) or "remove it, or quote the text"
-            self._refuse(_position_of(event), f"{shown} is a tag, and pipelines have none", hint)
+            self._refuse(_position_of(event), f"{shown} is a tag, which pipelines do not support", hint)
 
     def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
         """Return a hint for a condition that begins with `!`."""
@@ -252,15 +254,15 @@ class _EventReader:
         frame.wants_key = False
         frame.key, frame.key_place = event.value, _position_of(event)
         if event.implicit[0] and event.value == "<<":
-            self._refuse(_position_of(event), "'<<' is a merge key, and pipelines have none", _NO_REUSE)
+            self._refuse(_position_of(event), "'<<' is a merge key, which pipelines do not support", _NO_REUSE)
             frame.key = None
         elif event.implicit[0] and not is_text(event.value):
-            self._refuse(_position_of(event), f"the key {quote(event.value)} is no text to YAML", "quote it")
+            self._refuse(_position_of(event), f"the key {quote(event.value)} is not a text in YAML", "quote it")
             frame.key = None
         elif event.value in frame.container:
             if frame.pointer is not None:
                 first = self.keys[(*frame.pointer, event.value)]
-                what = f"the key {quote(event.value)} is given twice"
+                what = f"the key {quote(event.value)} is set twice"
                 self._refuse(
                     _position_of(event), what, f"the first is on line {first[0]}; {self._suggest_removal(event.value)}"
                 )
@@ -331,7 +333,7 @@ class _EventReader:
         place = line, comment.start(1) + 1
         if comment[2]:
             hint = f"quote it: {quote_value(strip_comment(comment[1]))}; or put a space after '#' if it is a comment"
-            self._refuse(place, f"there is no value: {quote(comment[1])} is a comment to YAML", hint)
+            self._refuse(place, f"there is no value: {quote(comment[1])} is a comment in YAML", hint)
         return place
 
     def _refuse(self, place: LineColumn, message: str, hint: str | None) -> None:
@@ -344,7 +346,7 @@ class _EventReader:
         raise _StopReading
 
 
-_NO_REUSE = "write the value out where it is needed"
+_NO_REUSE = "repeat the value where it is needed"
 
 
 def _position_of(event: yaml.Event) -> LineColumn:

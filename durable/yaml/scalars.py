@@ -29,7 +29,7 @@ def parse_scalar(text: str) -> JSON:
     if text[0] not in "+-.0123456789":
         return text
     if _NO_NUMBER.fullmatch(text):
-        raise MisleadingScalar(f"{text} is no number that JSON knows")
+        raise MisleadingScalar(f"{text} is not a valid JSON number")
     is_integer = _INTEGER.fullmatch(text) is not None
     is_based = _BASED.fullmatch(text) is not None
     if not (is_integer or is_based or _FLOAT.fullmatch(text)):
@@ -42,7 +42,7 @@ def parse_scalar(text: str) -> JSON:
         return int(text, 0 if is_based else 10)
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise MisleadingScalar(f"{quote(text)} is larger than any number that JSON keeps")
+        raise MisleadingScalar(f"{quote(text)} is too large for JSON")
     return number
 
 

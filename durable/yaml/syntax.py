@@ -135,7 +135,7 @@ def _explain_alias(stop: _Stop) -> _Explained | None:
     what, value = stop.context.split()[-1], stop.value(stop.since)
     return (
         stop.since,
-        f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not have",
+        f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not support",
         f"quote it: {quote_value(value)}",
     )
 
@@ -188,13 +188,13 @@ def _explain_open_brackets(stop: _Stop) -> _Explained | None:
         if comment:
             return (
                 (number, comment.start(1) + 1),
-                "'#' begins a comment, so that the brackets before it stay open",
+                "'#' begins a comment, so the brackets before it are not closed",
                 f"quote it: {quote_value(comment[1])}",
             )
     opening = stop.rest(stop.since)[:1]
     if opening in {"{", "["} and (not stop.rest(stop.here) or stop.here[0] != stop.since[0]):
         return stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
-    return stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts"
+    return stop.here, "this is unexpected inside the brackets", "separate the entries with commas, and quote texts"
 
 
 def _explain_colon(stop: _Stop) -> _Explained | None:
@@ -206,7 +206,7 @@ def _explain_colon(stop: _Stop) -> _Explained | None:
     if key:
         return (
             (stop.here[0], key.end() + 1),
-            "a text with ': ' in it is a mapping to YAML",
+            "a text that contains ': ' is a mapping in YAML",
             f"quote it: {quote_value(strip_comment(line[key.end() :]))}",
         )
     problem = _explain_blank_above(stop.source, stop.here[0]) or _explain_missing_steps(stop)
@@ -216,8 +216,8 @@ def _explain_colon(stop: _Stop) -> _Explained | None:
     if "\u00a0" in line[: column - 1]:
         return (stop.here[0], 1), "a no-break space cannot indent YAML", "use plain spaces, two for each level"
     if item := re.match(r" *-(?=[^\s-])", line):
-        return (stop.here[0], item.end()), "there is no blank after the '-'", "write '- ' before the item"
-    return (stop.here[0], column), "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
+        return (stop.here[0], item.end()), "there is no space after the '-'", "write '- ' before the item"
+    return (stop.here[0], column), "a key is not allowed here", "align this line with its neighbours; is a ':' missing?"
 
 
 def _explain_missing_steps(stop: _Stop) -> _Explained | None:
@@ -256,7 +256,7 @@ def _explain_blank_above(source: Source, number: int) -> _Explained | None:
         return _explain_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
     dash = re.match(r"\s*(?=-(\w[\w-]*):(\s|$))", line)
     if dash:
-        return (above, dash.end() + 1), "there is no blank after the '-'", f"write '- {dash[1]}: …'"
+        return (above, dash.end() + 1), "there is no space after the '-'", f"write '- {dash[1]}: …'"
     return None
 
 
@@ -265,13 +265,13 @@ def _explain_blank(line: int, column: int, key: str, rest: str) -> _Explained:
     value = re.match(r"\"[^\"]*\"|'[^']*'|[^,{}\[\]'\"]+", rest)
     is_shown = value is not None and len(value[0]) <= _SHOWN_LIMIT and rest[value.end() :].lstrip()[:1] in {*",}]", ""}
     hint = f"write '{key}: {make_printable(value[0].rstrip()) if value and is_shown else '…'}'"
-    return (line, column), f"there is no blank after the colon of {quote(key)}", hint
+    return (line, column), f"there is no space after the colon of {quote(key)}", hint
 
 
 def _explain_dash(stop: _Stop) -> _Explained | None:
     if "sequence entries are not allowed" not in stop.problem:
         return None
-    return stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text"
+    return stop.here, "a list is not allowed here", "put each '- ' on a line of its own, or quote the text"
 
 
 def _explain_indentation(stop: _Stop) -> _Explained | None:
@@ -282,16 +282,20 @@ def _explain_indentation(stop: _Stop) -> _Explained | None:
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
     dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
     if dash:
-        return stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'"
+        return stop.here, "there is no space after the '-'", f"write '- {dash[1]}: …'"
     if item := _find_item_above(stop):
-        hint = f"align it with the item's other keys: {item} blanks before it"
+        hint = f"align it with the item's other keys: {item} spaces before it"
         return stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint
     if _is_item(stop):
         hint = f"write '- {quote(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
         return stop.here, "an item of this list has no '- '", hint
     if before.strip(" -"):
         return stop.here, "the value has ended before this", "quote the whole value once, or remove the rest"
-    return stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows"
+    return (
+        stop.here,
+        "the indentation of this line matches no line above",
+        "align it with the key or '-' that it follows",
+    )
 
 
 def _is_item(stop: _Stop) -> bool:
@@ -321,7 +325,7 @@ def _explain_no_colon(stop: _Stop) -> _Explained | None:
     joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
     if joined:
         return _explain_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
-    return stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on"
+    return stop.since, "a key without ':'", "write 'key: value', or indent the line if it continues a text"
 
 
 def strip_comment(value: str) -> str:

@@ -105,7 +105,7 @@ NO_HEADERS = [
     ({"X": "s3\r\nHost: evil"}, "the header 'X' has a line break, which no header can hold; remove it"),
     ({"X": "s3\n"}, "the header 'X' has a line break"),
     ({"X": "s3\0"}, "the header 'X' has a NUL character"),
-    ({"X": "s3", "x": "s4"}, "a header is given twice, in two spellings of its name"),
+    ({"X": "s3", "x": "s4"}, "a header is set twice, with different capitalisation"),
 ]
 
 

@@ -101,7 +101,7 @@ async def test_an_action_is_offered_with_its_summary(open_editor: Editor) -> Non
         (f"{POST}    with: {{url: /}}\n    catch: []\n", ["6: Property catch is not allowed."]),
         (
             "steps: [{id: a, use: htp.get}]\n",
-            ["2: Nothing that is installed has this name; `waypost validate` says what may be meant"],
+            ["2: No installed action has this name; `waypost validate` suggests similar names"],
         ),
         (f"{ANY}{{b: {{use: wait.webhook}}, c: {{use: wait.webhook}}}}}}}}]\n", ['2: Missing property "on_timeout".']),
         (f"{ANY}{{b: {{use: wait.webhook}}, c: {{use: wait.delay, with: {{for: 1d}}}}}}}}}}]\n", []),

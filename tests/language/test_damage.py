@@ -68,4 +68,4 @@ def test_a_problem_of_verify_is_one_line_at_its_position() -> None:
 def test_the_hint_for_a_missing_key_is_one_line() -> None:
     found = ensure_sound(f"triggers: [{{id: t, use: webhook, with: {{path: /a, verify: {{scheme: {{}}}}}}}}]\n{FLOW}")
 
-    assert [each.hint for each in found.problems] == ["add 'sig: …' (how the signature's header is written)"]
+    assert [each.hint for each in found.problems] == ["add 'sig: …' (the format of the signature header)"]

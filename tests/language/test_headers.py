@@ -78,23 +78,24 @@ def _list_problems(when: str, trigger: str = "") -> list[tuple[str, str]]:
     [
         (
             "trigger.headers['X GitHub Event'] == 'push'",
-            "no header is called 'X GitHub Event'; did you mean trigger.headers['x-github-event']",
+            "there is no header 'X GitHub Event'; did you mean trigger.headers['x-github-event']",
         ),
         (
             "trigger.headers['X-GitHub-Event:'] == 'push'",
-            "no header is called 'X-GitHub-Event:'; did you mean trigger.headers['x-github-event']",
+            "there is no header 'X-GitHub-Event:'; did you mean trigger.headers['x-github-event']",
         ),
         (
             "trigger.headers[' x-github-event'] == 'push'",
-            "no header is called ' x-github-event'; did you mean trigger.headers['x-github-event']",
+            "there is no header ' x-github-event'; did you mean trigger.headers['x-github-event']",
         ),
         (
             "trigger.headers['']",
-            "no header is called ''; write the header's name",
+            "there is no header ''; write the header's name",
         ),
         (
             "trigger.headers.x_github_event == 'push'",
-            "headers are rarely called 'x_github_event', with '_'; did you mean trigger.headers['x-github-event']; "
+            "'x_github_event' is an unusual header name, because of '_'; "
+            "did you mean trigger.headers['x-github-event']; "
             "otherwise write trigger.headers['x_github_event']",
         ),
         (
@@ -109,7 +110,7 @@ def _list_problems(when: str, trigger: str = "") -> list[tuple[str, str]]:
         ),
         (
             "'X GitHub' in trigger.headers",
-            "no header is called 'X GitHub'; did you mean trigger.headers['x-github']",
+            "there is no header 'X GitHub'; did you mean trigger.headers['x-github']",
         ),
         (
             "not ('Authorization' in trigger.headers)",
@@ -129,7 +130,7 @@ def test_a_key_that_no_header_can_match_is_rejected(when: str, message: str) -> 
 
 def test_a_rarely_sent_header_is_a_warning() -> None:
     assert _list_problems("trigger.headers['x_token'] == '1'") == [
-        ("warning", "headers are rarely called 'x_token', with '_'; did you mean trigger.headers['x-token']")
+        ("warning", "'x_token' is an unusual header name, because of '_'; did you mean trigger.headers['x-token']")
     ]
 
 
@@ -158,7 +159,7 @@ def test_header_names_of_an_event_in_upper_case_are_a_warning() -> None:
     assert _list_problems("trigger.body.headers['X-GitHub-Event'] == 'push'", event) == [
         (
             "warning",
-            "headers that another pipeline sends with an event are in lower case, and a body matches exactly; "
+            "headers in an event from another pipeline are in lower case, and keys of a body are case-sensitive; "
             "write trigger.body.headers['x-github-event'], unless the event has 'X-GitHub-Event'",
         )
     ]
@@ -200,8 +201,8 @@ steps:
   - {id: read, use: log.write, with: {message: "{{ steps.loop.output[0].steps.inner.output.headers['e tag'] }}"}}
 """
     assert [problem.message for problem in load_text(text).problems] == [
-        "no header is called 'content type'",
-        "no header is called 'e tag'",
+        "there is no header 'content type'",
+        "there is no header 'e tag'",
     ]
 
 
@@ -218,5 +219,5 @@ steps:
 """
     assert [str(problem) for problem in load_text(text).problems] == [
         "config/pipelines/orders.yaml:8:52: warning: the headers in 'inputs.h' are in lower case; "
-        "write inputs.h['x-github-event'], or call the input 'headers', where any case matches"
+        "write inputs.h['x-github-event'], or name the input 'headers', where case does not matter"
     ]

@@ -22,7 +22,7 @@ def _list_problems(text: str) -> list[str]:
     ]
 
 
-AS_TEXT = "is a text here, and not the data that is written in it; write it without quotes or '|'"
+AS_TEXT = "is text here, not the data that is written in it; write it without quotes or '|'"
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,16 @@ def test_json_text_as_the_data_of_an_event_is_a_warning() -> None:
     [
         (
             """headers: '{"a": "{{ inputs.x }}"}'""",
-            'must be a mapping, not the text \'{"a": "{{ inputs.x }}"}\'; it is JSON inside a text',
+            'must be a mapping, not the text \'{"a": "{{ inputs.x }}"}\'; it is JSON in a text',
         ),
-        ("params: '{{ inputs.a }} '", "must be a mapping, not the text '{{ inputs.a }} '; text around an expression"),
-        ("form: 'a={{ inputs.x }}'", "must be a mapping, not the text 'a={{ inputs.x }}'; text around an expression"),
+        (
+            "params: '{{ inputs.a }} '",
+            "must be a mapping, not the text '{{ inputs.a }} '; with text around the expression",
+        ),
+        (
+            "form: 'a={{ inputs.x }}'",
+            "must be a mapping, not the text 'a={{ inputs.x }}'; with text around the expression",
+        ),
         ("expect: '[200, {{ inputs.x }}]'", "must be a list, not the text '[200, {{ inputs.x }}]'; it is JSON"),
     ],
 )

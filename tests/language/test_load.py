@@ -224,8 +224,8 @@ CALL = "with: {pipeline: sample}"
     [
         (
             'steps: [{id: a, use: http.get, with: {url: "/${{ inputs.x }}"}}]',
-            "1:46: warning: the '$' before '{{' is text, and is sent along; write '{{' without it; "
-            "a dollar sign that is meant is {{ '$' }}",
+            "1:46: warning: the '$' before '{{' is text, and is sent with the value; write '{{' without it; "
+            "for a literal dollar sign write {{ '$' }}",
         ),
         (
             "steps: [{id: a, use: http.get, with: {url: /}},\n"
@@ -251,16 +251,17 @@ CALL = "with: {pipeline: sample}"
         ),
         (
             "steps: [{id: a, use: flow.respond, with: {body: hi}}]",
-            "1:22: warning: nobody waits for what it says; write 'respond: step' at the webhook that is to be answered",
+            "1:22: warning: no request waits for its response; set 'respond: step' on the webhook whose request it "
+            "answers",
         ),
         (
             f"concurrency: {{key: inputs.customer}}\ninputs: {{customer: {{}}}}\n{STEP}",
-            "1:20: warning: 'inputs.customer' is text here, so that all runs share one slot; "
+            "1:20: warning: 'inputs.customer' is text here, so that all runs share one limit; "
             'write "{{ inputs.customer }}"',
         ),
         (
             "triggers: [{id: t, use: webhook, with: {path: /, verify: none, dedupe: {key: trigger.body.id}}}]\n" + STEP,
-            "1:78: warning: 'trigger.body.id' is text here, so that all deliveries count as one; "
+            "1:78: warning: 'trigger.body.id' is text here, so that all deliveries count as duplicates of the first; "
             'write "{{ trigger.body.id }}"',
         ),
         (
@@ -395,7 +396,7 @@ def test_the_message_about_an_invalid_connection_says_to_fix_it_not_to_add_it() 
     [problem] = load_text(text, is_broken=lambda name: name == "billing").problems
 
     assert problem.message == "the connection 'billing' cannot be used"
-    assert problem.hint == "connections.yaml has mistakes; mend them, `waypost validate` says where they are"
+    assert problem.hint == "connections.yaml has errors; run `waypost validate` to see them"
 
 
 @pytest.mark.parametrize(
@@ -481,7 +482,7 @@ def test_a_file_whose_name_is_not_a_valid_id_must_set_one() -> None:
 
     assert [str(each) for each in result.problems] == [
         "/pipelines/My Flow.yaml:1:1: error: the file's name 'My Flow' cannot be the pipeline's id; "
-        "add 'id: …' of small letters, digits and '_', or rename the file"
+        "add 'id: …' of lower-case letters, digits and '_', or rename the file"
     ]
 
 

@@ -18,18 +18,22 @@ def _step(text: str) -> str:
         (_step("{id: a, switch: [{when: run.id, then: []}]}"), "2:37", "unknown key 'then'; did you mean 'steps'"),
         (_step("{id: a, switch: [{if: run.id, steps: []}]}"), "2:23", "unknown key 'if'; did you mean 'when'"),
         (_step("{id: a, wait: 10s}"), "2:13", "waiting is a step of its own: {id: pause, use: wait.delay, with: {for:"),
-        (_step("{id: a, use: sleep}"), "2:18", "'sleep' names no action; did you mean 'wait.delay'"),
+        (_step("{id: a, use: sleep}"), "2:18", "'sleep' is not the name of an action; did you mean 'wait.delay'"),
         (_step("{id: a, use: wait.sleep}"), "2:18", "has no action 'sleep'; did you mean 'wait.delay'"),
-        (_step("{id: a, use: email.send}"), "2:18", "a service that has an HTTP API is called with 'http.post'"),
-        (_step("{id: a, use: slack}"), "2:18", "known: flow, http, log, transform, wait; a service that has an HTTP"),
+        (_step("{id: a, use: email.send}"), "2:18", "use 'http.post' to call a service that has an HTTP API"),
+        (
+            _step("{id: a, use: slack}"),
+            "2:18",
+            "known: flow, http, log, transform, wait; use 'http.post' to call a service",
+        ),
         (_step("{id: a, use: curl}"), "2:18", "did you mean 'http.request'"),
-        (_step("{id: a, use: python}"), "2:18", "there is no code in pipelines; 'transform.set' makes values"),
-        (_step("{id: a, use: foreach}"), "2:18", "write 'foreach: …' in the place of 'use'"),
+        (_step("{id: a, use: python}"), "2:18", "pipelines contain no code; 'transform.set' computes values"),
+        (_step("{id: a, use: foreach}"), "2:18", "write 'foreach: …' instead of 'use'"),
         (_step("{id: a, parallel: [{id: b, use: flow.stop}]}"), "2:23", "write for example 'parallel: {mail: [{id: "),
-        (_step("{id: a, if: true, use: flow.stop}"), "2:17", "remove it, since a step without 'if' is performed"),
+        (_step("{id: a, if: true, use: flow.stop}"), "2:17", "remove it: a step without 'if' is always performed"),
         (_step("{id: a, if: false, use: flow.stop}"), "2:17", "quote it: 'if: \"false\"' skips the step"),
         (_step("{id: a, if: [x], use: flow.stop}"), "2:17", "write for example 'if: inputs.total > 100'"),
-        (_step("{id: a, foreach: inputs.x, use: flow.stop}"), "2:13", "put what is performed each time under 'steps'"),
+        (_step("{id: a, foreach: inputs.x, use: flow.stop}"), "2:13", "put the steps to repeat under 'steps'"),
         (
             _step("{id: a, while: run.id}"),
             "2:13",
@@ -41,7 +45,7 @@ def _step(text: str) -> str:
         ("triggers: {id: a, use: webhook}\n" + LAST, "1:11", "begin each of its items with '- '"),
         ("triggers: [webhook]\n" + LAST, "1:12", "write for example '- {id: shop, use: webhook, with: {path: /orders"),
         ("triggers: [{id: a, use: cron}]\n" + LAST, "1:25", "write 'use: schedule' and 'with: {cron: …}' or '{every"),
-        ("triggers: [{id: a, use: manual}]\n" + LAST, "1:25", "every pipeline can be started over the API and by"),
+        ("triggers: [{id: a, use: manual}]\n" + LAST, "1:25", "every pipeline can be started through the API and with"),
         ("inputs: [order]\n" + LAST, "1:9", "write for example 'inputs: {order: {type: object}}'"),
         ("inputs: {order: object}\n" + LAST, "1:10", "write for example 'order: {type: object}'"),
         ("on_failure: {id: b, use: flow.stop}\n" + LAST, "1:13", "write for example 'on_failure: [{id: note, use: "),
@@ -66,10 +70,10 @@ def _step(text: str) -> str:
         (
             "inputs: {a: {type: string, required: true}}\n" + LAST,
             "1:38",
-            "an input without a 'default' has to be given",
+            "an input without a 'default' is required",
         ),
-        ("inputs: {a: {type: text}}\n" + LAST, "1:20", "'text' is no type; did you mean 'string'"),
-        ("inputs: {a: {type: float}}\n" + LAST, "1:20", "'float' is no type; did you mean 'number'"),
+        ("inputs: {a: {type: text}}\n" + LAST, "1:20", "'text' is not a type; did you mean 'string'"),
+        ("inputs: {a: {type: float}}\n" + LAST, "1:20", "'float' is not a type; did you mean 'number'"),
         (
             _step("{id: a, use: flow.stop, retry: {min_delay: 10m}}"),
             "2:48",
@@ -104,7 +108,7 @@ def test_a_wrong_value_of_a_webhook_is_reported_once_in_words(path: str, verify:
 def test_steps_in_a_mapping_under_on_timeout_are_a_warning() -> None:
     wait = "{id: a, use: wait.approval, with: {to: x, title: y}, timeout: 2d, on_timeout: {steps: []}}"
     (problem,) = load_text(_step(wait)).problems
-    assert (problem.severity, problem.hint) == ("warning", "write the list of steps itself there")
+    assert (problem.severity, problem.hint) == ("warning", "to perform steps, write the list itself")
 
 
 @pytest.mark.parametrize(

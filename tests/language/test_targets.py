@@ -22,20 +22,20 @@ def warnings(step: str) -> list[str]:
     ],
 )
 def test_a_secret_sent_to_a_target_from_an_expression_is_a_warning(url: str, column: int) -> None:
-    hint = "write the address out: https://api.example.com/{{ … }}"
-    expected = [f"2:{column}: warning: 'inputs.x' decides where a secret is sent; {hint}"]
+    hint = "write the address without expressions: https://api.example.com/{{ … }}"
+    expected = [f"2:{column}: warning: 'inputs.x' determines where a secret is sent; {hint}"]
     assert warnings(f"use: http.get, with: {{url: '{url}', {TOKEN}}}") == expected
 
 
 def test_a_secret_in_an_undo_is_checked() -> None:
     undo = f"use: http.delete, with: {{url: '{{{{ output.body.link }}}}', {TOKEN}}}"
     [result] = warnings(f"use: http.get, with: {{url: https://a.example.com/}}, undo: {{{undo}}}")
-    assert "warning: 'output.body.link' decides where a secret is sent" in result
+    assert "warning: 'output.body.link' determines where a secret is sent" in result
 
 
 def test_the_credentials_of_a_connection_count_as_a_secret() -> None:
     [result] = warnings("use: http.get, connection: crm, with: {url: '{{ inputs.x }}/a'}")
-    assert "warning: 'inputs.x' decides what the connection's credentials are used for" in result
+    assert "warning: 'inputs.x' determines what the connection's credentials are used for" in result
 
 
 @pytest.mark.parametrize(

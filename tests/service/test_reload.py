@@ -141,7 +141,7 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
         assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
             "q.yaml is refused; its version before stays in use",
             "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
-            "a service that has an HTTP API is called with 'http.post'",
+            "use 'http.post' to call a service that has an HTTP API",
         ]
         (pipelines / "r.yaml").rename(pipelines / "s.yaml")
         (pipelines / "s.yaml").write_text(f"id: r\n{PLAIN}")
