@@ -1,2 +1,2 @@
-"""The pipeline language: it turns the text of a file into a checked pipeline, or into everything that is wrong with it.
-Pure."""
+"""The pipeline language: turns the text of a file into a checked pipeline, or into a list of everything that is wrong
+with it. Pure."""

@@ -1,4 +1,4 @@
-"""Doubts about texts that look like expressions but are not: missing braces, and templates of other languages."""
+"""Warns about texts that look like expressions but are not: missing braces, and templates of other languages."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -18,14 +18,14 @@ _NO_STATEMENTS = "write expressions as '{{ … }}'; statements are not supported
 
 @dataclass(frozen=True, slots=True)
 class LiteralText:
-    """A part of a text outside of expressions, and where it begins."""
+    """A part of a text outside of expressions, and its offset."""
 
     text: str
     start: int
 
 
 def is_whole_expression(text: str) -> bool:
-    """Whether a text is one expression and nothing else; its value then keeps its type."""
+    """Whether a text is exactly one expression; its value then keeps its type."""
     try:
         return [type(piece) for piece in split_text(text)] == [tuple]
     except ExpressionError:
@@ -33,8 +33,8 @@ def is_whole_expression(text: str) -> bool:
 
 
 def doubt_braces(text: str, roots: Collection[str]) -> tuple[int, str, str] | None:
-    """The first place in a text where an expression was probably meant, with what is wrong and what to do. `roots` are
-    the names that can be read there."""
+    """Return the first place in a text where an expression was probably meant, with what is wrong and what to do.
+    `roots` are the names that can be read there."""
     if not any(sign in text for sign in "{}[(%"):
         return None
     literals = list(_literals(text))
@@ -67,7 +67,7 @@ def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] 
 
 
 def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, str] | None:
-    """Closing braces without opening ones. A text with other braces, such as JSON, is accepted."""
+    """Find closing braces without opening ones. A text with other braces, such as JSON, is accepted."""
     if "}}" not in text or any("{" in literal.text for literal in literals):
         return None
     for literal in literals:
@@ -80,7 +80,7 @@ def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, st
 
 @lru_cache(maxsize=256)
 def _opening(roots: frozenset[str]) -> re.Pattern[str]:
-    """How another language begins an expression, followed by a name that can be read here."""
+    """Match the beginning of an expression in another language, followed by a name that can be read here."""
     names = "|".join(sorted(map(re.escape, roots)))
     return re.compile(rf"(\{{\s+\{{|[$#%@]?\{{|<%=?|\[\[|\$\()\s*((?:{names})(?:\.\w+|\[[^\]]*\])+)\s*[}}\])%>]*")
 

@@ -1,4 +1,4 @@
-"""Checks of steps that use the core's own actions: what needs more than the model of their inputs."""
+"""Checks steps with core actions, as far as the models of their inputs cannot."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class PipelineCall:
-    """A call of another pipeline by a name that is not an expression."""
+    """A call of another pipeline by a constant name."""
 
     pipeline: str
     place: LineColumn
 
     def problem(self, file: str, pipelines: Collection[str]) -> Problem | None:
-        """What is wrong with the call if there are only these pipelines."""
+        """Return what is wrong with the call if only these pipelines exist."""
         if self.pipeline in pipelines:
             return None
         hint = suggest(self.pipeline, pipelines) or "add it to the pipelines folder"
@@ -33,7 +33,8 @@ class PipelineCall:
 
 
 class CoreActionCheck:
-    """Checks steps with core actions, and collects `calls` of other pipelines, which only the folder can check."""
+    """Checks steps with core actions, and collects their `calls` of other pipelines, which can only be checked for the
+    whole folder."""
 
     def __init__(self, report: Report, steps: Mapping[Pointer, StepInfo], pipeline: str) -> None:
         self._report = report

@@ -1,8 +1,8 @@
-"""The JSON Schema of pipeline files for editors: the language's models, completed with what is installed.
+"""The JSON Schema of pipeline files for editors: the language's models, completed with the installed connectors.
 
-What `with` accepts depends on `use`, and what a step accepts depends on the key that makes it what it is. Conditions
-select one schema, so that an editor completes and checks by that one alone. Every value under `with` may be an
-expression instead. Checks that need the whole file (names and their scope, the order of steps) are left to the loader.
+The keys under `with` depend on `use`, and the keys of a step depend on its kind. Conditions select a single schema, so
+that an editor completes and checks by that schema only. Every value under `with` may instead be an expression. Checks
+that need the whole file (names and their scope, the order of steps) are left to the loader.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ _FILLED = ["object", "array", "string", "number", "boolean"]
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Something that `use` can name: its summary, and the model of its inputs."""
+    """A possible value of `use`: its summary, and the model of its inputs."""
 
     summary: str
     model: type[BaseModel]
@@ -48,7 +48,7 @@ Usables = Mapping[str, Usable]
 
 
 def make_pipeline_schema(catalogue: Catalogue) -> Schema:
-    """The schema of a file. The same catalogue gives the same schema, byte for byte."""
+    """Return the schema of a file. Equal catalogues give equal schemas, byte for byte."""
     actions = {use: Usable(action.summary, action.input) for use, action in sorted(catalogue.actions.items())}
     core = {use: Usable(_get_summary(model), model) for use, model in sorted(CORE_INPUTS.items())}
     triggers = {kind: Usable(_get_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
@@ -73,7 +73,8 @@ def _get_summary(model: type[BaseModel]) -> str:
 
 
 def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
-    """The definitions of steps: one for each kind of block, and for each group of actions that accept the same keys."""
+    """Define steps: one definition for each kind of block, and one for each group of actions that accept the same
+    keys."""
     drafts = {kind: draft_schema(syntax.model, SpecGenerator) for kind, syntax in KINDS.items()}
     steps = {kind: _strip_titles(step) for kind, (step, _) in drafts.items()}
     action = steps.pop("use")
@@ -122,7 +123,7 @@ def _strip_titles(step: Schema) -> Schema:
 
 
 def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
-    """The definition for the first condition that holds."""
+    """Return a definition that selects the first condition that is true."""
     chosen = _refer(otherwise)
     for condition, name in reversed(choices):
         chosen = {"if": condition, "then": _refer(name), "else": chosen}
@@ -130,12 +131,12 @@ def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
 
 
 def _select_keys(step: Schema, keys: Collection[str]) -> Schema:
-    """The schema of a step with these keys only."""
+    """Return the schema of a step, restricted to these keys."""
     return {**step, "properties": {key: field for key, field in step["properties"].items() if key in keys}}
 
 
 def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:
-    """The definitions of what is nested in waits: the waits of a `wait.any`, and the fields of an approval."""
+    """Define the parts nested in waits: the waits of a `wait.any`, and the fields of an approval."""
     several, one, approval = (definitions[name] for name in (ANY, f"{ANY}.Waited", "wait.approval"))
     usables = {use: usable for use, usable in core.items() if use.startswith("wait.") and use != ANY}
     waits = _require_written(several["properties"]["waits"])
@@ -155,7 +156,7 @@ def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Sc
 
 
 def _require_written(schema: Schema) -> Schema:
-    """The schema without the alternative of an expression for the whole value."""
+    """Remove the alternative of an expression for the whole value."""
     plain = {word: part for word, part in schema.items() if word not in {"pattern", "patternErrorMessage"}}
     return {**plain, "type": "object"}
 
@@ -164,7 +165,7 @@ def _require_written(schema: Schema) -> Schema:
 
 
 def _add_cases(owner: Schema, usables: Usables) -> Schema:
-    """The schema of an owner of `use` and `with`, with a condition for every `use`."""
+    """Add a condition for every `use` to a schema with `use` and `with`."""
     cases = [_make_case(use, usable, _find_needed(use)) for use, usable in usables.items()]
     conditions = [CORE_ACTIONS[use].syntax.needs_timeout for use in usables if use in CORE_ACTIONS]
     cases += [{"if": each, "then": {"required": ["on_timeout"]}} for each in conditions if isinstance(each, dict)]
@@ -172,7 +173,7 @@ def _add_cases(owner: Schema, usables: Usables) -> Schema:
 
 
 def _find_needed(use: str) -> Sequence[str]:
-    """The keys that a step with this `use` must have."""
+    """Return the keys that a step with this `use` requires."""
     return ["on_timeout"] if use in CORE_ACTIONS and CORE_ACTIONS[use].syntax.needs_timeout is True else []
 
 
@@ -186,7 +187,7 @@ def _match_use(what: Schema) -> Schema:
 
 
 def _define_use(fields: Schema, usables: Usables) -> Schema:
-    """The fields `use`, which offers every name with its summary, and `with`.
+    """Define the fields `use`, which offers every name with its summary, and `with`.
 
     The last alternative accepts every text: the pattern then explains a wrong name in one short sentence, instead of a
     list of all names.
@@ -203,9 +204,9 @@ def _define_use(fields: Schema, usables: Usables) -> Schema:
 
 
 def _define_inputs(use: str, usable: Usable) -> dict[str, Schema]:
-    """The definitions of the inputs of `use`, all named after it.
+    """Define the inputs of `use`, with names derived from it.
 
-    The inputs are a mapping and no expression, so that its keys can be checked. If none is required, `with:` may be
+    The inputs are a mapping, not an expression, so that its keys can be checked. If none is required, `with:` may be
     empty.
     """
     given, inner = draft_schema(usable.model, InputsGenerator, prefix=f"{use}.")

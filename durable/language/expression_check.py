@@ -1,4 +1,4 @@
-"""Checks of expressions: each one in a file is parsed, and every name in it is looked up in its scope."""
+"""Checks expressions: parses every expression in a file, and looks up every name in its scope."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +19,21 @@ DottedName: TypeAlias = tuple[str, ...]
 
 
 def anywhere(pointer: Pointer) -> bool:
-    """For inputs of an unknown action: a secret may be anywhere."""
+    """For inputs of an unknown action: secrets are allowed anywhere."""
     return True
 
 
 def never(pointer: Pointer) -> bool:
-    """For inputs of which none is secret."""
+    """For inputs that cannot contain secrets."""
     return False
 
 
 class ExpressionCheck:
-    """Checks the expressions of a file. `has_secret` says whether a secret has a value (None: unknown),
-    `examine_secret` what is doubtful about it."""
+    """Checks the expressions of a file.
+
+    `has_secret`: whether a secret has a value; None if that is unknown.
+    `examine_secret`: returns what is doubtful about a secret.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class ExpressionCheck:
     def check_condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
         """Check an expression without braces."""
         if not isinstance(value, str) or not value:
-            return None  # the model refuses it
+            return None  # the model rejects it
         try:
             expression = Expression.parse(value)
         except ExpressionError as error:
@@ -60,7 +63,7 @@ class ExpressionCheck:
         return expression
 
     def check_items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
-        """Check an expression without braces that gives a list. One without names is evaluated."""
+        """Check an expression without braces that returns a list. If it reads no names, it is evaluated."""
         expression = self.check_condition(value, pointer, scope)
         if expression is None or expression.names:
             return
@@ -78,7 +81,7 @@ class ExpressionCheck:
     def check_templates(
         self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
     ) -> None:
-        """Check every text in a value. `is_secret` says where in it a secret may be used."""
+        """Check every text in a value. `is_secret` says where secrets are allowed."""
         whole = len(pointer)
 
         def walk(value: JSON, pointer: Pointer) -> None:
@@ -103,7 +106,7 @@ class ExpressionCheck:
         walk(value, pointer)
 
     def doubt_constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
-        """Doubt a text that looks like a name without its braces; returns whether it is one."""
+        """Warn about a text that looks like a name without braces; returns whether it does."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
             return False
         if value.partition(".")[0] not in scope.roots:
@@ -130,14 +133,14 @@ class ExpressionCheck:
         """Report text that looks like an expression but is sent unchanged."""
         try:
             found = doubt_braces(text, scope.roots)
-        except ExpressionError:  # which is refused as such
+        except ExpressionError:  # reported elsewhere
             return
         if found:
             offset, what, hint = found
             self._report.add(pointer, what, hint, place=self._locate(text, offset, pointer), severity="warning")
 
     def _check_dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
-        """Report braces as in a GitHub workflow: the `$` is text."""
+        """Report `${{ }}`, as in a GitHub workflow, where `$` is literal text."""
         found = text.find("${{")
         if found < 0:
             return
@@ -184,7 +187,7 @@ class ExpressionCheck:
 
 
 def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
-    """What is wrong with the names of an expression, and with their comparisons."""
+    """Return the problems of the names in an expression, and of their comparisons."""
     names = set(expression.names)
     for parts, hyphen in _find_hyphens(expression, scope):
         yield min(parts, key=expression.offset_of), hyphen, "error"
@@ -204,7 +207,7 @@ def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple
 
 
 def _doubt_length(name: DottedName, source: str) -> Explanation | None:
-    """Doubt `a.length`, which reads a key here."""
+    """Warn about `a.length`, which reads a key in this language."""
     if len(name) < 2 or name[-1] != "length" or not re.search(r"\.\s*length\b", source):
         return None
     whole = ".".join(name[:-1])
@@ -215,8 +218,8 @@ _HYPHENED = re.compile(r"(?<![\w.\]])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[^\]]*\])*
 
 
 def _find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozenset[DottedName], Explanation]]:
-    """The names of an expression that are parts of one key with hyphens, such as `trigger.body.order-id`, which is a
-    subtraction to the grammar, and what to write instead of them."""
+    """Find names that are parts of one key with hyphens, such as `trigger.body.order-id`, which the grammar reads as a
+    subtraction; return them with what to write instead."""
     if "-" not in expression.source:
         return
     for found in _HYPHENED.finditer(expression.source):

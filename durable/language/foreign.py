@@ -1,4 +1,4 @@
-"""Hints for users of other tools: what they write (keys, triggers, actions, shapes), and what to write instead."""
+"""Hints for users of other tools: the keys, triggers, actions and shapes that they know, and what to write instead."""
 
 from collections.abc import Collection, Mapping
 
@@ -59,7 +59,7 @@ _KEYS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("retry.on", "retry.when", "retry.if"), "did you mean 'errors', for example 'errors: [network]'"),
 }
-"""Hints for unknown keys; `retry.x` is for `x` under `retry`."""
+"""Hints for unknown keys; `retry.x` means `x` under `retry`."""
 
 _INPUT_KEYS: Mapping[str, str] = {
     **dict.fromkeys(
@@ -115,7 +115,7 @@ CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "n
 
 
 def suggest_action(use: str, known: Collection[str]) -> str | None:
-    """A hint for an action that does not exist; None if nothing is known of the name."""
+    """Return a hint for an action that does not exist; None if its name is unknown."""
     connector, _, action = use.lower().partition(".")
     for name in (use.lower(), action if connector in {"wait", "flow", "log", "http"} else connector):
         if ACTIONS.get(name) in known:
@@ -128,7 +128,7 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
 
 
 def suggest_connector(known: Collection[str]) -> str:
-    """A hint for a service that has no connector."""
+    """Return a hint for a service without a connector."""
     connectors = sorted({name.partition(".")[0] for name in known})
     return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
 

@@ -1,4 +1,4 @@
-"""Checks of header names in expressions: names that no header has, and credentials, which are not stored."""
+"""Checks header names in expressions: names that no header can have, and credentials, which are not stored."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 def check_header_name(holder: str, key: str) -> Explanation | None:
-    """Why no header has this name. `holder` is the expression for the headers."""
+    """Explain why no header has this name. `holder` is the expression for the headers."""
     if HEADER_NAME.fullmatch(key):
         return None
     meant = re.sub(r"[^!#$%&'*+.^`|~0-9A-Za-z-]+", "-", key.strip().strip(":").strip()).strip("-")
@@ -21,7 +21,7 @@ def check_header_name(holder: str, key: str) -> Explanation | None:
 
 
 def check_withheld(key: str, withheld: Collection[str]) -> Explanation | None:
-    """Why a header of the request is not stored."""
+    """Explain why a header of the request is not stored."""
     if key.lower() not in withheld:
         return None
     message = f"the header {quote(key.lower())} is a credential, which Waypost checks but does not store"
@@ -29,7 +29,7 @@ def check_withheld(key: str, withheld: Collection[str]) -> Explanation | None:
 
 
 def doubt_underscore(name: Sequence[str], source: str) -> tuple[Explanation, Severity] | None:
-    """Doubt an underscore in a header's name: an error after a dot, a warning in brackets."""
+    """Warn about an underscore in a header's name: an error after a dot, a warning in brackets."""
     holder, key = _split(name)
     if not holder or "_" not in key:
         return None
@@ -43,7 +43,7 @@ def doubt_underscore(name: Sequence[str], source: str) -> tuple[Explanation, Sev
 
 
 def _split(name: Sequence[str]) -> tuple[str, str]:
-    """The expression for the headers, and the key that is read in them; empty for other names."""
+    """Return the expression for the headers and the key that is read in them; empty for other names."""
     match list(name):
         case ["trigger" | "output", "headers", key, *_]:
             return f"{name[0]}.headers", key

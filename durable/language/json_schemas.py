@@ -1,4 +1,4 @@
-"""Checks of JSON Schemas by name, as in `inputs` and in the `fields` of an approval."""
+"""Checks mappings of JSON Schemas by name, as in `inputs` and in the `fields` of an approval."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -18,8 +18,8 @@ from durable.wording import make_printable, quote, suggest
 def compile_schemas(
     declared: Mapped, pointer: Pointer, report: Report, *, may_be_open: bool
 ) -> Iterator[tuple[str, CompiledSchema]]:
-    """The schemas that can be compiled; what is wrong with the others is reported. A schema that `may_be_open` can
-    contain expressions, and is then unknown."""
+    """Compile the schemas, and report those that are invalid. With `may_be_open`, a schema can contain expressions, and
+    is then unknown."""
     for name, schema in declared.items():
         where: Pointer = (*pointer, name)
         if may_be_open and is_template(schema):
@@ -45,19 +45,19 @@ def compile_schemas(
 
 @cache
 def _make_open_metaschema() -> jsonschema_rs.Draft7Validator:
-    """The metaschema of schemas in which values may be expressions."""
+    """Return a metaschema for schemas in which values may be expressions."""
     return jsonschema_rs.Draft7Validator(
         {"definitions": {"it": open_value(make_metaschema("it"))}, "$ref": "#/definitions/it"}
     )
 
 
 def shorten(text: str) -> str:
-    """A validator's message on one line."""
+    """Shorten a validator's message to one line."""
     return make_printable(text if len(text) <= 200 else f"{text[:199]}…")
 
 
 def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
-    """What is wrong with an invalid schema, and what to do."""
+    """Explain what is wrong with an invalid schema, and what to do."""
     if "retrieving it failed" in error.message:
         return "the schema refers to another schema, which is not fetched", "copy it here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):

@@ -1,6 +1,6 @@
-"""Loading: from the text of a pipeline to a checked pipeline, or to everything that is wrong with it.
+"""Loads a pipeline: from the text of a file to a checked pipeline, or to a list of everything that is wrong with it.
 
-Pure: the caller has read the file. No text and no bytes make it raise.
+Pure: the caller has read the file. No text or bytes make it raise.
 """
 
 import re
@@ -32,8 +32,8 @@ from durable.yaml.document import LIMITS, DocumentLimits, YamlDocument
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """A pipeline if the text has no errors, and every problem in the order of the text. `calls` are its calls of other
-    pipelines; only the folder knows whether these exist."""
+    """A pipeline, if the text has no errors, and all problems in the order of the text. `calls` are its calls of other
+    pipelines, which can only be checked for the whole folder."""
 
     pipeline: PipelineSpec | None
     problems: tuple[Problem, ...]
@@ -52,12 +52,13 @@ def load_pipeline(
     is_broken: Callable[[str], bool] = lambda connection: False,
     limits: DocumentLimits = LIMITS,
 ) -> LoadResult:
-    """Load and check the text of a pipeline.
+    """Load and check the text of a pipeline. Anything that is not given is unknown and not checked.
 
-    `secrets` says whether a secret has a value, `examine_secret` what is doubtful about it; both give warnings.
-    `connections` gives the connector of a connection, and None if there is no such connection, which is an error;
-    `connection_names` are those to suggest, and `is_broken` says which ones exist with mistakes. What is not given is
-    unknown and not checked.
+    `secrets`: whether a secret has a value; if not, there is a warning.
+    `examine_secret`: returns what is doubtful about a secret, as warnings.
+    `connections`: returns the connector of a connection; None, if it does not exist, is an error.
+    `connection_names`: the names to suggest.
+    `is_broken`: whether a connection exists, but has errors.
     """
     document = YamlDocument.read(text, file, limits, words=WORDS)
     report = Report(document, limits.problems)
@@ -81,7 +82,7 @@ def load_pipeline(
 
 
 def _explain_misplaced_key(pointer: Pointer) -> str | None:
-    """Where a key at the top of the file belongs: a step without its '- ' falls out of its list."""
+    """Explain where a key at the top of the file belongs: a step without its '- ' falls out of its list."""
     if len(pointer) > 1:
         return None
     if pointer[0] in DefaultsSpec.model_fields:
@@ -92,7 +93,7 @@ def _explain_misplaced_key(pointer: Pointer) -> str | None:
 
 
 def _add_id(data: Mapped, report: Report) -> Mapped:
-    """The data with an id; the default is the name of the file."""
+    """Return the data with an id; the default is the name of the file."""
     if "id" in data:
         return data
     name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
@@ -110,7 +111,7 @@ def _check_file(
     expressions: ExpressionCheck,
     connections: ConnectionChecker,
 ) -> Sequence[PipelineCall]:
-    """Check what the models cannot tell; returns the calls of other pipelines."""
+    """Check what the models cannot; returns the calls of other pipelines."""
     infos = collect_steps(data, report, catalogue)
     by_id = {info.id: info for info in reversed(infos.values())}
     names = set(get_mapping(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
@@ -139,7 +140,7 @@ def _check_file(
 
 
 def _check_responses(data: Mapped, steps: Sequence[tuple[Mapped, Pointer]], report: Report) -> None:
-    """A sender that waits for the answer of a step needs such a step, and the step needs such a sender."""
+    """Check that a trigger with `respond: step` has a step that responds, and that such a step has such a trigger."""
     respond = ACTION.use
     asking = [
         (*pointer, "with", "respond")
@@ -155,7 +156,7 @@ def _check_responses(data: Mapped, steps: Sequence[tuple[Mapped, Pointer]], repo
 
 
 def _find_header_inputs(data: Mapped) -> set[str]:
-    """The inputs to which a trigger gives its headers as a whole."""
+    """Return the inputs to which a trigger passes all its headers."""
     given = (get_mapping(trigger.get("inputs")) for trigger, _ in _walk_triggers(data))
     return {name for each in given for name, value in each.items() if _is_headers(value)} - {HEADERS}
 

@@ -1,6 +1,7 @@
 """The metaschema of `inputs`: JSON Schema, draft 2020-12, with descriptions for people.
 
-It is written out here because an editor must not need the network for it. Unknown words are allowed, as in the draft.
+It is included here because an editor must not need network access for it. Unknown keywords are allowed, as in the
+draft.
 """
 
 from typing import Any, TypeAlias
@@ -53,11 +54,12 @@ _WORDS: dict[str, tuple[str, Schema | str]] = {
     "$ref": ("Another schema in its place, such as #/$defs/address", _TEXT),
     "$defs": ("Schemas to refer to, by name", "by_name"),
 }
-"""Each word with its meaning and its value: a schema here, or one, several or named ones of the kind defined below."""
+"""Each keyword with its description and its value: a schema, or the name of a kind of subschemas (one, several, named)
+that is defined below."""
 
 
 def make_metaschema(name: str) -> Schema:
-    """The definition of a schema, which refers to itself by its name below `#/definitions`."""
+    """Return the definition of a schema, which refers to itself by its name under `#/definitions`."""
     schema: Schema = {"$ref": f"#/definitions/{name}"}
     inner: dict[str, Schema] = {
         "schema": schema,

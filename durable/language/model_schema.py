@@ -1,4 +1,4 @@
-"""JSON Schemas, draft-07, of pydantic models, in the form that editors handle best."""
+"""Converts pydantic models to JSON Schema, draft-07, in the form that editors handle best."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -40,7 +40,7 @@ _AS_TEXT = {
 _NARROWER = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength"})
 STEP = "Step"
 _IS_STEP = "isStep"
-"""The definition of steps, and the word that marks a reference to it while a schema is made."""
+"""The name of the definition of steps, and of the keyword that marks references to it while a schema is made."""
 
 _ANNOTATIONS = ("title", "description", "default", "examples")
 
@@ -49,7 +49,7 @@ _ANNOTATIONS = ("title", "description", "default", "examples")
 
 
 class InputsGenerator(GenerateJsonSchema):
-    """Schemas of inputs, without titles derived from Python's names and without empty defaults."""
+    """Generates schemas of inputs, without titles derived from Python names and without empty defaults."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -87,7 +87,7 @@ class InputsGenerator(GenerateJsonSchema):
 
 
 class SpecGenerator(InputsGenerator):
-    """Schemas of the language's own keys, which must have a value."""
+    """Generates schemas of the language's own keys, which must have a value."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -99,7 +99,7 @@ class SpecGenerator(InputsGenerator):
 def draft_schema(
     model: type[BaseModel], generator: type[InputsGenerator], *, prefix: str = ""
 ) -> tuple[Schema, dict[str, Schema]]:
-    """A model's schema, and the definitions that it refers to, which are named by their titles with a prefix."""
+    """Return a model's schema, and the definitions that it refers to, named by their titles with a prefix."""
     schema = model.model_json_schema(ref_template="{model}", schema_generator=generator)
     inner: dict[str, Schema] = schema.pop("$defs", {})
     names = {name: prefix + each.get("title", name) for name, each in inner.items() if each}
@@ -119,7 +119,7 @@ def draft_schema(
 
 
 def map_inside(schema: Schema, value: Change, alternative: Change) -> Schema:
-    """The schema with the schemas directly inside it changed: those of values in it, and its alternatives."""
+    """Return the schema with its direct subschemas changed: those of values in it, and its alternatives."""
     changed = dict(schema)
     for word, part in schema.items():
         match word, part:
@@ -138,13 +138,13 @@ def map_inside(schema: Schema, value: Change, alternative: Change) -> Schema:
 
 
 def open_inside(schema: Schema) -> Schema:
-    """The schema of a value that is no expression itself, but may contain expressions."""
+    """Return the schema of a value that is not an expression itself, but may contain expressions."""
     return map_inside(schema, open_value, open_inside)
 
 
 def open_value(schema: Schema) -> Schema:
-    """The schema of a value that may also be a text with `{{ … }}`. The definitions that it refers to must be opened
-    too."""
+    """Return the schema of a value that may also be a text with `{{ … }}`. The definitions that it refers to must be
+    opened too."""
     schema = open_inside(schema)
     if _takes_templates(schema):
         return schema

@@ -1,4 +1,4 @@
-"""What is known about the output of a step before it is performed."""
+"""Determines what is known about the output of a step before it is performed."""
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -14,7 +14,7 @@ from durable.values import JSON
 
 
 def find_returned(use: str, given: Mapped, catalogue: Catalogue) -> KnownValue:
-    """What an action returns: the `output` of `keep` and `undo`."""
+    """Return what is known about the value that an action returns, which `keep` and `undo` read as `output`."""
     if core := CORE_ACTIONS.get(use):
         return core.syntax.returns(given)
     action = catalogue.actions.get(use)
@@ -22,7 +22,8 @@ def find_returned(use: str, given: Mapped, catalogue: Catalogue) -> KnownValue:
 
 
 def find_kept(step: Mapped, returned: KnownValue) -> KnownValue:
-    """The step's output after `keep`. If `on_timeout` gives a value, the output is either of them."""
+    """Return what is known about the step's output after `keep`. If `on_timeout` is a value, the output is either of
+    them."""
     given = _find_written(step["keep"]) if "keep" in step else returned
     if isinstance(step.get("on_timeout"), list) or step.get("on_timeout", "fail") == "fail":
         return given
@@ -30,7 +31,7 @@ def find_kept(step: Mapped, returned: KnownValue) -> KnownValue:
 
 
 def find_links(step: Mapped) -> Collection[str] | None:
-    """The names of a step's links: none if the step has one link itself, None if it has no link."""
+    """Return the names of a step's links: empty if the step itself has the link, None if it has none."""
     core = CORE_ACTIONS.get(str(step.get("use")))
     return core.syntax.find_links(get_mapping(step.get("with"))) if core else None
 
@@ -42,7 +43,7 @@ def _merge(one: KnownValue, other: KnownValue) -> KnownValue:
 
 
 def _find_written(value: JSON) -> KnownValue:
-    """What a value in the file holds, whatever its expressions give."""
+    """Return what is known about a value in the file, whatever its expressions return."""
     match value:
         case dict():
             return KnownMapping({key: _find_written(each) for key, each in value.items()})
@@ -78,4 +79,4 @@ def _read_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], dept
 
 
 _DEPTH = 8
-"""Levels of a model that are read; a model can contain itself."""
+"""How many levels of a model are read; a model can contain itself."""

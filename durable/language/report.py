@@ -7,7 +7,7 @@ from durable.yaml.document import LIMITS, YamlDocument
 
 
 class Report:
-    """Collects the problems of a document. It ignores places that the YAML parser refused, and a second problem of the
+    """Collects the problems of a document. Ignores positions that the YAML parser rejected, and further problems of the
     same key."""
 
     def __init__(self, document: YamlDocument, limit: int = LIMITS.problems) -> None:

@@ -1,4 +1,4 @@
-"""Resolving: from a checked pipeline to its definition, with every default filled in."""
+"""Resolves a checked pipeline to its definition, with every default filled in."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ from durable.steps.resolved import RUN_TIMEOUT, ResolvedConcurrency, ResolvedPip
 def resolve_pipeline(
     pipeline: PipelineSpec, find_action: Callable[[str], Action | None], run_timeout: int = RUN_TIMEOUT
 ) -> Definition:
-    """The definition of a checked pipeline. `find_action` finds a connector's action by name; `run_timeout` (ms) is the
-    default."""
+    """Return the definition of a checked pipeline. `find_action` finds a connector's action by name; `run_timeout` (ms)
+    is the default."""
     resolver = Resolver(find_action, pipeline.defaults or DefaultsSpec(), KINDS_BY_MODEL)
     return Definition(
         ResolvedPipeline(

@@ -1,4 +1,4 @@
-"""Scopes: which names an expression can read at its place in a file, and explanations of those that it cannot."""
+"""Scopes: the names that an expression can read at its place in a file, and why others cannot be read."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,11 +65,13 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What can be read at one place.
+    """The names that can be read at one place. None means unknown: nothing is checked.
 
-    `visible` are the steps before it; it grows as a sequence is walked. `parameters` are the names in the path of the
-    webhook, `arrival` the parts of `trigger`, `withheld` the headers that are not kept, and `passed` the inputs to
-    which a trigger gives its headers. None means unknown: nothing is checked.
+    `visible`: the previous steps; grows as a sequence is walked.
+    `parameters`: the names in the path of the webhook.
+    `arrival`: the fields of `trigger`.
+    `withheld`: the headers that are not stored.
+    `passed`: the inputs to which a trigger passes its headers.
     """
 
     roots: frozenset[str]
@@ -84,23 +86,24 @@ class Scope:
     passed: Collection[str] = ()
 
     def at(self, here: StepInfo | None) -> "Scope":
-        """The same names, with messages about another place."""
+        """Return a scope with the same names, whose messages refer to another step."""
         return replace(self, here=here)
 
     def add_roots(self, *roots: str) -> "Scope":
-        """A scope with more names and the same steps."""
+        """Return a scope with additional names and the same steps."""
         return replace(self, roots=self.roots | set(roots))
 
     def after(self, output: KnownValue) -> "Scope":
-        """The scope of `keep` and `undo`, which also read what the action returned."""
+        """Return the scope of `keep` and `undo`, which also read what the action returned."""
         return replace(self.add_roots("output"), output=output)
 
     def branch(self, *roots: str, after: Collection[str] = ()) -> "Scope":
-        """The scope at the beginning of a branch: it sees what is visible here, and its own steps stay in it."""
+        """Return the scope at the beginning of a branch: it sees what is visible here, and its own steps are not
+        visible outside."""
         return replace(self.add_roots(*roots), visible=self.visible | set(after))
 
     def explain_unreadable(self, name: tuple[str, ...]) -> Explanation | None:
-        """Why a name like `("steps", "hold", "output")` cannot be read here."""
+        """Explain why a name such as `("steps", "hold", "output")` cannot be read here."""
         root = name[0]
         if root not in self.roots:
             return self._explain_unknown(root)
@@ -120,7 +123,7 @@ class Scope:
         return _explain_field(root, name[1:])
 
     def explain_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
-        """Why a comparison of a name with a constant makes no sense."""
+        """Explain why a comparison of a name with a constant makes no sense."""
         if len(name) != 3 or name[0] != "steps" or name[2] != "status" or value in STATUSES:
             return None
         if isinstance(value, str):
@@ -131,7 +134,7 @@ class Scope:
         return Explanation(f"a step's status is a word such as 'completed', and never {_format_constant(value)}", hint)
 
     def doubt_name(self, name: tuple[str, ...]) -> Explanation | None:
-        """Why a name probably never exists: headers are stored in lower case."""
+        """Warn about a name that probably never exists: headers are stored in lower case."""
         match name:
             case ("inputs", passed, key, *_) if passed in self.passed and key != key.lower():
                 return Explanation(
@@ -147,7 +150,7 @@ class Scope:
         return None
 
     def doubt_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
-        """Why a comparison with a constant is probably a mistake: the name has another type, or never that value."""
+        """Warn about a comparison with a constant that the name probably never equals, or that has another type."""
         match name:
             case ("error", "class") | ("steps", _, "error", "class"):
                 return _doubt_class(value)
@@ -191,7 +194,7 @@ class Scope:
         return self._explain_part(self.steps[step], name, 2)
 
     def _explain_part(self, step: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """Why a part of a step cannot be read; `start` is where in the name the part begins."""
+        """Explain why a part of a step cannot be read; `start` is the index in the name at which the part begins."""
         if start >= len(name):
             return None
         part, rest = name[start], name[start + 1 :]
@@ -212,7 +215,7 @@ class Scope:
         return None
 
     def _explain_item(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """The same for the items of a loop."""
+        """Like `_explain_part`, for the items of a loop."""
         match name[start:]:
             case []:
                 return None
@@ -227,7 +230,7 @@ class Scope:
         return None
 
     def _explain_inner(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """The same for the steps of an item or a turn, by their ids."""
+        """Like `_explain_part`, for the steps of an item or a turn, by id."""
         if start >= len(name):
             return None
         id, inner = name[start], self._find_steps_of(loop)
@@ -242,7 +245,7 @@ class Scope:
         return {step.id: step for step in self.steps.values() if step.loops[-1:] == [loop]}
 
     def _explain_arrival(self, name: Sequence[str]) -> Explanation | None:
-        """Why a part of `trigger` cannot be read."""
+        """Explain why a part of `trigger` cannot be read."""
         if unknown := _explain_field("trigger", name[1:]):
             return unknown
         if len(name) > 1 and name[1] not in self.arrival:
@@ -256,14 +259,14 @@ class Scope:
         return None
 
     def _explain_parameter(self, rest: Sequence[str]) -> Explanation | None:
-        """Why a part of the webhook's path cannot be read."""
+        """Explain why a part of the webhook's path cannot be read."""
         if self.parameters is None or not rest or rest[0] in self.parameters:
             return None
         wanted = quote(f"{{{rest[0]}}}")
         return Explanation(f"the trigger's path has no {wanted}", suggest(rest[0], self.parameters) or _NO_PARAMETER)
 
     def _explain_link(self, name: tuple[str, ...]) -> Explanation | None:
-        """Why a link cannot be read. A link of a later wait can be."""
+        """Explain why a link cannot be read. Links of later waits can be read."""
         linked = {id: step for id, step in self.steps.items() if step.links is not None}
         if "steps" not in self.roots:
             return Explanation("'run.links' cannot be read here", "links exist only after the run has started")
@@ -309,7 +312,7 @@ class Scope:
 
 
 def _write_outside_name(path: Sequence[StepInfo]) -> str:
-    """How a step is read from outside the loops around it: the path is the loops and the step."""
+    """Return the name by which a step is read from outside its loops: the loops, then the step."""
     inner = [
         f"[0].steps.{step.id}.output" if loop.shows == "items" else f".{step.id}.output"
         for loop, step in pairwise(path)
@@ -340,7 +343,7 @@ def _format_constant(value: JSON) -> str:
 
 
 def _explain_header(output: KnownValue, name: Sequence[str], rest: Sequence[str]) -> Explanation | None:
-    """Why a header of an HTTP response cannot be read."""
+    """Explain why a header of an HTTP response cannot be read."""
     has_headers = isinstance(output, KnownMapping) and output.keys.get("headers", output) is None
     if not has_headers or len(rest) < 2 or rest[0] != "headers":
         return None

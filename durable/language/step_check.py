@@ -1,6 +1,6 @@
-"""Checks of steps that their models cannot make: actions and their inputs, names and their scope, secrets.
+"""Checks steps, as far as their models cannot: actions and their inputs, names and their scope, secrets.
 
-They walk the data, not the models, so that a broken step does not hide the problems of the others.
+The checks walk the data, not the models, so that an invalid step does not hide the problems of others.
 """
 
 import re
@@ -38,13 +38,13 @@ _BESIDE_CORE = {
     "keep": "its output is always kept whole; remove it",
     "on_timeout": "only wait.* accepts it; handle failures with 'try'",
 }
-"""What to do about keys of a step that do not go with its action."""
+"""What to do about keys of a step that its action does not accept."""
 
 _BESIDE_USE = dict.fromkeys((KINDS["use"].keys | {"if"}) - {"with"}, BESIDE)
 
 
 def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], report: Report) -> None:
-    """Refuse the second of two things with the same id."""
+    """Reject the second of two items with the same id."""
     lines: dict[str, int] = {}
     for owner, pointer in named:
         name = owner.get("id")
@@ -57,7 +57,7 @@ def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], report: Report
 
 
 def check_filled(owner: Mapped, pointer: Pointer, report: Report) -> None:
-    """Refuse keys without a value: a key that is left out and one that is empty must not look alike."""
+    """Reject keys without a value: an omitted key and an empty key must not look alike."""
     for key, value in owner.items():
         if value is None and key != "with":
             report.add((*pointer, key), f"{quote(key)} is empty", "give it a value, or remove it", is_key=True)
@@ -74,8 +74,11 @@ def check_given(
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Check what is under `with` against the model of the inputs, if it is known. Values that are `is_open` get their
-    type only when they are rendered; `beside` are hints for keys that belong to the owner."""
+    """Check the mapping under `with` against the model of the inputs, if it is known.
+
+    `is_open`: the type of a value is known only when it is rendered.
+    `beside`: hints for keys that belong next to `with`.
+    """
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
         expressions.check_templates(value, where, scope, anywhere)
@@ -98,7 +101,7 @@ def check_given(
 
 
 def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, report: Report, *, connection: JSON) -> None:
-    """Warn where an expression decides which service gets a secret, or what a connection is used for."""
+    """Warn if an expression determines which service gets a secret, or for what a connection is used."""
     texts = {where: text for where, text in walk_leaves(given) if isinstance(text, str)}
     if not connection and not any("{{" in text and "secrets" in text for text in texts.values()):
         return
@@ -120,12 +123,12 @@ def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, report: Repo
 def _find_targets(text: str) -> Sequence[Expression]:
     try:
         return Template.parse(text, ((),)).targets
-    except ExpressionError:  # which is reported elsewhere
+    except ExpressionError:  # reported elsewhere
         return ()
 
 
 def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], report: Report) -> None:
-    """Doubt JSON inside a text where any data is accepted: it is sent as a text. A `body` may be one."""
+    """Warn about JSON inside a text where any data is accepted, since it is sent as text. A `body` may contain it."""
     for name, value in given.items():
         is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
         if is_json and name != "body" and get_shape(model).is_anything((name,)):
@@ -134,7 +137,7 @@ def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], report:
 
 
 class StepCheck:
-    """One pass over the steps of a file."""
+    """Checks the steps of a file in one pass."""
 
     def __init__(
         self,
@@ -153,7 +156,7 @@ class StepCheck:
         self._connections = connections
 
     def check_sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
-        """Check steps one after the other; each of them then becomes visible in the scope."""
+        """Check steps in order; each then becomes visible in the scope."""
         for index, step in enumerate(get_list(steps)):
             if isinstance(step, dict):
                 self._check_step(step, (*pointer, index), scope)
@@ -207,7 +210,7 @@ class StepCheck:
             self._check_undo(undo, (*pointer, "undo"), with_output)
 
     def _find_misplaced_keys(self, use: str) -> dict[str, str]:
-        """The keys that do not go with an action, and what to do about each."""
+        """Return the keys that an action does not accept, and what to do about each."""
         core = CORE_ACTIONS.get(use)
         fitting = (
             core.syntax.keys if core else {"timeout", "keep", *(["on_timeout"] if use.startswith("wait.") else [])}

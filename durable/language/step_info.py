@@ -1,4 +1,4 @@
-"""What is known about each step of a file before a run: its place, the blocks around it, and its output."""
+"""What is known about each step of a file before a run: its position, the blocks around it, and its output."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ from durable.values import JSON
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInfo:
-    """A step's place in the file: its position in the order, and the blocks around it with the branch in each.
+    """A step's position in the file: its number in the order, and the blocks around it with the branch in each.
 
-    A loop `shows` the steps in it as its output. `output` is what is known about the step's output. `links` are the
-    names of its links (empty: it has one itself; None: it has no link).
+    `shows`: the output of a loop contains its inner steps.
+    `output`: what is known about the step's output.
+    `links`: the names of its links; empty if it has one link itself, None if it has no link.
     """
 
     id: str
@@ -35,23 +36,23 @@ class StepInfo:
 
     @property
     def loops(self) -> list["StepInfo"]:
-        """The loops around it, the outermost first."""
+        """Return the loops around the step, outermost first."""
         return [block for block, _ in self.blocks if block.shows]
 
     @property
     def may_be_left_out(self) -> bool:
-        """Whether some runs do not perform it: it, or a block around it, is conditional."""
+        """Whether some runs do not perform the step: it, or a block around it, is conditional."""
         return self.has_condition or any(block.has_condition or branch.may_be_left_out for block, branch in self.blocks)
 
     @property
     def ids(self) -> Iterator[str]:
-        """Its own id, and those of the blocks around it."""
+        """Return its own id, and those of the blocks around it."""
         yield self.id
         yield from (block.id for block, _ in self.blocks)
 
 
 def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:
-    """Every step of the file by its pointer."""
+    """Return every step of the file by its pointer."""
     found: dict[Pointer, StepInfo] = {}
 
     def place(steps: JSON, pointer: Pointer, blocks: tuple[tuple[StepInfo, Branch], ...]) -> None:

@@ -1,4 +1,4 @@
-"""Steps of any kind: the union of their models, their keys, and the tree that they form in a file's data."""
+"""Steps of all kinds: the union of their models, their keys, and the tree that they form in a file's data."""
 
 from collections.abc import Collection, Iterator
 from itertools import chain
@@ -15,7 +15,7 @@ from durable.yaml.syntax import Words
 
 SYNTAXES = tuple(block.syntax for block in BLOCKS.values() if block.syntax)
 KINDS: dict[str, StepSyntax] = {each.kind: each for each in SYNTAXES}
-"""The kinds of steps by the key that makes a step one."""
+"""The kinds of steps, by the key that identifies each."""
 
 KINDS_BY_MODEL: dict[type[StepSpec], StepSyntax] = {each.model: each for each in SYNTAXES}
 
@@ -37,17 +37,17 @@ ITEM_EXAMPLES = {key: example for each in SYNTAXES for key, example in each.item
 
 
 def find_kind(keys: Collection[str]) -> str | None:
-    """The kind of a step with these keys; None if it is none or several."""
+    """Return the kind of a step with these keys; None if it has no kind, or several."""
     kinds = [kind for kind in KINDS if kind in keys]
     return kinds[0] if len(kinds) == 1 else None
 
 
 def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
-    """What is wrong with the combination of a step's keys."""
+    """Return what is wrong with the combination of a step's keys."""
     kinds = [kind for kind in KINDS if kind in keys]
     are_known = STEP_KEYS.issuperset(keys)
     if not kinds:
-        if are_known:  # an unknown key has a problem of its own, and is likely meant to be one of these
+        if are_known:  # an unknown key is reported separately, and is probably a misspelt kind
             yield DataProblem((), "the step does nothing", f"give it one of {', '.join(KINDS)}", is_key=True)
         return
     kind = kinds[0]
@@ -73,11 +73,11 @@ def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
 
 
 def choose_kind(value: object) -> str:
-    """The tag of the model to validate a step with: that of its kind, or the model of all kinds if it has no single
-    kind."""
+    """Return the tag of the model with which to validate a step: that of its kind, or that of all kinds if it has no
+    single kind."""
     if isinstance(value, StepSpec):
         return f"{KIND_TAG}{KINDS_BY_MODEL[type(value)].kind}"
-    # A key without a value has a problem of its own, and the model of its kind would add a second one.
+    # A key without a value is reported separately; the model of its kind would report it again.
     if not isinstance(value, dict) or any(each is None for key, each in value.items() if key != "with"):
         return MIXED_TAG
     kind = find_kind(value)
@@ -113,7 +113,7 @@ for _model in _models:
 
 
 def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    """The sequences inside a step. A step of no single kind is treated as each of them."""
+    """Return the sequences inside a step. A step without a single kind is treated as every kind."""
     found: set[Pointer] = set()
     for syntax in sorted(SYNTAXES, key=lambda syntax: syntax.kind not in step):
         for branch in syntax.list_branches(step, pointer):
@@ -123,7 +123,7 @@ def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
 
 
 def walk_steps(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]]:
-    """All steps of a sequence, and all steps inside them."""
+    """Return all steps of a sequence, and all steps inside them."""
     for index, step in enumerate(get_list(steps)):
         if isinstance(step, dict):
             yield step, (*pointer, index)

@@ -1,4 +1,4 @@
-"""Checks of `triggers` and `inputs` that their models cannot make."""
+"""Checks `triggers` and `inputs`, as far as their models cannot."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ class TriggerCheck:
         self._expressions = expressions
 
     def run(self, scope: Scope) -> None:
-        """Check them; `scope` is what a trigger's expressions can read."""
+        """Check them; `scope` contains what a trigger's expressions can read."""
         declared = dict(compile_schemas(get_mapping(self._declared), ("inputs",), self._report, may_be_open=False))
         for name, schema in declared.items():
             self._check_default(schema, name)
@@ -67,7 +67,7 @@ class TriggerCheck:
             scope=scope,
             report=self._report,
             expressions=self._expressions,
-            is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
+            is_open=lambda value: False,  # a trigger is set up before there are values to render
             beside={"when": BESIDE, "inputs": BESIDE},
         )
         if model:
@@ -78,7 +78,7 @@ class TriggerCheck:
         self._expressions.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
     def _check_identifying(self, key: JSON, pointer: Pointer, scope: Scope) -> None:
-        """Doubt a constant, which all deliveries share; an empty text would reject them all."""
+        """Warn about a constant, which all deliveries share; an empty text would reject them all."""
         cure = 'write an expression, such as "{{ trigger.body.id }}"'
         if key == "":
             self._report.add(pointer, f"'{pointer[-1]}' is empty", cure)
@@ -106,7 +106,8 @@ class TriggerCheck:
                 self._report.add(pointer, what, "add it, or declare a default for it", is_key=True)
 
     def _check_text(self, types: JSON, name: str, pointer: Pointer) -> None:
-        """A text with an expression in it is a text, whatever the expression gives."""
+        """Report an input of another type whose value is a text with an expression in it, which always remains a
+        text."""
         named = [each for each in (types if isinstance(types, list) else [types]) if isinstance(each, str)]
         if named and "string" not in named:
             what = f"this is a text, and the input {quote(name)} is of type {' or '.join(named)}"

@@ -1,4 +1,4 @@
-"""Validation of data against pydantic models: what is wrong, where in the data, and what to do, in Waypost's words."""
+"""Validates data against pydantic models, and converts pydantic's errors to Waypost's messages and hints."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from durable.wording import (
 
 
 class NestedProblems(ValueError):
-    """Raised by a model's validator: what it found inside a value, with pointers relative to the value."""
+    """Raised by a model's validator with the problems inside a value; pointers are relative to the value."""
 
     def __init__(self, message: str, found: Sequence[DataProblem]) -> None:
         super().__init__(message)
@@ -36,8 +36,7 @@ class NestedProblems(ValueError):
 
 
 class Hints(NamedTuple):
-    """Hints for people who make mistakes: what to do about unknown keys, and examples of values and of list items by
-    key."""
+    """What to do about unknown keys, and examples of values and of list items by key."""
 
     keys: Mapping[str, str]
     values: Mapping[str, str]
@@ -55,8 +54,11 @@ def find_data_problems(
     hints: Hints = NO_HINTS,
     context: Mapping[str, JSON] | None = None,
 ) -> list[DataProblem]:
-    """Everything in the data that does not fit the model. The type of values that are `is_open` is not known yet;
-    `context` is passed to the model's validators."""
+    """Return everything in the data that does not match the model.
+
+    `is_open`: the type of a value is not known yet.
+    `context`: passed to the model's validators.
+    """
     try:
         model.model_validate(data, context=context or {})
     except ValidationError as error:
@@ -82,7 +84,7 @@ def find_data_problems(
 
 @dataclass(frozen=True, slots=True)
 class _PydanticProblem:
-    """An error of pydantic at its place in the data; `is_union` if it is one of a union's alternatives."""
+    """An error of pydantic at its place in the data. `is_union`: it belongs to one of a union's alternatives."""
 
     detail: ErrorDetails
     pointer: Pointer
@@ -99,19 +101,19 @@ class _PydanticProblem:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the error holds for any value that the expressions give."""
+        """Whether the error exists for all values that the expressions may have."""
         return isinstance(self.context.get("error"), LiteralError)
 
     @property
     def wants_container(self) -> bool:
-        """Whether a list or a mapping is needed, and the value is a text with expressions in it, which stays a text."""
+        """Whether a list or a mapping is required, and the value is a text with expressions, which remains a text."""
         is_text = isinstance(self.value, str) and not is_whole_expression(self.value)
         return is_text and EXPECTED.get(self.kind) in {"a list", "a mapping"}
 
     @property
     def is_consequence(self) -> bool:
-        """Whether the error only follows from another one: pydantic does not count invalid items of a list, and a step
-        of no single kind lacks keys of the other kinds."""
+        """Whether the error only follows from another: pydantic does not count invalid items of a list, and a step
+        without a single kind lacks keys of the other kinds."""
         if self.kind == "too_short":
             return len(_get_container(self.value)) >= int(self.context["min_length"])
         location = self.detail["loc"]
@@ -129,12 +131,12 @@ def _get_container(value: JSON) -> list[JSON] | dict[str, JSON]:
 
 
 def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
-    """The pointer of an error's `loc`, without the tags of unions, and the value there."""
+    """Return the pointer of an error's `loc`, without the tags of unions, and the value there."""
     pointer: list[str | int] = []
     value, is_union = data, False
     location = detail["loc"]
     ending = location[-1:] if detail["type"] == "missing" else ()
-    for part in location[: len(location) - len(ending)]:  # a part that leads nowhere is the tag of a union
+    for part in location[: len(location) - len(ending)]:  # a part that does not exist in the data is the tag of a union
         match value:
             case dict() if part in value:
                 value = value[str(part)]
@@ -148,7 +150,7 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
 
 
 def _explain_all(errors: Sequence[_PydanticProblem], shape: ModelShape, hints: Hints) -> Iterator[DataProblem]:
-    # Of a union, pydantic reports every alternative. The one that fails furthest inside is probably meant.
+    # pydantic reports every alternative of a union. The one with the deepest error is probably intended.
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}
@@ -185,7 +187,7 @@ def _explain_type(error: _PydanticProblem, expected: str, hints: Hints) -> DataP
 
 
 def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
-    """A hint for a value of the wrong type."""
+    """Return a hint for a value of the wrong type."""
     example = _show_example(name, examples)
     if isinstance(value, bool) and name == "if":
         return (
@@ -218,12 +220,12 @@ def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str,
 
 
 def _show_example(name: str, examples: Mapping[str, str]) -> str | None:
-    """How a key is written with a value of the right shape, if that is known."""
+    """Return how to write a key with a value of the right shape, if that is known."""
     return f"write for example '{name}: {examples[name]}'" if name in examples else None
 
 
 _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
-"""A key and a value without a blank between them, which YAML reads as one text."""
+"""A key and a value without a space between them, which YAML reads as one text."""
 
 
 def _explain_one(error: _PydanticProblem, shape: ModelShape, hints: Hints) -> DataProblem:
@@ -267,7 +269,7 @@ def _explain_one(error: _PydanticProblem, shape: ModelShape, hints: Hints) -> Da
 
 
 def _suggest_blank(name: str, known: Collection[str]) -> str | None:
-    """A hint for `timeout:10s`, which is one word in YAML."""
+    """Return a hint for `timeout:10s`, which YAML reads as one text."""
     key, colon, value = name.partition(":")
     return f"put a space after the colon: '{key}: {make_printable(value)[:40]}'" if colon and key in known else None
 
@@ -276,7 +278,7 @@ _MEANT = re.compile(r"did you mean '(\w+)'")
 
 
 def _suggest_foreign(pointer: Pointer, known: Collection[str], cures: Mapping[str, str]) -> str | None:
-    """A hint for a key of another tool; None if the key that is meant is not allowed there either."""
+    """Return a hint for a key of another tool; None if the suggested key is not allowed there either."""
     name = str(pointer[-1])
     cure = cures.get(f"{pointer[-2]}.{name}" if len(pointer) > 1 else name) or cures.get(name)
     meant = _MEANT.match(cure or "")
