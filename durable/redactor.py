@@ -1,8 +1,8 @@
 """Redaction: replaces secret values in texts and JSON, in every spelling in which services are likely to return them.
 
-A text is searched as it is, without its white space, and with all its escapes undone: percent-encoding, the escapes of
-JSON, Python, JavaScript and C, and HTML's entities, nested or letter by letter. A match is cut out where it came from
-in the original text. So the cost is linear in the text, and does not depend on how a secret is written.
+A text is searched unchanged, without its white space, and with all its escapes undone: percent-encoding, the escapes of
+JSON, Python, JavaScript and C, and HTML entities, nested or letter by letter. A match is replaced at its position in
+the original text. The cost is therefore linear in the text, and does not depend on how a secret is written.
 """
 
 import base64
@@ -81,17 +81,17 @@ Slices = Generator[None, None, Result]
 
 
 class Redactor:
-    """Replaces the values that it has learnt in texts and JSON with `MARK`; `knows_any` says whether there are any.
+    """Replaces the values that it has learnt in texts and JSON with `MARK`. `knows_any`: whether it has learnt any.
 
-    It finds a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
-    JSON, Python, JavaScript, C and HTML write them, in base64 at any alignment inside a longer text, in hex, and
-    reversed; of more than `LONGEST_WORD` characters also broken into lines or by blanks. Letters beyond ASCII may be in
-    UTF-8, in Latin-1, or in the one taken for the other. It does not find other encodings (base32, UTF-16,
-    quoted-printable), nor what is compressed or encrypted. To redact a redacted text changes nothing, unless a secret
-    contains the mark's own asterisk.
+    It finds a value in upper or lower case, percent-encoded (completely, partly, or repeatedly), with the escapes of
+    JSON, Python, JavaScript, C and HTML, in base64 at any alignment inside a longer text, in hex, and reversed; a value
+    of more than `LONGEST_WORD` characters also if it is split by spaces or line breaks. Non-ASCII letters may be
+    encoded as UTF-8, as Latin-1, or as one misread as the other. It does not find other encodings (base32, UTF-16,
+    quoted-printable), nor compressed or encrypted values. Redacting a redacted text changes nothing, unless a secret
+    contains the mark's asterisk.
 
-    Base64 and hex inside one another are undone `layers` times. By default they are not: that takes a millisecond for
-    each 64 KB, too much for responses of services. With layers, base64 is also found reversed and in any case.
+    Nested base64 and hex are undone `layers` times. The default is none: it takes a millisecond for each 64 KB, which
+    is too slow for responses of services. With layers, base64 is also found reversed and in any case.
     """
 
     def __init__(self, values: Iterable[str] = (), *, layers: int = 0) -> None:
@@ -240,7 +240,7 @@ class Redactor:
 
 
 def _do_nothing() -> None:
-    """The default for what is called between two slices."""
+    """The default for the callback between two slices."""
 
 
 def run_slices(slices: Slices[Result], between: Callable[[], None] = _do_nothing) -> Result:
@@ -327,8 +327,12 @@ def _begins_as_text(data: bytes) -> bool:
 
 
 class _SecretNeedle:
-    """A secret in the spellings that are searched for: `spellings` in lower-case text, `unbroken` in lower-case text
-    without white space; for base64, `literals`, one of which is in every text that contains the secret."""
+    """The spellings of a secret that are searched for.
+
+    `spellings`: in lower-case text.
+    `unbroken`: in lower-case text without white space.
+    `literals`: for base64; every text that contains the secret contains one of them.
+    """
 
     def __init__(self, value: str, *, is_layered: bool = False) -> None:
         data = value.encode("utf-8", "surrogatepass")
@@ -375,7 +379,8 @@ def _find_occurrences(needle: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _make_base64_core(data: bytes, alignment: int) -> str:
-    """The digits that the value alone decides when it begins `alignment` bytes (modulo 3) into what is encoded."""
+    """Return the base64 digits that depend only on the value, if it begins `alignment` bytes (modulo 3) into the
+    data."""
     data = bytes(alignment) + data
     return base64.b64encode(data).decode()[-(-8 * alignment // 6) : 8 * len(data) // 6]
 
@@ -384,11 +389,10 @@ def _make_base64_core(data: bytes, alignment: int) -> str:
 
 
 class _UnescapedText:
-    """A text without its escapes, as the bytes of UTF-8 (each a character, up to `ÿ`).
+    """A text without its escapes, as UTF-8 bytes (each a character, up to `ÿ`).
 
-    A '+' becomes the blank that it is in a form, and a line's end the 'n' that is left of its escape: a backslash that
-    is meant and one that begins an escape cannot be told apart. Where characters come from is computed only when
-    `origin` is called.
+    A '+' becomes a space, as in a form, and a line end becomes the 'n' of its escape: a literal backslash and one that
+    begins an escape cannot be distinguished. The origin of characters is computed only when `origin` is called.
     """
 
     def __init__(self, text: str) -> None:

@@ -11,7 +11,7 @@ _PADDED = {" ": "a space", "\t": "a tab", "\n": "a newline", "\r": "a carriage r
 
 
 def check_value(value: str) -> Iterator[str]:
-    """What may be wrong with a secret's value; each is the end of a sentence that begins with the secret's name."""
+    """Return what may be wrong with a secret's value, as ends of sentences that begin with the secret's name."""
     if value.startswith("\ufeff"):
         yield "begins with a byte order mark"
     elif value[:1] in _PADDED:

@@ -13,7 +13,7 @@ PAUSE = 0.004
 
 
 class _Line:
-    """The tasks that wait for a turn of one event loop."""
+    """The tasks that wait for a turn, of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

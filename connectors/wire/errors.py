@@ -1,6 +1,7 @@
 """Converts the errors of requests to an `ActionError` that says what is known about the effect.
 
-ActionError └── InvalidRequest      a request that cannot be made; nothing was sent
+ActionError
+└── InvalidRequest      a request that cannot be made; nothing was sent
 """
 
 import re

@@ -19,4 +19,4 @@ BLOCKS: dict[str, Block] = {
 }
 
 EVERY_KIND: tuple[Block | CoreAction, ...] = (*BLOCKS.values(), *CORE_ACTIONS.values())
-"""Whatever decides on entries of its own, or folds them."""
+"""Everything that decides on, or applies, entries of its own."""

@@ -1,7 +1,7 @@
 """Expressions, compiled once and evaluated often.
 
-ExpressionError          an expression cannot be compiled, or cannot be evaluated on this data └── UndefinedName
-it reads a name that does not exist
+ExpressionError          an expression cannot be compiled, or cannot be evaluated on this data
+└── UndefinedName        it reads a name that does not exist
 """
 
 import re

@@ -1,18 +1,18 @@
 """The errors of the journal.
 
-JournalError            everything that a journal refuses
-├── Stale               the run has another owner or has moved on; the unit was refused
-├── TooManyRuns         as many runs descend from an event as may; nothing of the unit was written
-├── UnitRefused         the database does not accept the row; nothing of the unit was written
-├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
-├── JournalBusy         too many units wait, or another process holds the database; nothing was written
+JournalError            the journal refuses an operation
+├── Stale               the run has another owner or a longer history; the unit was refused
+├── TooManyRuns         the limit of runs that descend from an event is reached; nothing was written
+├── UnitRefused         the database rejects a row of the unit; nothing of the unit was written
+├── JournalFull         the disk is full; nothing was written, and the unit can be retried
+├── JournalBusy         too many units are queued, or another process holds the database; nothing was written
 ├── JournalClosed       the journal is closed and accepts no units
-├── FilesReplaced       a file of the journal was removed or replaced while it was open: the process must end
+├── FilesReplaced       a file of the journal was removed or replaced while it was open; the process must end
 ├── JournalDamaged      the database cannot be read: its file is damaged
-├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
-├── RunUnreadable       a value that a run needs is damaged or missing, or a newer Waypost wrote it
+├── JournalBroken       writing failed; it is unknown whether the unit was written, and the process must end
+├── RunUnreadable       a value that a run needs is damaged or missing, or was written by a newer Waypost
 ├── DataFolderInUse     another process uses the data folder
-└── DataFolderUnusable  the data folder cannot be used: it is on a network file system, of a newer version, or missing
+└── DataFolderUnusable  the data folder is missing, on a network file system, or of a newer version
 """
 
 
@@ -25,7 +25,7 @@ class Stale(JournalError):
 
 
 class TooManyRuns(JournalError):
-    """`count` runs descend from the event `origin`; with those of the admission they would be more than `limit`."""
+    """`count` runs descend from the event `origin`; the runs of the admission would exceed `limit`."""
 
     def __init__(self, origin: str, count: int, limit: int) -> None:
         super().__init__(f"{count} of {limit} runs descend from the event {origin} already")

@@ -1,4 +1,4 @@
-"""The catalogue: the actions and kinds of triggers that a pipeline can name."""
+"""The catalogue: the actions and kinds of triggers that a pipeline can use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,22 +14,22 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Connectors' actions by `connector.action`, and the input models of triggers by their kind. `broken` says why
-    installed connectors cannot be used."""
+    """Connectors' actions by `connector.action`, and the input models of triggers by kind. `broken` says why installed
+    connectors cannot be used."""
 
     actions: Mapping[str, Action]
     triggers: Mapping[str, type[TriggerInputs]]
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def input_of(self, use: str) -> type[BaseModel] | None:
-        """The model of an action's inputs; None if there is no such action."""
+        """Return the model of an action's inputs; None if there is no such action."""
         if use in CORE_INPUTS:
             return CORE_INPUTS[use]
         action = self.actions.get(use)
         return action.input if action else None
 
     def explain_unknown(self, use: str) -> Explanation:
-        """The explanation for an action that does not exist."""
+        """Explain that an action does not exist."""
         known = {*self.actions, *CORE_INPUTS}
         connectors = {name.partition(".")[0] for name in known}
         connector, dot, action = use.partition(".")
@@ -52,7 +52,7 @@ class Catalogue:
 
 
 def explain_broken(connector: str, why: str) -> Explanation:
-    """The explanation for a connector that is installed but cannot be used."""
+    """Explain that a connector is installed but cannot be used."""
     return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "fix or remove its package")
 
 

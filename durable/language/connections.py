@@ -1,4 +1,4 @@
-"""Checks of the connections that a file names: each must exist and belong to the right connector."""
+"""Checks the connections that a file names: each must exist and belong to the right connector."""
 
 from collections.abc import Callable, Collection
 
@@ -14,7 +14,7 @@ Find = Callable[[str], str | None]
 
 
 def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Explanation:
-    """The explanation for a connection that does not exist, or whose entry has mistakes (`is_broken`)."""
+    """Explain that a connection does not exist, or that its entry has errors (`is_broken`)."""
     if is_broken:
         hint = f"{FILE} has errors; run `waypost validate` to see them"
         return Explanation(f"the connection {quote(name)} cannot be used", hint)
@@ -24,14 +24,18 @@ def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) 
 
 
 def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
-    """The explanation for a connection that belongs to another connector."""
+    """Explain that a connection belongs to another connector."""
     message = f"the connection {quote(name)} belongs to the connector {quote(connector)}, not to {quote(wanted)}"
     return Explanation(message, f"use a connection of {quote(wanted)}")
 
 
 class ConnectionChecker:
-    """Checks `connection:`. Every name is accepted if the connections are unknown (`find` is None). `names` are those
-    to suggest, `is_broken` says which exist with mistakes."""
+    """Checks `connection:`.
+
+    `find`: finds the connector of a connection; if None, the connections are unknown and every name is accepted.
+    `names`: the names to suggest.
+    `is_broken`: whether a connection exists, but has errors.
+    """
 
     def __init__(
         self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], report: Report

@@ -90,7 +90,7 @@ class Attempt:
         self._report_timeout = report_timeout
         self._is_recorded = is_recorded
         self.task: asyncio.Task[None] | None = None
-        """What performs it."""
+        """The task that performs it."""
         self.target: str | None = None
         self._is_address = False
         self._problem: Fact | None = None

@@ -57,7 +57,7 @@ class RunTakeover:
         self._in_progress: dict[str, asyncio.Future[LiveRun | None]] = {}
         self._bringing_in: set[str] = set()
         self._settled: set[str] = set()
-        """Runs whose lost attempts are in their history, and of which nothing has begun since."""
+        """Runs whose lost attempts are in the history, and that have started nothing since."""
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def take_over(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:

@@ -1,4 +1,4 @@
-"""How far schedules are dealt with."""
+"""The progress of schedules."""
 
 import sqlalchemy as sa
 from alembic import op

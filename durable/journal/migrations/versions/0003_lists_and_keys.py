@@ -1,4 +1,4 @@
-"""Tags of runs, keys of the API, and the indexes that lists stand on."""
+"""Tags of runs, API keys, and the indexes for lists."""
 
 import sqlalchemy as sa
 from alembic import op

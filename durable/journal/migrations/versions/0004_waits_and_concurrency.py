@@ -1,4 +1,4 @@
-"""What runs wait for beside time: events, and a slot of their pipeline's concurrency."""
+"""Waits for events, and slots of a pipeline's concurrency."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What is due is found by pipeline, so that the backlog of one keeps no other waiting."""
+"""An index of due runs by pipeline, so that the backlog of one pipeline does not delay others."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The first event behind a run that another run set going, and the run's number among all of that event."""
+"""The first event that led to a run, and the run's number among the runs that descend from that event."""
 
 import sqlalchemy as sa
 from alembic import op
