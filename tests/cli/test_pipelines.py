@@ -234,7 +234,7 @@ def test_connectors_lists_actions_and_the_inputs_of_an_action(place: Path) -> No
         "type": "string",
         "required": True,
         "default": None,
-        "description": "The text",
+        "description": "The message",
     }
     assert inputs["level"]["type"] == '"debug" | "info" | "warning" | "error"'
     assert inputs["level"]["default"] == "info"
