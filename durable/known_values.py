@@ -1,4 +1,5 @@
-"""What is known about a value before it exists: the keys of a mapping, the items of a list, the type of a scalar."""
+"""What the loader knows of a value that exists only in a run, to check expressions that read it: the keys of a mapping,
+the items of a list, the type of a scalar."""
 
 import re
 from collections.abc import Mapping, Sequence

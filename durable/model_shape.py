@@ -1,4 +1,4 @@
-"""Queries a pydantic model's JSON Schema by pointer."""
+"""What a pydantic model accepts at a pointer: its keys, description and example, whether it is a secret or a URL."""
 
 from collections.abc import Iterator
 from functools import lru_cache

@@ -311,7 +311,7 @@ def _complete(pipeline: CompiledPipeline, state: State, entry: entries.StepResol
 
 
 _SYNTAX = StepSyntax(
-    kind="use",
+    key="use",
     model=ActionSpec,
     resolve=_resolve_spec,
     list_branches=_list_written_branches,

@@ -188,7 +188,7 @@ def _get_step(pipeline: CompiledPipeline, path: str) -> ForeachStep:
 
 
 _SYNTAX = StepSyntax(
-    kind="foreach",
+    key="foreach",
     model=ForeachSpec,
     resolve=_resolve,
     list_branches=_list_written_branches,

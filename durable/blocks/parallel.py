@@ -80,7 +80,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 
 
 _SYNTAX = StepSyntax(
-    kind="parallel",
+    key="parallel",
     model=ParallelSpec,
     resolve=_resolve,
     list_branches=_list_written_branches,

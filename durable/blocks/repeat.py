@@ -125,7 +125,7 @@ def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Conseq
 
 
 _SYNTAX = StepSyntax(
-    kind="repeat",
+    key="repeat",
     model=RepeatBlockSpec,
     resolve=_resolve,
     list_branches=_list_written_branches,

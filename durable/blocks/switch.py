@@ -96,7 +96,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
 
 
 _SYNTAX = StepSyntax(
-    kind="switch",
+    key="switch",
     model=SwitchSpec,
     resolve=_resolve,
     list_branches=_list_written_branches,

@@ -95,7 +95,7 @@ CheckNames: TypeAlias = Callable[[Mapped, Collection[str]], Iterator[DataProblem
 class StepSyntax:
     """How one kind of step is written.
 
-    `kind`: the key that identifies the kind.
+    `key`: the key that identifies the kind.
     `model`, `parts`: the model of its keys, and the models of mappings inside it.
     `resolve`: makes the resolved form of a step.
     `list_branches`: returns the sequences of steps in a step.
@@ -109,7 +109,7 @@ class StepSyntax:
     `mapping_keys`: keys, at any level, that hold a mapping with keys of the language.
     """
 
-    kind: str
+    key: str
     model: type[StepSpec]
     resolve: Callable[[Any, Resolver], ResolvedStep]
     list_branches: ListBranches = lambda step, pointer: iter(())
@@ -129,7 +129,7 @@ class StepSyntax:
         """The keys that are allowed besides `kind`."""
         common = StepSpec.model_fields
         return frozenset(each.alias or name for name, each in self.model.model_fields.items() if name not in common) - {
-            self.kind
+            self.key
         }
 
 

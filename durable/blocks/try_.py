@@ -161,7 +161,7 @@ def _clean_up(pipeline: CompiledPipeline, block: BlockState, path: str, at: int)
 
 
 _SYNTAX = StepSyntax(
-    kind="try",
+    key="try",
     model=TrySpec,
     resolve=_resolve,
     list_branches=_list_written_branches,

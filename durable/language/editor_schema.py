@@ -27,7 +27,7 @@ from durable.language.model_schema import (
     open_value,
 )
 from durable.language.pipeline import PipelineSpec
-from durable.language.steps import KINDS
+from durable.language.steps import SYNTAX_BY_KEY
 
 _FILLED = ["object", "array", "string", "number", "boolean"]
 
@@ -75,7 +75,7 @@ def _get_summary(model: type[BaseModel]) -> str:
 def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
     """Define steps: one definition for each kind of block, and one for each group of actions that accept the same
     keys."""
-    drafts = {kind: draft_schema(syntax.model, SpecGenerator) for kind, syntax in KINDS.items()}
+    drafts = {kind: draft_schema(syntax.model, SpecGenerator) for kind, syntax in SYNTAX_BY_KEY.items()}
     steps = {kind: _strip_titles(step) for kind, (step, _) in drafts.items()}
     action = steps.pop("use")
     fields = action["properties"]
@@ -95,9 +95,9 @@ def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
         (_match_use({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
         *((_match_use({"const": use}), name) for use, name in with_keys.items()),
         (_match_use({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
-        *(({"required": [kind]}, f"Step.{kind}" if kind in steps else "Step.action") for kind in KINDS),
+        *(({"required": [kind]}, f"Step.{kind}" if kind in steps else "Step.action") for kind in SYNTAX_BY_KEY),
     ]
-    new = {kind: (action if kind == "use" else steps[kind])["properties"][kind] for kind in KINDS}
+    new = {kind: (action if kind == "use" else steps[kind])["properties"][kind] for kind in SYNTAX_BY_KEY}
     return {
         **{name: each for _, inner in drafts.values() for name, each in inner.items()},
         STEP: {"title": STEP, "description": StepSpec.__doc__, "type": "object", **_choose(choices, "Step.new")},
@@ -105,7 +105,7 @@ def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
             **_select_keys(action, {"id", "if"}),
             "properties": {"id": fields["id"], "if": fields["if"], **new},
             "required": ["id"],
-            "anyOf": [{"required": [kind]} for kind in KINDS],
+            "anyOf": [{"required": [kind]} for kind in SYNTAX_BY_KEY],
         },
         "Step.action": _add_cases(_select_keys(action, fields.keys() - {"on_timeout"}), actions),
         **{name: _add_cases(_select_keys(action, of_any | keys[use]), flow) for use, name in with_keys.items()},

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from durable.blocks.syntax import EXAMPLE_STEP
-from durable.language.steps import EXAMPLES, ITEM_EXAMPLES, KINDS, STEPS_KEYS
+from durable.language.steps import EXAMPLES, ITEM_EXAMPLES, STEPS_KEYS, SYNTAX_BY_KEY
 from durable.language.validation import Hints
 
 _ORDER = "steps run in the order of the list; remove it"
@@ -122,7 +122,7 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
             return f"did you mean '{ACTIONS[name]}'"
     if connector == "if":
         return "write 'if: …' next to 'use'"
-    if connector in KINDS and connector != "use":
+    if connector in SYNTAX_BY_KEY and connector != "use":
         return f"write '{connector}: …' instead of 'use'"
     return _CODE if connector in CODE else None
 

@@ -8,7 +8,7 @@ from durable.blocks.syntax import Resolver
 from durable.definition import Definition
 from durable.durations import parse_duration
 from durable.language.pipeline import ConcurrencySpec, PipelineSpec
-from durable.language.steps import KINDS_BY_MODEL
+from durable.language.steps import SYNTAX_BY_MODEL
 from durable.steps.resolved import RUN_TIMEOUT, ResolvedConcurrency, ResolvedPipeline
 
 
@@ -17,7 +17,7 @@ def resolve_pipeline(
 ) -> Definition:
     """Return the definition of a checked pipeline. `find_action` finds a connector's action by name; `run_timeout` (ms)
     is the default."""
-    resolver = Resolver(find_action, pipeline.defaults or DefaultsSpec(), KINDS_BY_MODEL)
+    resolver = Resolver(find_action, pipeline.defaults or DefaultsSpec(), SYNTAX_BY_MODEL)
     return Definition(
         ResolvedPipeline(
             id=pipeline.id,

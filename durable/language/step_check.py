@@ -23,7 +23,7 @@ from durable.language.outputs import find_returned
 from durable.language.report import Report
 from durable.language.scope import RESERVED, SYNTAX, Scope
 from durable.language.step_info import StepInfo
-from durable.language.steps import KINDS, SYNTAXES, find_key_problems, list_branches
+from durable.language.steps import SYNTAX_BY_KEY, SYNTAXES, find_key_problems, list_branches
 from durable.language.validation import find_data_problems
 from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
@@ -40,7 +40,7 @@ _BESIDE_CORE = {
 }
 """What to do about keys of a step that its action does not accept."""
 
-_BESIDE_USE = dict.fromkeys((KINDS["use"].keys | {"if"}) - {"with"}, BESIDE)
+_BESIDE_USE = dict.fromkeys((SYNTAX_BY_KEY["use"].keys | {"if"}) - {"with"}, BESIDE)
 
 
 def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], report: Report) -> None:

@@ -8,7 +8,7 @@ from durable.known_values import KnownValue
 from durable.language.catalogue import Catalogue
 from durable.language.outputs import find_kept, find_links, find_returned
 from durable.language.report import Report
-from durable.language.steps import KINDS, find_kind, list_branches
+from durable.language.steps import SYNTAX_BY_KEY, find_kind, list_branches
 from durable.problem import Pointer
 from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
@@ -63,7 +63,7 @@ def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Po
                 info = StepInfo(
                     name if isinstance(name, str) else "",
                     kind,
-                    KINDS[kind].shows if kind else None,
+                    SYNTAX_BY_KEY[kind].shows if kind else None,
                     len(found),
                     report.document.position(here)[0],
                     blocks,

@@ -23,7 +23,7 @@ from durable.language import pipeline
 from durable.language.catalogue import Catalogue
 from durable.language.outputs import find_returned
 from durable.language.scope import FIELDS
-from durable.language.steps import KINDS
+from durable.language.steps import SYNTAX_BY_KEY
 from durable.retry import RetryPolicy
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.yaml.document import LIMITS
@@ -92,7 +92,7 @@ def _steps() -> Iterator[str]:
     yield "## Steps"
     yield summary(StepSpec)
     yield fields(StepSpec)
-    for kind, syntax in KINDS.items():
+    for kind, syntax in SYNTAX_BY_KEY.items():
         yield f"### A step with {code(kind)}"
         keys = [
             field.alias or name
