@@ -99,7 +99,7 @@ async def test_the_suggested_request_is_accepted_by_its_pipeline(
         (_hook(verify=GITHUB), "For a new delivery, change its body.", True),
         (
             _hook(more=", dedupe: {key: \"{{ trigger.headers['X-Id'] }}\", for: 12h}"),
-            "The same request within 12h is a duplicate: it starts no run, and the answer has the ids of the first. "
+            "The same request within 12h is a duplicate: it starts no run, and the response has the ids of the first. "
             "For a new delivery, change its 'dedupe' key {{ trigger.headers['X-Id'] }}.",
             True,
         ),

@@ -36,13 +36,13 @@ def port() -> Iterator[str]:
 def test_a_healthy_installation_is_healthy_with_and_without_a_service(place: Path) -> None:
     shown = waypost("doctor", cwd=place, WAYPOST_PORT="0")
     assert shown.returncode == 0
-    assert shown.stdout.endswith("all is well\n")
+    assert shown.stdout.endswith("no problems found\n")
     with serving(place) as (process, output):
         own = re.findall(r"http://127.0.0.1:(\d+)", output)[0]
         code, found = _run_doctor(place, WAYPOST_PORT=own)
         assert code == 0, found
         assert str(process.pid) in found["service"]["found"]
-        assert found["port"]["found"].endswith("is held by the running service")
+        assert found["port"]["found"].endswith("is used by the running service")
         assert float(found["fsync"]["found"].split()[0]) > 0
         assert set(found) >= {"python", "sqlite", "settings", "pipelines", "secrets", "disk", "API key", "clock"}
 
@@ -65,7 +65,7 @@ def test_common_operator_mistakes_are_found_with_their_fixes(used: Path, port: s
     assert found["API key"]["cure"] == "chmod 600 .waypost/api.key"
     assert "another process" in found["port"]["found"]
     assert "broken.yaml" in found["pipelines"]["found"]
-    assert found["secrets"]["found"] == "not to be had in this shell: DEMO"
+    assert found["secrets"]["found"] == "not set in this shell: DEMO"
     assert "WAYPOST_SECRET_DEMO" in found["secrets"]["cure"]
     assert "WAYPOST_PORT" in found["settings"]["found"]
 
@@ -96,7 +96,7 @@ def test_problems_of_connections_are_found(place: Path, text: str | None, state:
     assert found["connections"]["state"] == state
     assert expected in found["connections"]["found"]
     assert (found["connections"]["cure"] is None) == (state == "ok")
-    assert ("goes on with what it said before" in str(found["connections"]["cure"])) == (state == "wrong")
+    assert ("keeps the previous version" in str(found["connections"]["cure"])) == (state == "wrong")
     assert ("WAYPOST_SECRET_HOST" in str(found["secrets"]["cure"])) == (state == "warning")
 
 

@@ -107,7 +107,7 @@ def test_ctrl_c_stops_following_and_the_service_continues(place: Path) -> None:
                 process.send_signal(signal.SIGINT)
                 output, warned = process.communicate(timeout=20)
             assert process.returncode == 1
-            assert "goes on" in warned
+            assert "continues" in warned
             assert output == ""
             run = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["id"]
             assert run in warned
@@ -123,7 +123,7 @@ def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_process(place: Path
             process.send_signal(signal.SIGINT)
             _, warned = process.communicate(timeout=20)
         assert process.returncode == 1
-        assert "goes on when a service works on .waypost again" in warned
+        assert "continues when a service runs on .waypost again" in warned
         unfinished = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]
         assert unfinished["finished_at"] is None
         held.opened.set()
@@ -158,7 +158,7 @@ def test_losing_the_service_while_following_does_not_end_the_run(place: Path) ->
             service.kill()
             _, warned = process.communicate(timeout=20)
         assert process.returncode == 3
-        assert "goes on when it is back" in warned
+        assert "continues when it is back" in warned
 
 
 @pytest.mark.parametrize("options", [[], ["--detach"]])
@@ -167,7 +167,7 @@ def test_a_number_where_text_is_expected_says_how_to_quote_text(place: Path, opt
     with serving(place):
         wrong = waypost("run", "order", "--input", "order=17", "--input", "count=x", *options, cwd=place)
         assert wrong.returncode == 1
-        assert wrong.stderr.endswith("""; text that looks like other JSON is given in quotes: --input 'order="17"'\n""")
+        assert wrong.stderr.endswith("""; put text that looks like other JSON in quotes: --input 'order="17"'\n""")
         assert waypost("run", "order", "--input", 'order="17"', "--input", "count=1", cwd=place).returncode == 0
         other = waypost("run", "order", "--input", "order=a", "--input", "count=x", cwd=place)
         assert "in quotes" not in other.stderr

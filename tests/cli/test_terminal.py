@@ -35,7 +35,7 @@ def test_problems_are_coloured_on_a_terminal(place: Path) -> None:
 @pytest.mark.slow
 def test_a_shortened_history_says_once_how_to_see_all_of_it(place: Path) -> None:
     run = json.loads(waypost("run", "greet", "--input", "name=Ada", "--json", cwd=place).stdout)["id"]
-    told = "what ends with … is cut: --json prints all of it, and so does a pipe\r\n"
+    told = "values that end with … are cut; use --json or a pipe to see all of them\r\n"
     for command in ("history", "show"):
         _, output = on_terminal(command, run, cwd=place)
         assert CONTROL.sub("", output).endswith(told)

@@ -143,10 +143,10 @@ def test_an_invalid_answer_is_explained_in_terms_of_the_commands_options(served:
     output = waypost("waits", run, cwd=served).stdout
     assert f"waypost answer {run} ask --approve --field 'a b'=VALUE --field code=VALUE | --reject" in output
     for arguments, expected in (
-        ([], "waypost: say `--approve` or `--reject`\n"),
-        (["--value", "{}"], "`--value`: it is nothing that a wait for approval takes; say `--approve` or `--reject`"),
+        ([], "waypost: add `--approve` or `--reject`\n"),
+        (["--value", "{}"], "`--value`: it is nothing that a wait for approval takes; add `--approve` or `--reject`"),
         (["--approve", "--field", "a b=c"], "`--field code=VALUE`: it is missing"),
-        (["--approve", "--field", "a b=c", "--field", "code=17"], """given in quotes: --field 'code="17"'"""),
+        (["--approve", "--field", "a b=c", "--field", "code=17"], """JSON in quotes: --field 'code="17"'"""),
     ):
         found = waypost("answer", run, "ask", *arguments, cwd=served)
         assert (found.returncode, expected in found.stderr) == (1, True), found.stderr
@@ -206,13 +206,13 @@ def test_a_link_to_a_stopped_service_is_reported_with_its_replacement(place: Pat
         run = _start(place, "asks", "waiting")
         with api(place) as asked:
             first = str(asked.base_url)
-        assert "is gone" not in waypost("waits", cwd=place).stdout
+        assert "has stopped" not in waypost("waits", cwd=place).stdout
     assert f"{first}/waits/{run}/" in waypost("waits", cwd=place).stdout.replace(f"{first}//", f"{first}/")
-    assert "no service listens there now: start one with `waypost serve`" in waypost("waits", cwd=place).stdout
+    assert "no service is running there now: start one with `waypost serve`" in waypost("waits", cwd=place).stdout
     with serving(place):
         with api(place) as asked:
             here = str(asked.base_url).rstrip("/")
-        wanted = re.compile(rf"which is gone; open ({re.escape(here)}/waits/{run}/\S+) instead")
+        wanted = re.compile(rf"a service that has stopped; open ({re.escape(here)}/waits/{run}/\S+) instead")
         links = {
             link
             for command in (["waits"], ["show", run])
@@ -238,11 +238,11 @@ def test_without_a_service_waits_are_listed_and_answers_are_not_accepted(leftove
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["answer", "r", "s", "--approve", "--reject"], "not both"),
+        (["answer", "r", "s", "--approve", "--reject"], "use either"),
         (["answer", "r", "s", "--value", "{"], "not JSON"),
         (["answer", "r", "s", "--field", "a"], "NAME=VALUE"),
-        (["resolve", "r", "s"], "say one of"),
-        (["resolve", "r", "s", "--retry", "--failed"], "say one of"),
+        (["resolve", "r", "s"], "use one of"),
+        (["resolve", "r", "s", "--retry", "--failed"], "use one of"),
         (["emit", "t", "--value", "@nowhere.json"], "nowhere.json"),
     ],
 )

@@ -25,7 +25,7 @@ def announce(service: Service) -> None:
     out = open_console()
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
     if service.settings.public_url:
-        out.print(f"  public    {service.url}   (public_url: a proxy has to lead from there to here)", soft_wrap=True)
+        out.print(f"  public    {service.url}   (public_url: a proxy must forward requests from there)", soft_wrap=True)
     hooks = service.folder.find_triggers(WebhookTrigger)
     for hook in hooks:
         methods = " ".join(sorted(hook.methods))
@@ -88,7 +88,7 @@ def _explain_duplicates(hook: WebhookTrigger) -> str:
     within = f"within {format_duration(hook.dedupe_milliseconds)}"
     if not (key := _describe_key(hook)):
         return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
-    answer = "it starts no run, and the answer has the ids of the first"
+    answer = "it starts no run, and the response has the ids of the first"
     return f"  The same request {within} is a duplicate: {answer}. For a new delivery, change {key}."
 
 

@@ -17,27 +17,27 @@ OPTIONS = {"name": "--name", "comment": "--comment", "data": "--value", "fields"
 """The option that gives each part of an answer."""
 
 Field = Annotated[
-    list[str] | None, typer.Option("--field", metavar="NAME=VALUE", help="What is to be filled in; repeatable.")
+    list[str] | None, typer.Option("--field", metavar="NAME=VALUE", help="A field of the form; repeatable.")
 ]
 
 
 def answer(
     run: RunId,
     step: StepPath,
-    name: Annotated[str | None, typer.Option(help="Which of the waits of a `wait.any`.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the wait, for a `wait.any`.")] = None,
     approve: Annotated[bool, typer.Option("--approve", help="Approve.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Reject.")] = False,
     value: Annotated[
-        str | None, typer.Option(metavar="JSON|@FILE", help="What comes to a wait for a webhook, as its body.")
+        str | None, typer.Option(metavar="JSON|@FILE", help="The request body, for a `wait.webhook`.")
     ] = None,
-    comment: Annotated[str | None, typer.Option(help="Why, for those who read it.")] = None,
+    comment: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
     field: Field = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     if approve and reject:
-        raise typer.BadParameter("approve or reject, not both", param_hint="'--approve'")
+        raise typer.BadParameter("use either --approve or --reject", param_hint="'--approve'")
     options = {
         "name": name,
         "approved": approve if approve or reject else None,
@@ -69,6 +69,6 @@ def _explain_field(invalid: InvalidField, body: dict[str, Any]) -> str:
     part, _, field = invalid.name.partition(".")
     if part == "approved":
         given = "--approve" if body.get("approved") else "--reject"
-        return f"`{given}`: {invalid.detail}" if "approved" in body else "say `--approve` or `--reject`"
+        return f"`{given}`: {invalid.detail}" if "approved" in body else "add `--approve` or `--reject`"
     option = OPTIONS.get(part, part)
     return f"`{option} {field}=VALUE`: {invalid.detail}" if field else f"`{option}`: {invalid.detail}"

@@ -31,8 +31,8 @@ def ask_service(config: Path, data: Path, question: Callable[[ServiceClient], Aw
 
     async def ask(service: ServiceClient | None) -> Result:
         if service is None:
-            what = f"no service works on {data}"
-            raise CommandFailed(f"{what}: start it with `waypost serve`, or name its folder with --data", NOT_READY)
+            what = f"no service is running on {data}"
+            raise CommandFailed(f"{what}: start one with `waypost serve`, or name its folder with --data", NOT_READY)
         return await question(service)
 
     return _ask(connect_service(Instance(config, data, os.environ)), ask)

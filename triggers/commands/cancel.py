@@ -11,7 +11,7 @@ from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Run
 
 def cancel(
     run: RunId,
-    reason: Annotated[str | None, typer.Option(help="Why, for those who read it.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

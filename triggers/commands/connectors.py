@@ -27,7 +27,7 @@ from triggers.config.connections import Connections
 Schema: TypeAlias = Mapping[str, Any]
 
 
-Name = Annotated[str | None, typer.Argument(help="A connector, or one action of it.", metavar="[NAME[.ACTION]]")]
+Name = Annotated[str | None, typer.Argument(help="A connector, or one of its actions.", metavar="[NAME[.ACTION]]")]
 
 
 def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
@@ -106,7 +106,7 @@ def print_installed(out: Console, installed: Sequence[InstalledConnector]) -> No
     rows = own | {connector.name: ", ".join(connector.packages) for connector in installed}
     print_table(out, ("CONNECTOR", "PACKAGE"), rows.items(), fold="PACKAGE")
     out.print()
-    out.print("`waypost connectors NAME` lists the actions and connections of one.")
+    out.print("`waypost connectors NAME` lists a connector's actions and connections.")
 
 
 def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
@@ -127,7 +127,7 @@ def print_offer(out: Console, offer: ActionOffer) -> None:
     """Print one action with its inputs."""
     out.print(Text.assemble((offer.use, "bold"), f"  {offer.summary}"))
     if offer.on_crash:
-        out.print(f"on_crash: {offer.on_crash}, unless the step says otherwise")
+        out.print(f"on_crash: {offer.on_crash}, unless the step sets it")
     out.print()
     rows = (
         (str(each["name"]), str(each["type"]), _format_default(each), str(each["description"]))

@@ -18,9 +18,11 @@ OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", 
 
 
 def deliveries(
-    webhook: Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only on this webhook.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only with this outcome.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")
+    ] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of deliveries.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

@@ -124,7 +124,7 @@ def print_results(out: Console, findings: Sequence[Check]) -> None:
     out.print(
         f"{format_count(wrong, 'thing')} wrong, {format_count(warnings, 'warning')}"
         if wrong or warnings
-        else "all is well"
+        else "no problems found"
     )
 
 
@@ -149,7 +149,7 @@ def _check_disk(data: Path) -> Check:
         return Check("disk", "warning", f"the free space cannot be read: {error.strerror}")
     found = f"{free / 1e9:.1f} GB are free"
     if free < LEAST_FREE:
-        return Check("disk", "warning", found, "make room: on a full disk no event is accepted")
+        return Check("disk", "warning", found, "free some space: if the disk is full, no event is accepted")
     return Check("disk", "ok", found)
 
 
@@ -165,10 +165,10 @@ def _check_settings(instance: Instance, findings: list[Check]) -> Settings | Non
     try:
         settings = Settings.load(instance.config, instance.environment, {})
     except SettingsError as error:
-        findings.append(Check("settings", "wrong", str(error), "correct it: no service starts with it"))
+        findings.append(Check("settings", "wrong", str(error), "correct it: the service cannot start with it"))
         return None
     if settings.unknown:
-        findings.append(Check("settings", "warning", "; ".join(settings.unknown), "correct it, or take it away"))
+        findings.append(Check("settings", "warning", "; ".join(settings.unknown), "correct or remove it"))
     else:
         findings.append(Check("settings", "ok", "can be used"))
     return settings
@@ -224,7 +224,7 @@ def _check_connectors(connectors: Connectors) -> Check:
     if not connectors.broken:
         return Check("connectors", "ok", found)
     broken = "; ".join(f"{name}: {why}" for name, why in connectors.broken.items())
-    cure = "mend or remove the package; the pipelines that use its connector are disabled"
+    cure = "fix or remove the package; pipelines that use its connector are disabled"
     return Check("connectors", "wrong", f"{found}; not {broken}", cure)
 
 
@@ -243,10 +243,10 @@ def _check_connections(known: Connections) -> Check:
     problems = [each for each in known.problems if known.is_valid or each.severity == "error"]
     found = f"{found}; {reword_for_shell(problems[0])}" + (f", and {len(problems) - 1} more" if problems[1:] else "")
     if known.is_valid:
-        return Check("connections", "warning", found, "`waypost validate` says more")
+        return Check("connections", "warning", found, "`waypost validate` shows details")
     cure = (
-        f"mend {known.path}: a service that starts now disables the pipelines that name what is wrong there, "
-        "and one at work goes on with what it said before; `waypost validate` says more"
+        f"fix {known.path}: a service that starts now disables the pipelines that use a broken connection, "
+        "and a running service keeps the previous version; `waypost validate` shows details"
     )
     return Check("connections", "wrong", found, cure)
 
@@ -258,12 +258,12 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
     if asked.missing:
         names = sorted(asked.missing)
         cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
-        return Check("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
+        return Check("secrets", "warning", f"not set in this shell: {', '.join(names)}", cure)
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.find_doubts(name)]
     if doubts:
         cure = "correct the variable or the file that it names: unintended characters are part of the secret"
         return Check("secrets", "warning", "; ".join(doubts), cure)
-    return Check("secrets", "ok", "every one that a pipeline or a connection names is set")
+    return Check("secrets", "ok", "every secret that a pipeline or connection uses is set")
 
 
 # -- the data folder --------------------------------------------------------------------------------------------
@@ -284,8 +284,8 @@ def _check_data_folder(data: Path) -> Iterator[Check]:
         return
     found = f"{data} on {find_file_system(data) or 'a file system of unknown kind'}, mode {mode:04o}"
     if mode & OTHERS:
-        what = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "look into"
-        yield Check("data folder", "warning", f"{found}: others can {what} it", f"chmod 700 {data}")
+        what = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "list"
+        yield Check("data folder", "warning", f"{found}: other users can {what} it", f"chmod 700 {data}")
     else:
         yield Check("data folder", "ok", found)
     yield from _check_data_files(data)
@@ -299,7 +299,7 @@ def _check_data_files(data: Path) -> Iterator[Check]:
         named = ", ".join(f"{path.name} has mode {modes[path]:04o}" for path in wide[:3])
         more = f", and {len(wide) - 3} more" if wide[3:] else ""
         cure = f"chmod 600 {' '.join(map(str, wide[:3]))}"
-        yield Check("data files", "warning", f"others can read what runs hold: {named}{more}", cure)
+        yield Check("data files", "warning", f"other users can read data of runs: {named}{more}", cure)
     else:
         yield Check("data files", "ok", "only their owner can read them")
 
@@ -308,10 +308,10 @@ def _check_future_folder(data: Path) -> Check:
     above = _find_nearest_existing(data)
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         reason = "is not writable" if above.is_dir() else "is a file"
-        cure = "let the user who runs Waypost write there, or choose another data folder with --data"
-        return Check("data folder", "wrong", f"{data} cannot be made: {above} {reason}", cure)
+        cure = "make it writable for the user who runs Waypost, or choose another data folder with --data"
+        return Check("data folder", "wrong", f"{data} cannot be created: {above} {reason}", cure)
     kind = find_file_system(above) or "a file system of unknown kind"
-    return Check("data folder", "ok", f"{data} is made by the first start, on {kind}")
+    return Check("data folder", "ok", f"{data} is created on the first start, on {kind}")
 
 
 def _measure_flush(data: Path) -> float:
@@ -330,7 +330,9 @@ def _measure_flush(data: Path) -> float:
 def _check_flush(median: float) -> Check:
     found = f"{median:.2f} ms (the median of {FLUSHES})"
     if median > SLOW_FLUSH:
-        return Check("fsync", "warning", found, "every commit waits for one: a faster disk makes a faster service")
+        return Check(
+            "fsync", "warning", found, "every commit waits for a flush: a faster disk makes the service faster"
+        )
     return Check("fsync", "ok", found)
 
 
@@ -339,10 +341,10 @@ def _check_key(instance: Instance) -> Check:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        found = "set" if instance.find_key() else f"{path} is made by the first start"
+        found = "set" if instance.find_key() else f"{path} is created on the first start"
         return Check("API key", "ok", found)
     if mode & OTHERS:
-        return Check("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
+        return Check("API key", "wrong", f"{path} has mode {mode:04o}: other users can read it", f"chmod 600 {path}")
     return Check("API key", "ok", f"{path}, mode {mode:04o}")
 
 
@@ -376,7 +378,7 @@ async def _check_journal(data: Path) -> AsyncIterator[Check]:
         found = f"{data / FILE_NAME} is damaged: {'; '.join(problems[:3])}"
         yield Check("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
     else:
-        yield Check("journal", "ok", f"{data / FILE_NAME} is whole")
+        yield Check("journal", "ok", f"{data / FILE_NAME} is intact")
         yield _check_runs(unreadable, looked)
         yield _check_clock(newest)
 
@@ -400,37 +402,39 @@ async def _find_newest_time(reads: Reads) -> int:
 def _check_clock(newest: int) -> Check:
     ahead = newest - now()
     if ahead > CLOCK_SLACK:
-        found = f"the journal knows {format_time(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
-        return Check("clock", "wrong", found, "set the clock, and let NTP keep it: due times are by this clock")
-    return Check("clock", "ok", f"{format_time(now())}, and the journal knows nothing later")
+        found = (
+            f"the journal's newest time, {format_time(newest)}, is {ahead / 1000:.0f} s ahead of this machine's clock"
+        )
+        return Check("clock", "wrong", found, "set the clock and keep it synchronised with NTP: due times depend on it")
+    return Check("clock", "ok", f"{format_time(now())}, and the journal contains no later time")
 
 
 # -- the service ------------------------------------------------------------------------------------------------
 
 
 def _check_port(settings: Settings, running: ServiceClient | None) -> Check:
-    where = f"{settings.host} port {settings.port or 'of its own choice'}"
+    where = f"{settings.host} port {settings.port or 'chosen by the system'}"
     if running and urlsplit(running.url).port == settings.port:
-        return Check("port", "ok", f"{where} is held by the running service")
+        return Check("port", "ok", f"{where} is used by the running service")
     try:
         listen(settings.host, settings.port).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            cure = "stop what listens there, or choose another port: --port, WAYPOST_PORT"
-            return Check("port", "wrong", f"{where} is held by another process", cure)
+            cure = "stop the process that listens there, or choose another port: --port, WAYPOST_PORT"
+            return Check("port", "wrong", f"{where} is in use by another process", cure)
         cure = "choose another: --host, --port, WAYPOST_HOST, WAYPOST_PORT"
-        return Check("port", "wrong", f"{where} cannot be listened on: {error.strerror or error}", cure)
+        return Check("port", "wrong", f"{where} cannot be opened: {error.strerror or error}", cure)
     return Check("port", "ok", f"{where} is free")
 
 
 async def _check_service(instance: Instance, running: ServiceClient | None) -> Check:
     if running is None:
-        return Check("service", "ok", f"none works on {instance.data}")
+        return Check("service", "ok", f"no service is running on {instance.data}")
     found = f"process {running.pid} at {running.url}"
     try:
         reason = await running.find_unready_reason()
     except (httpx.TransportError, ValueError) as error:
-        reason = str(error) or "it does not answer"
+        reason = str(error) or "it does not respond"
     if reason:
-        return Check("service", "wrong", f"{found} is not ready: {reason}", "its log says more")
+        return Check("service", "wrong", f"{found} is not ready: {reason}", "see its log")
     return Check("service", "ok", f"{found} is ready")

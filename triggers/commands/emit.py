@@ -11,11 +11,13 @@ from triggers.commands.parse_values import check_header_value, parse_json
 
 
 def emit(
-    type: Annotated[str, typer.Argument(help="What happened, as pipelines and waits name it.")],
-    subject: Annotated[str | None, typer.Option(help="What it happened to: what a wait matches.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where it happened; default: api.")] = None,
-    value: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="What is known of it: the data.")] = None,
-    key: Annotated[str | None, typer.Option(help="The same key again is the same event, for seven days.")] = None,
+    type: Annotated[str, typer.Argument(help="The type of the event, such as order.paid.")],
+    subject: Annotated[str | None, typer.Option(help="The subject of the event, which waits can match.")] = None,
+    source: Annotated[str | None, typer.Option(help="The source of the event; default: api.")] = None,
+    value: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="The data of the event.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="An idempotency key; events with the same key are duplicates for seven days.")
+    ] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ def explain_error(error: Exception) -> CommandFailed:
     match error:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return CommandFailed(f"{where}{error.strerror or error}; mend that, and try again")
+            return CommandFailed(f"{where}{error.strerror or error}; fix this and try again")
         case RunNotFound():
             return CommandFailed(f"{error}; `waypost runs` lists them")
         case KeyNotFound():
@@ -26,7 +26,9 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(str(error))
         case httpx.TransportError():
             reason = str(error) or type(error).__name__
-            return CommandFailed(f"the service does not answer ({reason}); `waypost doctor` looks for why", NOT_READY)
+            return CommandFailed(
+                f"the service does not answer ({reason}); `waypost doctor` looks for the cause", NOT_READY
+            )
         case SettingsError() | PipelinesMissing():
             return CommandFailed(str(error), WRONG_USE)
         case JournalError():
@@ -37,5 +39,5 @@ def explain_error(error: Exception) -> CommandFailed:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return CommandFailed(
         f"Waypost itself failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}); "
-        "please report it, with what WAYPOST_LOG_LEVEL=debug adds"
+        "please report this, with the output of WAYPOST_LOG_LEVEL=debug"
     )

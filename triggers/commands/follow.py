@@ -144,7 +144,7 @@ async def follow(service: ServiceClient, id: str, stopping: asyncio.Event, view:
             run = await service.get_run(id)
         except httpx.TransportError:
             raise CommandFailed(
-                f"the service at {service.url} answers no more; {id} goes on when it is back: `waypost show {id}`",
+                f"the service at {service.url} no longer responds; {id} continues when it is back: `waypost show {id}`",
                 NOT_READY,
             ) from None
         view.show(run)

@@ -23,7 +23,8 @@ from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Run
 from triggers.documents import EntryDocument
 
 Export = Annotated[
-    bool, typer.Option("--export", help="Print it as it is stored, with its definition, to be replayed elsewhere.")
+    bool,
+    typer.Option("--export", help="Print the history as it is stored, with its definition, to replay it elsewhere."),
 ]
 
 
@@ -52,7 +53,7 @@ def print_history(out: Console, history: Iterable[EntryDocument]) -> None:
         grid.add_row(*row)
     print_plainly(out, grid)
     if is_cut(out, rows):
-        out.print("what ends with … is cut: --json prints all of it, and so does a pipe")
+        out.print("values that end with … are cut; use --json or a pipe to see all of them")
 
 
 def _make_row(out: Console, entry: EntryDocument) -> tuple[str | Text, ...]:

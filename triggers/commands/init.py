@@ -17,7 +17,7 @@ def init(config: Config = CONFIG) -> None:
         written = write_starter(config)
     except FileExistsError:
         raise CommandFailed(
-            f"{_describe_folder(config)}; nothing was written: name another folder with --config, or serve this one"
+            f"{_describe_folder(config)}; nothing was written: choose another folder with --config, or serve this one"
         ) from None
     option = "" if config == CONFIG else f" --config {config}"
     typer.echo(f"Wrote {config}:")
@@ -31,4 +31,4 @@ def init(config: Config = CONFIG) -> None:
 def _describe_folder(config: Path) -> str:
     if not config.is_dir():
         return f"{config} is a file"
-    return f"{config} holds {', '.join(sorted(path.name for path in config.iterdir()))}"
+    return f"{config} contains {', '.join(sorted(path.name for path in config.iterdir()))}"

@@ -13,10 +13,12 @@ from triggers.documents import Scope
 keys = typer.Typer(no_args_is_help=True)
 
 
-@keys.command(help="Make a key; it is printed here and never again.")
+@keys.command(help="Create a key. It is printed once and cannot be shown again.")
 def create(
-    name: Annotated[str, typer.Argument(help="Who the key is for.")],
-    scope: Annotated[str, typer.Option(help="read; start: also start, cancel, answer runs; admin: all.")] = "start",
+    name: Annotated[str, typer.Argument(help="A name for the key, such as its user.")],
+    scope: Annotated[
+        str, typer.Option(help="read; start (also start, cancel and answer runs); or admin (everything).")
+    ] = "start",
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -28,11 +30,11 @@ def create(
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made.id} may {made.scope}; this is shown once:", err=True)
+    typer.echo(f"{made.id} may {made.scope}; the key is shown only once:", err=True)
     typer.echo(made.key)
 
 
-@keys.command("list", help="List every key that was ever made, without the keys themselves.")
+@keys.command("list", help="List all keys, including revoked ones, without their secrets.")
 def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found = ask_key_store(config, data, lambda store: store.list_keys())
     if as_json:
@@ -51,12 +53,12 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     print_table(open_console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
 
 
-@keys.command(help="Make a key worthless, at once and for ever.")
+@keys.command(help="Revoke a key. It stops working immediately; this cannot be undone.")
 def revoke(
-    key: Annotated[str, typer.Argument(help="The key's id.")],
+    key: Annotated[str, typer.Argument(help="The id of the key.")],
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     revoked = ask_key_store(config, data, lambda store: store.revoke_key(key))
-    print_json(revoked) if as_json else typer.echo(f"{revoked.id} ({revoked.name}) is worthless now")
+    print_json(revoked) if as_json else typer.echo(f"{revoked.id} ({revoked.name}) is revoked")

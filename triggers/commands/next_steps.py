@@ -56,8 +56,8 @@ def _explain_lost_link(link: str, here: str | None) -> str | None:
     if parts.hostname not in _THIS_MACHINE or (here and parts.netloc == urlsplit(here).netloc):
         return None
     if here is None:
-        return "no service listens there now: start one with `waypost serve`; `waypost waits` says how to go on"
-    return f"it is the address of another service, which is gone; open {here}{parts.path} instead"
+        return "no service is running there now: start one with `waypost serve`; `waypost waits` shows how to answer"
+    return f"this address belongs to a service that has stopped; open {here}{parts.path} instead"
 
 
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})

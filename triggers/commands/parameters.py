@@ -61,9 +61,9 @@ def _list_newest_runs(data: Path) -> Iterator[tuple[str, str]]:
 Config = Annotated[Path, typer.Option("--config", envvar="WAYPOST_CONFIG", help="The config folder.")]
 Data = Annotated[Path, typer.Option("--data", envvar="WAYPOST_DATA", help="The data folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PipelineId = Annotated[str, typer.Argument(help="The pipeline's id.", autocompletion=complete_pipeline_ids)]
-RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=complete_run_ids)]
-StepPath = Annotated[str, typer.Argument(help="The step's path, as `waypost show` prints it.")]
+PipelineId = Annotated[str, typer.Argument(help="The id of the pipeline.", autocompletion=complete_pipeline_ids)]
+RunId = Annotated[str, typer.Argument(help="The id of the run.", autocompletion=complete_run_ids)]
+StepPath = Annotated[str, typer.Argument(help="The path of the step, as `waypost show` prints it.")]
 
 
 def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word | None:
@@ -73,4 +73,4 @@ def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word 
     for word in known:
         if word == given:
             return word
-    raise typer.BadParameter(f"{given!r} is none of {', '.join(known)}", param_hint=f"'{option}'")
+    raise typer.BadParameter(f"{given!r} is not one of {', '.join(known)}", param_hint=f"'{option}'")

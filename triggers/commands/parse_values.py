@@ -103,7 +103,7 @@ def parse_json_object(text: str, option: str) -> dict[str, Any]:
     """Like `parse_json`, for an object only."""
     value = parse_json(text, option)
     if not isinstance(value, dict):
-        raise typer.BadParameter("this should be a JSON object, by name", param_hint=f"'{option}'")
+        raise typer.BadParameter("this should be a JSON object", param_hint=f"'{option}'")
     return value
 
 
@@ -129,7 +129,7 @@ def suggest_quotes(pairs: Sequence[str], option: str, names: Collection[str]) ->
     """How to type the values of those names as texts, which were read as other JSON; None if there are none."""
     given = [(name, text) for name, _, text in (pair.partition("=") for pair in pairs) if name in names]
     shown = [f"{option} {shlex.quote(f'{name}={json.dumps(text, ensure_ascii=False)}')}" for name, text in given]
-    return f"text that looks like other JSON is given in quotes: {' '.join(shown)}" if shown else None
+    return f"put text that looks like other JSON in quotes: {' '.join(shown)}" if shown else None
 
 
 def _parse_float(text: str) -> float:

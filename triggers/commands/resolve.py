@@ -14,11 +14,11 @@ def resolve(
     run: RunId,
     step: StepPath,
     completed: Annotated[
-        str | None, typer.Option(metavar="JSON|@FILE", help="It happened; this is its output.")
+        str | None, typer.Option(metavar="JSON|@FILE", help="The step happened; this is its output.")
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="It did not happen; attempt it again.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="It failed for good.")] = False,
-    reason: Annotated[str | None, typer.Option(help="How that is known, for those who read it.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="The step did not happen; try it again.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="The step failed.")] = False,
+    reason: Annotated[str | None, typer.Option(help="How you know, for people who read the run.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -26,7 +26,7 @@ def resolve(
     options = {"completed": completed is not None, "retry": retry, "failed": failed}
     verdicts = [name for name, is_given in options.items() if is_given]
     if len(verdicts) != 1:
-        raise typer.BadParameter("say one of --completed JSON, --retry, --failed", param_hint="'--completed'")
+        raise typer.BadParameter("use one of --completed JSON, --retry and --failed", param_hint="'--completed'")
     body: dict[str, Any] = {"step": step, "verdict": verdicts[0]}
     if reason is not None:
         body["reason"] = reason

@@ -25,12 +25,13 @@ from triggers.reading.client import ServiceClient, ServiceRefused, connect_servi
 from triggers.signals import watch_stop_signals
 
 Input = Annotated[
-    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; JSON, or else text. Repeatable.")
+    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input, as JSON or text; repeatable.")
 ]
 Inputs = Annotated[
-    str | None, typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads them here.")
+    str | None,
+    typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads standard input."),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Start it, print its id and return.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 
 
 def run(
@@ -120,9 +121,9 @@ def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception
 def _print_left_behind(run: str, data: Path | None) -> None:
     """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
     if data is None:
-        line = f"{run} goes on: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
+        line = f"{run} continues: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
     else:
-        line = f"{run} goes on when a service works on {data} again; another Ctrl-C does not wait for its step"
+        line = f"{run} continues when a service runs on {data} again; another Ctrl-C exits without waiting for its step"
     open_console(err=True).print(line, soft_wrap=True)
 
 
@@ -134,9 +135,9 @@ def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
         print_value(open_console(), run.outputs)
     elif status == "failed":
         why = format_error(run.error, with_step=True) if run.error else "no reason was given"
-        err.print(f"{id} failed: {why}; `waypost show {id}` shows all of it", style="red", soft_wrap=True)
+        err.print(f"{id} failed: {why}; `waypost show {id}` shows details", style="red", soft_wrap=True)
     elif status != "completed" and followed.is_over:
         why = run.reason or "no reason was given"
-        err.print(f"{id} is {status}: {why}; `waypost show {id}` shows all of it", style="yellow", soft_wrap=True)
+        err.print(f"{id} is {status}: {why}; `waypost show {id}` shows details", style="yellow", soft_wrap=True)
     if status != "completed":
         raise typer.Exit(FAILED)

@@ -22,14 +22,14 @@ from triggers.commands.parameters import (
 from triggers.documents import RunLineDocument
 
 Pipeline = Annotated[
-    str | None, typer.Option("--pipeline", help="Only of this pipeline.", autocompletion=complete_pipeline_ids)
+    str | None, typer.Option("--pipeline", help="Only runs of this pipeline.", autocompletion=complete_pipeline_ids)
 ]
 
 
 def runs(
     pipeline: Pipeline = None,
-    status: Annotated[str | None, typer.Option(help="Only with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    status: Annotated[str | None, typer.Option(help="Only runs with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of runs.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

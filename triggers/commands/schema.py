@@ -10,7 +10,7 @@ from triggers.commands.parameters import CONFIG, Config
 from triggers.config.catalogue import load_connectors
 from triggers.config.schema import schema_text
 
-Output = Annotated[Path | None, typer.Option("--output", help="Write it to this file.")]
+Output = Annotated[Path | None, typer.Option("--output", help="Write the schema to this file.")]
 
 
 def schema(output: Output = None, config: Config = CONFIG) -> None:

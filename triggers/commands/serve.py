@@ -25,20 +25,22 @@ def serve(
     if not config.exists():
         if config != CONFIG:
             raise CommandFailed(
-                f"there is no config folder {config}: `waypost init --config {config}` writes one", WRONG_USE
+                f"there is no config folder {config}: create one with `waypost init --config {config}`", WRONG_USE
             )
         write_starter(config)
-        typer.echo(f"There was no config folder: wrote one to {config}")
+        typer.echo(f"There was no config folder; wrote an example to {config}")
     options = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings.load(config, os.environ, options)
     try:
         run_on_uvloop(serve_until_stopped(settings, Instance(config, data, os.environ), announce=announce))
     except OSError as error:
         if error.filename:
-            what = f"{error.filename}: {error.strerror}; mend that, or choose another data folder with --data"
+            what = f"{error.filename}: {error.strerror}; fix this, or choose another data folder with --data"
         else:
             reason = error.strerror or error
-            what = f"cannot listen on {settings.host} port {settings.port}: {reason}; choose others with --host, --port"
+            what = (
+                f"cannot listen on {settings.host} port {settings.port}: {reason}; choose another with --host or --port"
+            )
         raise CommandFailed(what, NOT_READY) from None
     finally:
         logs.flush()

@@ -25,7 +25,7 @@ from triggers.kinds import list_models
 from triggers.reading.config_folder import load_folder
 from triggers.settings import Settings
 
-Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: every one of the config folder.")]
+Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: all files of the config folder.")]
 
 
 def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = False) -> None:

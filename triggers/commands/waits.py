@@ -13,7 +13,7 @@ from triggers.reading.reader import Reader
 
 
 def waits(
-    run: Annotated[str | None, typer.Argument(help="Only this run.", autocompletion=complete_run_ids)] = None,
+    run: Annotated[str | None, typer.Argument(help="Only waits of this run.", autocompletion=complete_run_ids)] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
