@@ -34,7 +34,7 @@ class RetrySpec(SpecModel, title="Retry"):
     @validator(mode="after")
     def _delays_are_in_order(self) -> Self:
         if self.min_delay and self.max_delay and parse_duration(self.min_delay) > parse_duration(self.max_delay):
-            raise ValueError("'min_delay' is longer than 'max_delay'; exchange them")
+            raise ValueError("'min_delay' is longer than 'max_delay'; swap them")
         return self
 
 
@@ -68,7 +68,7 @@ def check_delays(own: Mapped, default: Mapped) -> Iterator[DataProblem]:
         yield DataProblem((own_key,), what, f"give '{other}' here as well")
     first = _try_parse_duration(own.get("min_delay"))
     if "max_delay" not in policy and first is not None and first > RetryPolicy().max_delay:
-        what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
+        what = "'min_delay' is longer than 'max_delay', which is 5m by default"
         yield DataProblem(("min_delay",), what, "give 'max_delay' here as well", severity="warning")
 
 

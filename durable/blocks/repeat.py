@@ -49,7 +49,7 @@ class RepeatSpec(
     @validator(mode="after")
     def _ends_or_pauses(self) -> Self:
         if self.every is None and self.max_times is None:
-            raise ValueError("'repeat' could run on without a pause; give it 'every', 'max_times' or both")
+            raise ValueError("'repeat' could run forever without a pause; set 'every', 'max_times' or both")
         return self
 
 

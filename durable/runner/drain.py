@@ -33,7 +33,7 @@ async def drain_runs(
     runs.begin_draining()
     under_way = {task for run in runs.by_id.values() for each in run.attempts if (task := each.task)}
     if under_way:
-        log.info("draining: %d attempts are under way", len(under_way))
+        log.info("draining: %d attempts are in progress", len(under_way))
         await asyncio.wait(under_way, timeout=timeout)
     unwritten = await _cut_off(runs, now)
     owing = [run.id for run in runs.by_id.values() if run.pending]

@@ -61,7 +61,7 @@ class InboxReader:
             raise RunUnreadable(message.run, f"message {message.id} in its inbox {error}") from error
         event = await self._find_event(decoded.event) if isinstance(decoded, EventMessage) else None
         if isinstance(decoded, EventMessage) and event is None:
-            log.warning("the event of a message is gone: %s", decoded.event, extra={"run": message.run})
+            log.warning("the event of a message no longer exists: %s", decoded.event, extra={"run": message.run})
             return None
         return make_fact(decoded, message.at, event, self._now())
 

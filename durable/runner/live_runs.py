@@ -85,7 +85,7 @@ class LiveRuns:
     def fail(self, run: LiveRun, error: Exception) -> None:
         """Drop a run that cannot continue now, and retry it later."""
         if not isinstance(error, RunUnreadable):
-            log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": run.id})
+            log.error("processing a run failed; retrying", exc_info=error, extra={"run": run.id})
         self.drop(run)
         self.retries.give_up(run.id, error)
 

@@ -70,7 +70,7 @@ class Messenger:
         try:
             await self.deliver(run)
         except Exception:
-            log.exception("a message was not taken; the sweep tries again", extra={"run": run})
+            log.exception("a message could not be processed; the next sweep tries again", extra={"run": run})
 
     async def deliver(self, run: str) -> None:
         """Let a run process its inbox. If there is no room for it in memory, the sweep does so later, unless the run is

@@ -50,7 +50,7 @@ class Recovery:
         try:
             await self._journal.mend_due_times()
         except JournalError as error:  # for example, the disk is full: recover the runs that can be recovered
-            log.warning("runs that do not say when they are due are left to the next start: %s", error)
+            log.warning("runs without a due time are left to the next start: %s", error)
         suspects: list[UnfinishedRun] = []
         others: dict[str, deque[UnfinishedRun]] = {}  # no more than fit into memory
         after: str | None = None
@@ -84,7 +84,7 @@ class Recovery:
         return run.due_at is not None and run.due_at <= self._now()
 
     async def _recover_alone(self, suspect: UnfinishedRun) -> None:
-        log.warning("recovering a suspect alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
+        log.warning("recovering a suspect run alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
         live = await self._takeover.take_over(suspect.run, count_recovery=True)
         if live is None:
             return
@@ -92,7 +92,7 @@ class Recovery:
         try:
             await asyncio.wait_for(live.wait_for_progress(), SUSPECT_PATIENCE)
         except TimeoutError:
-            log.warning("the suspect is still at work", extra={"run": suspect.run})
+            log.warning("the suspect run is still active", extra={"run": suspect.run})
 
     async def sweep(self) -> None:
         """Take over due runs without an owner, retry failed runs, deliver inboxes, and end runs after their
@@ -131,7 +131,7 @@ class Recovery:
 
     async def _bring_forward(self, by: int) -> None:
         """Make the runs in the journal due earlier, so that they wait no longer than was decided."""
-        log.warning("the clock was set back by %.0f s; waits for a duration are due as much earlier", by / 1000)
+        log.warning("the clock was set back by %.0f s; waits for a duration end that much earlier", by / 1000)
         await self._journal.bring_forward(by)
 
     async def _end_overdue(self, pipeline: str, now: int) -> None:
@@ -150,6 +150,4 @@ async def _each(work: Sequence[Awaitable[object]]) -> None:
     """Await all of them, and log those that fail."""
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, Exception):
-            log.error(
-                "something that the sweep found could not be taken up; the next sweep tries again", exc_info=result
-            )
+            log.error("a task of the sweep failed; the next sweep tries again", exc_info=result)

@@ -58,7 +58,7 @@ class Retries:
         try:
             has_ended = await self.unreadable.note(run, error)
         except JournalError:
-            log.warning("a run that cannot be read is not shown as paused yet", exc_info=True, extra={"run": run})
+            log.warning("an unreadable run could not be marked as paused yet", exc_info=True, extra={"run": run})
             return
         if has_ended:
             self.forget(run)

@@ -73,7 +73,7 @@ class RunTakeover:
         try:
             return await taking
         except Exception as error:
-            log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
+            log.exception("a run could not be taken over; the next sweep tries again", extra={"run": run})
             live = self._runs.by_id.get(run)
             if live:
                 self._runs.drop(live)
@@ -146,7 +146,7 @@ class RunTakeover:
         try:
             await self.take_over_due(pipeline, self._now())
         except Exception:
-            log.exception("runs of %s were not brought in; the sweep tries again", pipeline)
+            log.exception("runs of %s could not be loaded; the next sweep tries again", pipeline)
 
     async def take_over_due(self, pipeline: str, before: int) -> None:
         """Take over runs of the pipeline that have no owner and are due before that time (ms), earliest first, as many

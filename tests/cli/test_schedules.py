@@ -34,5 +34,5 @@ def test_an_impossible_schedule_is_rejected_with_its_position_and_a_fix(place: P
     write(place, "sweep", NIGHTLY.replace("30 2 * * *", "0 0 31 2 *").replace("Europe/Berlin", "Europe/Berlim"))
     found = waypost("validate", cwd=place)
     assert found.returncode == 1
-    assert "sweep.yaml:3:47: error: 'cron': '0 0 31 2 *' never comes" in found.stdout
+    assert "sweep.yaml:3:47: error: 'cron': '0 0 31 2 *' never occurs" in found.stdout
     assert "there is no time zone 'Europe/Berlim'; did you mean 'Europe/Berlin'" in found.stdout

@@ -107,5 +107,5 @@ steps:
 def test_the_key_of_a_preset_stays_when_only_the_time_is_given() -> None:
     assert load_text(HOOK.format('{preset: github, secret: "{{ secrets.HOOK }}"}')).problems == ()
     (problem,) = load_text(HOOK.format("none")).problems
-    assert problem.message == "'dedupe': the sender has no id of its own"
+    assert problem.message == "'dedupe': the sender sends no id"
     assert problem.hint == "add 'key: …', such as \"{{ trigger.body.id }}\""

@@ -77,9 +77,9 @@ def _step(text: str) -> str:
         (
             _step("{id: a, use: flow.stop, retry: {min_delay: 10m}}"),
             "2:48",
-            "'min_delay' is longer than 'max_delay', which is 5m where it is not given; give 'max_delay' here as well",
+            "'min_delay' is longer than 'max_delay', which is 5m by default; give 'max_delay' here as well",
         ),
-        ("defaults: {retry: {min_delay: 1h}}\n" + LAST, "1:31", "which is 5m where it is not given; give 'max_delay'"),
+        ("defaults: {retry: {min_delay: 1h}}\n" + LAST, "1:31", "which is 5m by default; give 'max_delay'"),
         ("steps: []\n", "1:8", "'steps' is empty; write for example 'steps: [{id: note, use: log.write, with: "),
     ],
 )
@@ -97,7 +97,7 @@ HOOK = "triggers: [{{id: a, use: webhook, with: {{path: {}, verify: {}}}}}]\nste
         ("orders", "none", "'path': a path begins with '/'; write 'path: /orders'"),
         ("https://a.example/hooks/x", "none", "'path': a path begins with '/'; write 'path: /x'"),
         ("/x", "github", "'verify' must be a mapping or 'none', not the text 'github'; write for example 'verify: "),
-        ("/x", "{preset: githb}", "verify.preset: `githb` is no preset; did you mean `github`?"),
+        ("/x", "{preset: githb}", "verify.preset: `githb` is not a preset; did you mean `github`?"),
     ],
 )
 def test_a_wrong_value_of_a_webhook_is_reported_once_in_words(path: str, verify: str, expected: str) -> None:
@@ -117,20 +117,20 @@ def test_steps_in_a_mapping_under_on_timeout_are_a_warning() -> None:
         (
             "{path: '/a/:id', verify: none}",
             "warning",
-            "':id' is text in this path; a part that varies is written as {n",
+            "':id' is text in this path; write a variable segment as {n",
         ),
         (
             "{path: '/<id>', verify: none}",
             "warning",
-            "'<id>' is text in this path; a part that varies is written as {n",
+            "'<id>' is text in this path; write a variable segment as {n",
         ),
         (
             "{path: '/a/*', verify: none}",
             "warning",
-            "'*' is text in this path; a part that varies is written as {name}",
+            "'*' is text in this path; write a variable segment as {name}",
         ),
-        ("{path: '/{a}/{a}', verify: none}", "error", "two parts of it have the same name; give each {name} a name of"),
-        ("{path: '/{a:b}', verify: none}", "error", "a part has a kind that is not known; write each part that varies"),
+        ("{path: '/{a}/{a}', verify: none}", "error", "two segments have the same name; give each {name} a different"),
+        ("{path: '/{a:b}', verify: none}", "error", "a segment has an unknown type; write each variable segment"),
         (
             "{path: /a, verify: {github: x}}",
             "error",

@@ -55,7 +55,7 @@ def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(t
     found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
     for name, use, expected, error_class, code in (
         ("crn", "http.get", "there is no connection 'crn'; add it to connections.yaml", "auth", "connection_missing"),
-        ("crm", "log.write", "is one of 'http', not of 'log'", "auth", "connection_missing"),
+        ("crm", "log.write", "belongs to the connector 'http', not to 'log'", "auth", "connection_missing"),
         ("odd", "http.get", "does not fit with its secrets filled in: base_url", "invalid", "connection_invalid"),
     ):
         with pytest.raises(ActionError, match=expected) as caught:
@@ -84,10 +84,10 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         ("- crm\n", "1:1", "the file is not a mapping"),
         ("crm: https://canary\n", "1:6", "'crm' must be a mapping"),
         ("crm:\n", "1:1", "'crm' is empty; give it a mapping"),
-        ("Our-CRM: {use: http, base_url: https://a.b}\n", "1:1", "'Our-CRM' is no name"),
+        ("Our-CRM: {use: http, base_url: https://a.b}\n", "1:1", "'Our-CRM' is not a valid name"),
         ("crm: {base_url: https://a.b}\n", "1:6", "'use' is missing; add 'use: …'"),
         ("crm: {use: htp, base_url: https://a.b}\n", "1:12", "there is no connector 'htp'; did you mean 'http'"),
-        ("crm: {use: log}\n", "1:12", "the connector 'log' takes no connection; known: http"),
+        ("crm: {use: log}\n", "1:12", "the connector 'log' does not use connections; known: http"),
         ("crm: {use: http}\n", "1:6", "'base_url' is missing; add 'base_url: …'"),
         ("crm: {use: http, base_url: crm.example.com}\n", "1:28", "'base_url': the URL has no scheme"),
         (
@@ -108,9 +108,17 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         (CRM + "  heders: {}\n", "5:3", "unknown key 'heders'; did you mean 'headers'"),
         (CRM + "  params: {a: {b: 1}}\n", "5:15", "'a' must be text or a whole number"),
         (CRM.replace("{auth", "canary #{auth"), "4:12", "'headers' must be a mapping"),
-        (CRM.replace("secrets.CRM", "inputs.token"), "4:28", "a connection takes no expressions but secrets"),
-        (CRM.replace("secrets.CRM", "1 + 1"), "4:28", "takes no expressions but secrets; write '{{ secrets.NAME }}'"),
-        (CRM.replace("{{ secrets.CRM", "{{ secrets.CRM | upper"), "4:39", "no expression reads a secret"),
+        (
+            CRM.replace("secrets.CRM", "inputs.token"),
+            "4:28",
+            "expressions other than secrets are not allowed in a connection",
+        ),
+        (
+            CRM.replace("secrets.CRM", "1 + 1"),
+            "4:28",
+            "expressions other than secrets are not allowed in a connection; write '{{ secrets.NAME }}'",
+        ),
+        (CRM.replace("{{ secrets.CRM", "{{ secrets.CRM | upper"), "4:39", "an expression cannot compute with a secret"),
         (CRM.replace("{{", "${{"), "4:36", "the '$' before '{{' is text"),
         (CRM + CRM, "5:1", "crm"),
         (CRM + "  params: &a {}\n", "5:11", "anchor"),
@@ -220,11 +228,9 @@ def test_the_message_about_an_invalid_connection_says_to_fix_it_not_to_add_it(tm
     (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
     known = connections(tmp_path, broken)
     folder = Folder(tmp_path, CONNECTORS, Secrets(SECRETS), connections=known)
-    said = (
-        "the connection 'crm' cannot be used; connections.yaml has mistakes; mend them, `waypost validate` says where"
-    )
+    said = "the connection 'crm' cannot be used; connections.yaml has errors; run `waypost validate` to see"
     assert said in str(folder.files[0].problems[0])
-    with pytest.raises(ActionError, match=r"the connection 'crm' cannot be used; connections\.yaml has mistakes"):
+    with pytest.raises(ActionError, match=r"the connection 'crm' cannot be used; connections\.yaml has errors"):
         known.open("crm", "http.get")
     (tmp_path / FILE).write_text("stock: {use: http, base_url: https://a.b}\n")
     (now,) = folder.serve(folder.read())

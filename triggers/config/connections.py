@@ -43,7 +43,7 @@ _CREDENTIAL = re.compile(
 class ConnectionSpec(BaseModel, extra="allow"):
     """What every connection has."""
 
-    use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that it is for")
+    use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that uses the connection")
 
 
 class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
@@ -188,7 +188,9 @@ class _ConnectionsReader:
     def _refuse_whole(self) -> None:
         self.is_refused = True
         self.findings.add(
-            (), "the file is not a mapping", "a connection is its name, and below it 'use: http' and more"
+            (),
+            "the file is not a mapping",
+            "write a connection as its name, with 'use: http' and its settings below it",
         )
 
     def _read_connection(self, name: str, entry: Mapped) -> NamedConnection | None:
@@ -216,7 +218,7 @@ class _ConnectionsReader:
             self.findings.add(pointer, problem.message, problem.hint)
         elif model is None:
             is_loaded = use in self._connectors.loaded
-            what = "the connector {} takes no connection" if is_loaded else "there is no connector {}"
+            what = "the connector {} does not use connections" if is_loaded else "there is no connector {}"
             self.findings.add(pointer, what.format(quote(use)), suggest(use, self._connectors.list_connectable()))
         return model
 
@@ -224,7 +226,7 @@ class _ConnectionsReader:
         if is_template(value):
             self._check_text(str(value), pointer, is_secret=is_secret)
         elif _is_credential(pointer, value):
-            what, hint = f"{quote(_get_field(pointer))} is written here in plain text", "write '{{ secrets.NAME }}'"
+            what, hint = f"{quote(_get_field(pointer))} is written in plain text", "write '{{ secrets.NAME }}'"
             self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
 
     def _check_text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
@@ -235,8 +237,8 @@ class _ConnectionsReader:
         if is_secrets_only:
             self._texts.check_templates(text, pointer, Scope(frozenset(), {}), lambda _: is_secret)
         else:
-            what = "a connection takes no expressions but secrets"
-            self.findings.add(pointer, what, "write '{{ secrets.NAME }}', or put it into the step")
+            what = "expressions other than secrets are not allowed in a connection"
+            self.findings.add(pointer, what, "write '{{ secrets.NAME }}', or put it in the step")
 
     def _add(self, each: DataProblem, where: Pointer) -> None:
         """Report a problem without the text at its place, which may be a secret."""

@@ -126,12 +126,12 @@ def _to_seconds(wall: datetime) -> int:
 def _check_line(text: str) -> str:
     """The line for cronsim, with its alias resolved; raises `ValueError`."""
     if len(text) > LENGTH_LIMIT:
-        raise ValueError(f"a cron line has at most {LENGTH_LIMIT} characters; divide it into several triggers")
+        raise ValueError(f"a cron expression has at most {LENGTH_LIMIT} characters; split it into several triggers")
     if text.startswith("@"):
         return _resolve_alias(text)
     fields = text.upper().split()
     if len(fields) not in (5, 6):
-        raise ValueError(f"{quote(text)} has {_count_fields(len(fields))}; a cron line has {FORMS}")
+        raise ValueError(f"{quote(text)} has {_count_fields(len(fields))}; a cron expression has {FORMS}")
     kinds = FIELDS[-len(fields) :]
     line = " ".join(normalize(kind, field) for kind, field in zip(kinds, fields, strict=True))
     for kind, field in zip(kinds, line.split(), strict=True):
@@ -143,7 +143,9 @@ def _check_line(text: str) -> str:
     except CronSimError:
         comes = None
     if comes is None:
-        raise ValueError(f"{quote(text)} never comes: none of its months has such a day; L is a month's last day")
+        raise ValueError(
+            f"{quote(text)} never occurs: none of its months has such a day; write L for the last day of a month"
+        )
     return line
 
 
@@ -155,7 +157,7 @@ def _resolve_alias(text: str) -> str:
     if line := ALIASES.get(text.strip().lower()):
         return line
     if text.lower().startswith("@every"):
-        raise ValueError(f"{quote(text)} is no cron line; write such as 'every: 15m' in the place of 'cron'")
+        raise ValueError(f"{quote(text)} is not a cron expression; write for example 'every: 15m' instead of 'cron'")
     raise ValueError(f"there is no {quote(text)}; {suggest(text.lower(), ALIASES)}")
 
 

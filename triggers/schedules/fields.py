@@ -75,9 +75,9 @@ def check_steps(field: CronField, text: str) -> None:
 
 def _suggest_step(field: CronField, span: str, step: str) -> str:
     if span != "*":
-        return f"write {span.partition('-')[0]}, which is all that it means"
+        return f"write {span.partition('-')[0]}, which means the same"
     if field.unit:
-        return f"write 'every: {step}{field.unit}' in the place of 'cron'"
+        return f"write 'every: {step}{field.unit}' instead of 'cron'"
     return "write the values themselves, such as 1,7"
 
 

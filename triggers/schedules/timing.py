@@ -31,7 +31,7 @@ class Interval:
         """Read a duration of whole seconds; raises `ValueError`."""
         interval = parse_duration(text)
         if not interval or interval % 1_000:
-            raise ValueError(f"{quote(text)} cannot be kept; write whole seconds, 1s at least")
+            raise ValueError(f"{quote(text)} is not supported; write whole seconds, at least 1s")
         return cls(interval)
 
     def find_fires(self, after: int) -> Iterator[int]:
@@ -71,11 +71,11 @@ def _parse_moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{quote(text)} is no moment; {help}") from None
+        raise ValueError(f"{quote(text)} is not a date and time; {help}") from None
     if ":" not in text:
         raise ValueError(f"{quote(text)} has no time of day; {help}")
     if not 1971 <= moment.year <= 9998:
-        raise ValueError(f"{quote(text)} is in no year that clocks here know; {help}")
+        raise ValueError(f"{quote(text)} is outside the supported years; {help}")
     return moment
 
 

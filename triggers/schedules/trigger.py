@@ -89,9 +89,9 @@ class ScheduleSpec(TriggerInputs):
         given = [name for name in ("cron", "every", "at") if getattr(self, name) is not None]
         if len(given) != 1:
             what = f"a schedule has one of 'cron', 'every' and 'at', not {' and '.join(map(repr, given))}"
-            raise ValueError(f"{what}; make a trigger of each" if given else "a schedule says when; add 'cron: …'")
+            raise ValueError(f"{what}; write a trigger for each" if given else "a schedule needs a time; add 'cron: …'")
         if self.every and "timezone" in self.model_fields_set:
-            raise ValueError("'timezone' says nothing about 'every', which counts what passes; remove it")
+            raise ValueError("'timezone' has no effect on 'every'; remove it")
         self._check_window(self.timing)
         return self
 
@@ -99,12 +99,12 @@ class ScheduleSpec(TriggerInputs):
         if self.window is None:
             return
         if not (window := parse_duration(self.window)):
-            raise ValueError("'window' is no time at all; write 1s at least, or remove it")
+            raise ValueError("'window' is too short; write at least 1s, or remove it")
         fires = islice(find_fires_between(timing, _SAMPLE_FROM, _SAMPLE_FROM + YEAR), SAMPLE)
         closest = min((later - earlier for earlier, later in pairwise(fires)), default=YEAR) // 1_000
         if window > closest * 1_000:
             raise ValueError(
-                f"the window of {self.window} is longer than the {closest}s between two fires; write {closest}s at most"
+                f"the window of {self.window} is longer than the {closest}s between two fires; write at most {closest}s"
             )
 
     @property

@@ -84,13 +84,13 @@ class WebhookSpec(TriggerInputs):
         if "?" in path or "#" in path:
             raise ValueError("a path ends before ? and #; what follows them is read with {{ trigger.query.NAME }}")
         if has_dots(path):
-            raise ValueError("`.` and `..` are no parts of a path; take them out")
+            raise ValueError("`.` and `..` are not allowed in a path; remove them")
         try:
             compile_route(path)
         except ValueError:
-            raise ValueError("two parts of it have the same name; give each {name} a name of its own") from None
+            raise ValueError("two segments have the same name; give each {name} a different one") from None
         except AssertionError:
-            raise ValueError("a part has a kind that is not known; write each part that varies as {name}") from None
+            raise ValueError("a segment has an unknown type; write each variable segment as {name}") from None
         return path
 
     @field_validator("cors")
@@ -124,7 +124,7 @@ class WebhookSpec(TriggerInputs):
             return dedupe
         scheme = cls.verifier(verify).scheme
         if scheme is None or scheme.dedupe is None:
-            raise ValueError("the sender has no id of its own; add 'key: …', such as \"{{ trigger.body.id }}\"")
+            raise ValueError("the sender sends no id; add 'key: …', such as \"{{ trigger.body.id }}\"")
         return dedupe
 
     @classmethod
@@ -155,7 +155,7 @@ class WebhookSpec(TriggerInputs):
             hint = f"write {path.removeprefix('/hooks') or '/…'}, unless this is intended"
             yield DataProblem(("path",), what, hint, severity="warning")
         elif literal := _FOREIGN_PARAMETER.search(path):
-            what, hint = f"{quote(literal[0])} is text in this path", "a part that varies is written as {name}"
+            what, hint = f"{quote(literal[0])} is text in this path", "write a variable segment as {name}"
             yield DataProblem(("path",), what, hint, severity="warning")
 
     @classmethod

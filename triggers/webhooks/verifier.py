@@ -60,7 +60,7 @@ class Verifier:
             return cls(None)
         if not isinstance(verify, dict):
             raise ValueError(
-                "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept everybody"
+                "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept every request"
             )
         scheme = _read_scheme(verify)
         if isinstance(scheme, Signed) and Ref("url") in scheme.signed and not public_url:
@@ -104,7 +104,7 @@ def _read_scheme(verify: dict[str, JSON]) -> Scheme:
     if "preset" in verify:
         return find_scheme(verify["preset"], options, "verify")
     if options:
-        raise ValueError(f"verify.{next(iter(options))}: no such option beside `scheme`")
+        raise ValueError(f"verify.{next(iter(options))}: this option is not allowed with `scheme`")
     return read_scheme(verify["scheme"], "verify.scheme")
 
 
@@ -112,7 +112,7 @@ def _read_secrets(secret: JSON) -> tuple[str, ...]:
     secrets = secret if isinstance(secret, list) else [secret]
     texts = tuple(text for text in secrets if isinstance(text, str) and _is_reference(text))
     if not texts or len(texts) < len(secrets):
-        raise ValueError('verify.secret: write "{{ secrets.NAME }}", or a list of them while a secret is rotated')
+        raise ValueError('verify.secret: write "{{ secrets.NAME }}", or a list of secrets while one is rotated')
     return texts
 
 
@@ -120,11 +120,11 @@ def _read_verify_token(scheme: Scheme, verify: dict[str, JSON]) -> str | None:
     token = verify.get("verify_token")
     if scheme.handshake is None or scheme.handshake.token is None:
         if "verify_token" in verify:
-            raise ValueError("verify.verify_token: this sender shows none; take it out")
+            raise ValueError("verify.verify_token: this sender sends none; remove it")
         return None
     if isinstance(token, str) and _is_reference(token):
         return token
-    raise ValueError('verify.verify_token: write "{{ secrets.NAME }}"; this sender shows it when it subscribes')
+    raise ValueError('verify.verify_token: write "{{ secrets.NAME }}"; this sender sends it when it subscribes')
 
 
 def _is_reference(text: str) -> bool:
