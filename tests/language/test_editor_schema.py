@@ -118,9 +118,10 @@ def test_the_schema_accepts_what_the_loader_accepts(text: str, draw: st.DataObje
 # -- rejected files -----------------------------------------------------------------------------------------------
 
 SHAPE = re.compile(
-    "unknown key|is missing|must be |is empty|' is no (name|type|duration)|has no unit|names no action|cannot undo"
-    "|there is no (connector|kind of trigger)|has no action|does not go with|does nothing|is one thing|needs 'steps'"
-    "|changes nothing|could run on|does not say what happens|never happens"
+    "unknown key|is missing|must be |is empty|' is no duration|' is not (a valid name|a type)|has no unit"
+    "|is not the name of an action|cannot undo"
+    "|there is no (connector|kind of trigger)|has no action|does not go with|does nothing|has one kind|needs 'steps'"
+    "|changes nothing|could run forever|does not say what happens|never happens"
 )
 """What is said of mistakes that show without the rest of the file and without reading expressions."""
 

@@ -39,7 +39,7 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
         print_json({"service": url, **made.to_json(), "connections": problems, "unread": unread})
     else:
         out = open_console()
-        against = f"the service at {url}" if url else f"no running service on {data}: everything is new"
+        against = f"the service at {url}" if url else f"no service, since none is running on {data}: everything is new"
         out.print(f"{config} against {against}", soft_wrap=True)
         print_plan(out, made)
         print_problems((file for file in found.files if not file.is_valid or file is found.unread), out)
