@@ -57,5 +57,5 @@ def find_refusal(error: Exception) -> Refusal:
     for kind in type(error).__mro__:
         if make := REFUSALS.get(kind):
             return make(error)
-    log.error("a request could not be answered", exc_info=error)
-    return Refusal(503, "this could not be answered now; the service's log says why", {"Retry-After": "5"})
+    log.error("a request failed", exc_info=error)
+    return Refusal(503, "the request cannot be processed now; see the service's log", {"Retry-After": "5"})

@@ -259,7 +259,7 @@ async def serve(settings: Settings, instance: Instance, *, announce: Callable[[S
             async with run_service(service, listener) as serving:
                 announce(service)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
-                log.info("stopping: no more requests are taken")
+                log.info("stopping: no more requests are accepted")
 
 
 def _freeze_garbage() -> None:
@@ -308,7 +308,7 @@ async def _recover(service: Service) -> None:
     try:
         await service.recovery.recover()
     except Exception:
-        log.exception("recovery failed; runs that it did not reach stay where they are until the next start")
+        log.exception("recovery failed; the remaining runs are recovered on the next start")
 
 
 def _start_sweeping(recovery: Recovery) -> AsyncIOScheduler:

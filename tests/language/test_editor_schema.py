@@ -118,7 +118,7 @@ def test_the_schema_accepts_what_the_loader_accepts(text: str, draw: st.DataObje
 # -- rejected files -----------------------------------------------------------------------------------------------
 
 SHAPE = re.compile(
-    "unknown key|is missing|must be |is empty|' is no duration|' is not (a valid name|a type)|has no unit"
+    "unknown key|is missing|must be |is empty|' is not a duration|' is not (a valid name|a type)|has no unit"
     "|is not the name of an action|cannot undo"
     "|there is no (connector|kind of trigger)|has no action|does not go with|does nothing|has one kind|needs 'steps'"
     "|changes nothing|could run forever|does not say what happens|never happens"

@@ -194,7 +194,7 @@ async def test_a_pipeline_whose_connection_is_removed_is_reported_as_invalid(
     told = "there is no connection 'crm'; add it to connections.yaml"
     assert run["error"]["message"] == told
     assert f"p.yaml:4:42: error: {told}" in caplog.text
-    assert "p.yaml is refused; its version before stays in use" in caplog.text
+    assert "p.yaml is invalid; its previous version stays in use" in caplog.text
     assert "p.yaml was reloaded" in caplog.text
 
 

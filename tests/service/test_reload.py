@@ -139,7 +139,7 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
         pipelines = tmp_path / "config" / "pipelines"
         (pipelines / "q.yaml").write_text(UNFIT)
         assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
-            "q.yaml is refused; its version before stays in use",
+            "q.yaml is invalid; its previous version stays in use",
             "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
             "use 'http.post' to call a service that has an HTTP API",
         ]
@@ -185,8 +185,8 @@ async def test_a_new_file_with_the_id_of_another_is_reported_as_refused(
     async with _serve_unwatched(tmp_path, {"p": PLAIN}) as service:
         (tmp_path / "config" / "pipelines" / "q.yaml").write_text(f"id: p\n{PLAIN}")
         assert await _reload_and_read_log(service, caplog, tmp_path) == [
-            ("ERROR", "q.yaml is refused"),
-            ("ERROR", "pipelines/q.yaml:1:1: error: the id 'p' is taken by p.yaml; give one of them another"),
+            ("ERROR", "q.yaml is invalid"),
+            ("ERROR", "pipelines/q.yaml:1:1: error: the id 'p' is taken by p.yaml; rename one of them"),
         ]
 
 
@@ -196,12 +196,12 @@ async def test_refused_and_fixed_connections_are_reported(tmp_path: Path, caplog
         file = tmp_path / "config" / "connections.yaml"
         file.write_text(unfit)
         why = ("ERROR", f"connections.yaml:1:6: error: {NO_URL}")
-        assert await _reload_and_read_log(service, caplog, tmp_path) == [("ERROR", "connections.yaml is refused"), why]
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [("ERROR", "connections.yaml is invalid"), why]
         assert await _reload_and_read_log(service, caplog, tmp_path) == []
         file.write_text(crm)
         assert await _reload_and_read_log(service, caplog, tmp_path) == [("INFO", "connections.yaml was reloaded")]
         file.write_text(unfit)
-        kept = ("ERROR", "connections.yaml is refused; its version before stays in use for crm")
+        kept = ("ERROR", "connections.yaml is invalid; its previous version stays in use for crm")
         assert await _reload_and_read_log(service, caplog, tmp_path) == [kept, why]
         file.unlink()
         assert await _reload_and_read_log(service, caplog, tmp_path) == [

@@ -99,15 +99,18 @@ def test_a_copy_does_not_disable_the_file_named_after_the_pipeline(tmp_path: Pat
         ),
         ("pipelines/.one.yaml.swp", "the file is not read: its name begins with a dot; rename it, or remove it"),
         ("pipelines/one.json", "the file is not read: pipelines end in .yaml; rename it to one.yaml if it is one"),
-        ("pipelines/team/one.yaml", "the folder is not read, and it has one.yaml; move its files into …/pipelines"),
-        ("one.yaml", "the file is not read: pipelines stand in …/pipelines; move it there"),
+        (
+            "pipelines/team/one.yaml",
+            "the folder is not read, but it contains one.yaml; move its files into …/pipelines",
+        ),
+        ("one.yaml", "the file is not read: pipelines belong in …/pipelines; move it there"),
         (
             "connections.yml",
-            "the file is not read: connections stand in connections.yaml; move what it says to connections.yaml",
+            "the file is not read: connections belong in connections.yaml; move its contents to connections.yaml",
         ),
         (
             "settings.yaml",
-            "the file is not read: settings stand in settings.toml; move what it says to settings.toml",
+            "the file is not read: settings belong in settings.toml; move its contents to settings.toml",
         ),
     ],
 )

@@ -185,8 +185,8 @@ class Folder:
             return self._load(path, data)
         except Exception as error:
             log.exception("%s could not be checked", path.name)
-            what, cure = f"checking the file failed: {type(error).__name__}", "a connector or Waypost is at fault"
-            return PipelineFile(path, data, (Problem(str(path), 1, 1, what, f"{cure}; the log says where"),))
+            what, cure = f"checking the file failed: {type(error).__name__}", "a bug in a connector or in Waypost"
+            return PipelineFile(path, data, (Problem(str(path), 1, 1, what, f"{cure}; see the log"),))
 
     def _load(self, path: Path, data: bytes) -> PipelineFile:
         loaded = load_pipeline(
@@ -213,7 +213,7 @@ class Folder:
 def read_bytes(path: Path) -> bytes:
     """The content of a file, up to one byte more than is accepted; raises OSError."""
     if not path.is_file():  # a pipe would be waited for
-        raise OSError(errno.EINVAL, "it is no file")
+        raise OSError(errno.EINVAL, "it is not a file")
     with path.open("rb") as file:
         return file.read(LIMITS.size + 1)
 
@@ -259,7 +259,7 @@ def _disable_later_claims(files: Iterable[PipelineFile], taken: dict[object, Pat
         clashes = [(what, taken[key]) for key, what in wanted.items() if key in taken]
         if clashes:
             problems = [
-                Problem(str(file.path), 1, 1, f"{what} is taken by {path.name}", "give one of them another")
+                Problem(str(file.path), 1, 1, f"{what} is taken by {path.name}", "rename one of them")
                 for what, path in clashes
             ]
             yield PipelineFile(file.path, file.data, (*file.problems, *problems))

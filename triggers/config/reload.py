@@ -113,8 +113,8 @@ class Reloader:
             log.info("%s was reloaded%s", now.path.name, where, extra={"pipeline": now.name})
             _log_problems(now.problems)
         elif now.path.exists():  # one that went while it was read is told with the next reload
-            kept = "; its version before stays in use" if now.is_refused else ""
-            log.error("%s is refused%s", now.path.name, kept)
+            kept = "; its previous version stays in use" if now.is_refused else ""
+            log.error("%s is invalid%s", now.path.name, kept)
             _log_problems(now.problems)
 
     def _report_removed(self, file: PipelineFile) -> None:
@@ -169,7 +169,7 @@ def _report_validity(connections: Connections) -> None:
         log.info("%s was reloaded", name)
     else:
         kept = ", ".join(each for each in connections.names if connections.is_broken(each))
-        log.error("%s is refused%s", name, f"; its version before stays in use for {kept}" if kept else "")
+        log.error("%s is invalid%s", name, f"; its previous version stays in use for {kept}" if kept else "")
 
 
 def _log_problems(problems: Iterable[Problem]) -> None:

@@ -24,6 +24,6 @@ def _webhook() -> type[WebhookSpec]:
     return create_model(
         "Webhook",
         __base__=WebhookSpec,
-        __doc__="Start a run for each genuine request to an address below /hooks.",
+        __doc__="Start a run for each authenticated request to a path below /hooks.",
         verify=(build_verify_type(), Field(description=description)),
     )

@@ -69,7 +69,7 @@ def _in_pipelines(folder: Path) -> Iterator[tuple[Path, str, str]]:
             continue
         if _is_folder(path):
             if inner := sorted(each.name for each in _list_entries(path) if is_pipeline_file(each)):
-                what = f"the folder is not read, and it has {', '.join(inner[:3])}{' …' if inner[3:] else ''}"
+                what = f"the folder is not read, but it contains {', '.join(inner[:3])}{' …' if inner[3:] else ''}"
                 yield path, what, f"move its files into {folder}"
         elif path.name.startswith("."):
             if _NAMED_YAML.search(path.name):
@@ -97,9 +97,9 @@ def _in_config(config: Path) -> Iterator[tuple[Path, str, str]]:
         kind = re.match(r"(connection|setting)s?\.(ya?ml|toml|json)$", path.name, re.IGNORECASE)
         if kind:
             right = CONNECTIONS_FILE if kind[1].lower() == "connection" else SETTINGS_FILE
-            yield path, f"the file is not read: {kind[1].lower()}s stand in {right}", f"move what it says to {right}"
+            yield path, f"the file is not read: {kind[1].lower()}s belong in {right}", f"move its contents to {right}"
         elif path.suffix.lower() in SUFFIXES and _has_steps(path):
-            yield path, f"the file is not read: pipelines stand in {config / PIPELINES}", "move it there"
+            yield path, f"the file is not read: pipelines belong in {config / PIPELINES}", "move it there"
 
 
 def _list_entries(folder: Path) -> Iterable[Path]:
