@@ -16,7 +16,7 @@ def test_keys_are_created_listed_and_revoked_without_a_service(place: Path) -> N
     [listed] = json.loads(waypost("keys", "list", "--json", cwd=place).stdout)
     assert (listed["name"], listed["scope"], listed["revoked_at"]) == ("ci", "read", None)
     assert made.stdout.strip() not in waypost("keys", "list", cwd=place).stdout
-    assert "worthless" in waypost("keys", "revoke", listed["id"], cwd=place).stdout
+    assert "is revoked" in waypost("keys", "revoke", listed["id"], cwd=place).stdout
     [revoked] = json.loads(waypost("keys", "list", "--json", cwd=place).stdout)
     assert revoked["revoked_at"]
 

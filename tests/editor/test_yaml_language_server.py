@@ -124,7 +124,7 @@ async def test_a_shipped_pipeline_has_no_mistake(open_editor: Editor, path: Path
     [
         ("steps:\n  - id: a\n    |use: http.post\n", "Send something with a POST request"),
         (f"{POST}    with: {{|url: /}}\n", "An absolute http or https URL"),
-        (f"{POST}    |timeout: 5s\n", "Of one attempt"),
+        (f"{POST}    |timeout: 5s\n", "The time limit of one attempt"),
     ],
 )
 async def test_hovering_over_a_word_explains_it(open_editor: Editor, text: str, words: str) -> None:
