@@ -16,7 +16,9 @@ def parse_duration(text: str) -> int:
     if not re.fullmatch(_DURATION, text):
         if re.fullmatch(r"[0-9]+", text):
             raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
-        raise ValueError(f"'{text[:40]}' is not a duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d")
+        raise ValueError(
+            f"'{text[:40]}' is not a duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d"
+        )
     number = text.rstrip("mshd")
     milliseconds = int(number) * _UNITS[text[len(number) :]]
     if milliseconds > _LONGEST:
