@@ -259,7 +259,9 @@ def test_a_connector_that_raises_on_a_file_disables_only_that_file(
     plug = Connector("plug", "", (Action("in", do_nothing, RaisingInputs),))
     folder = Folder(tmp_path, Connectors({**CONNECTORS.loaded, "plug": plug}), Secrets({}))
     assert [file.is_valid for file in folder.files] == [False, True]
-    assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a connector" in str(folder.files[0].problems[0])
+    assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a bug in a connector" in str(
+        folder.files[0].problems[0]
+    )
     assert "a connector's own mistake" in caplog.text
 
 
