@@ -39,9 +39,9 @@ def test_a_shortened_history_says_once_how_to_see_all_of_it(place: Path) -> None
     for command in ("history", "show"):
         _, output = on_terminal(command, run, cwd=place)
         assert CONTROL.sub("", output).endswith(told)
-        assert output.count("is cut") == 1
-        assert "is cut" not in on_terminal(command, run, cwd=place, columns=2_000)[1]
-        assert "is cut" not in waypost(command, run, cwd=place).stdout
+        assert output.count("are cut") == 1
+        assert "are cut" not in on_terminal(command, run, cwd=place, columns=2_000)[1]
+        assert "are cut" not in waypost(command, run, cwd=place).stdout
 
 
 def test_a_list_fits_eighty_columns_and_is_never_shortened_in_a_pipe(place: Path) -> None:
