@@ -100,7 +100,7 @@ AskedFields: TypeAlias = Annotated[dict[str, Any] | None, note("What a person fi
 AwaitedType: TypeAlias = Annotated[str | None, note("Of an event: its type")]
 AwaitedSubject: TypeAlias = Annotated[str | None, note("Of an event: its subject")]
 WaitLink: TypeAlias = Annotated[
-    str | None, note("Where it is answered by whoever has this address; null for a key that may not answer")
+    str | None, note("The link that answers it, without a key; null for a key that may not answer")
 ]
 
 

@@ -308,14 +308,14 @@ def _describe_problem(error: ErrorDetails, given: Mapping[str, SettingValue]) ->
 
 
 def _describe_unknown(name: str, where: str) -> str:
-    return f"{where}: {name[:80]!r} is no setting{_suggest(name, str)}"
+    return f"{where}: {name[:80]!r} is not a setting{_suggest(name, str)}"
 
 
 def _list_unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
     known = {_name_variable(name) for name in Settings.model_fields} | PLACES
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
-            yield f"{variable} is no setting{_suggest(variable.removeprefix(PREFIX).lower(), _name_variable)}"
+            yield f"{variable} is not a setting{_suggest(variable.removeprefix(PREFIX).lower(), _name_variable)}"
 
 
 def _is_bytes(value: str) -> bool:
@@ -370,7 +370,7 @@ def load_api_key(data_folder: Path, settings: Settings) -> tuple[str, Path | Non
 
 
 def _make_key(path: Path) -> None:
-    """Make the file, unless it is there: nobody else can have made it in between, and it is never wider open."""
+    """Create the file with mode 0600, unless it exists. `O_EXCL` excludes a race with another process."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

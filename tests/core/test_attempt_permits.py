@@ -166,8 +166,7 @@ async def test_a_permit_granted_to_an_attempt_as_it_is_cancelled_goes_to_the_nex
 @pytest.mark.parametrize("seed", range(30))
 async def test_no_permit_is_lost_and_no_eligible_attempt_waits_forever(seed: int) -> None:
     chance = random.Random(seed)
-    number = chance.choice([1, 2, 3, 5, 9, 20])
-    target_limit = chance.choice([1, 2, 4, 128])
+    number, target_limit = chance.choice([1, 2, 3, 5, 9, 20]), chance.choice([1, 2, 4, 128])
     permits = AttemptPermits(number, target_limit)
     held: Counter[str] = Counter()
     at: Counter[tuple[str, str | None]] = Counter()

@@ -205,10 +205,10 @@ def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
 def _ensure_asked(wait: Wait) -> Question:
     """What is asked now; raises `ApiError`."""
     if wait.standing == "asked" and wait.question:
-        if wait.question.is_answered_by_somebody:
+        if wait.question.can_be_answered:
             return wait.question
-        what = "an event does: POST /api/events" if wait.kind == "event" else "time does"
-        raise ApiError(409, f"nobody answers step {quote(wait.step)}: {what}")
+        what = "an event (POST /api/events)" if wait.kind == "event" else "a time"
+        raise ApiError(409, f"step {quote(wait.step)} cannot be answered: it waits for {what}")
     why = {"ended": "the run has ended", "over": "it was answered, or is over"}.get(
         wait.standing, "it was not reached yet"
     )

@@ -132,11 +132,11 @@ class Folder:
         before = {file.path: file for file in self.files}
         self.files = tuple(_disable_vain_calls(_disable_clashes(loaded.values()), before))
         self._by_id = {file.name: file.definition for file in self.files if file.definition}
-        told = {file.path for file in changed}
+        reported = {file.path for file in changed}
         turned = [
             file
             for file in self.files
-            if file.path in before and file.path not in told and file.problems != before[file.path].problems
+            if file.path in before and file.path not in reported and file.problems != before[file.path].problems
         ]
         return changed + gone + turned
 

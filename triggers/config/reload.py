@@ -42,7 +42,7 @@ class Reloader:
         self._folder = folder
         self._engine = engine
         self._ways_in = ways_in
-        self._reported = _find_problems(folder.connections)  # the service's start told them
+        self._reported = _find_problems(folder.connections)  # reported at the start
         self._unread = folder.unread
         self._trouble: str | None = None
 
@@ -112,7 +112,7 @@ class Reloader:
             where = _list_new_addresses(before, now)
             log.info("%s was reloaded%s", now.path.name, where, extra={"pipeline": now.name})
             _log_problems(now.problems)
-        elif now.path.exists():  # one that went while it was read is told with the next reload
+        elif now.path.exists():  # if it was removed while it was read, the next reload reports it
             kept = "; its previous version stays in use" if now.is_refused else ""
             log.error("%s is invalid%s", now.path.name, kept)
             _log_problems(now.problems)

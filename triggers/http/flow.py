@@ -12,8 +12,8 @@ PIPELINED_A_TURN = 4
 
 class Turns:
     """Connections that sent a further request before the last one was answered. A few of them go on in each turn of the
-    event loop. If all did, hundreds of pipelining connections would make the turns so long that nobody else would be
-    answered."""
+    event loop. If all did, hundreds of pipelining connections would make the turns so long that no other client
+    would be answered."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()

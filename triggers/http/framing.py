@@ -60,7 +60,9 @@ def read_request_line(head: bytes) -> RequestLine | MalformedHead:
     if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
         return MalformedHead(f"{line.version.decode()} is not supported; use HTTP/1.1")
     if line.method in (b"CONNECT", b"PRI"):
-        return MalformedHead(f"{line.method.decode()} is not served: this is no proxy, and speaks HTTP/1.1 only")
+        return MalformedHead(
+            f"{line.method.decode()} is not served: this server is not a proxy and speaks only HTTP/1.1"
+        )
     if b"#" in line.target:
         return MalformedHead("the request target holds a `#`; send it as %23, or leave the fragment out")
     if not line.target.startswith(b"/") and not _ABSOLUTE_TARGET.match(line.target):

@@ -196,7 +196,7 @@ async def connect_service(instance: Instance) -> AsyncIterator[ServiceClient | N
     try:
         noted = json.loads((instance.data / ADDRESS_FILE).read_text())
         url, pid = str(noted["url"]), int(noted["pid"])
-        urlsplit(url).port  # noqa: B018  # raises ValueError for what is no address
+        urlsplit(url).port  # noqa: B018  # raises ValueError for an invalid address
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield None
         return

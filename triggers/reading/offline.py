@@ -71,8 +71,8 @@ class Files:
         return [documents.DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
 
     async def list_pipelines(self) -> list[documents.PipelineLineDocument]:
-        """The files as a service would describe them, but that no service serves them: `valid` instead of `serving`,
-        which is no status of the API."""
+        """Return the files as a service describes them, with the status `valid` instead of `serving`: no service serves
+        them."""
         folder = load_folder(self._instance.config, self._instance.environment)
         files = [file.describe() for file in folder.files]
         return [msgspec.structs.replace(file, status="valid") if file.status == "serving" else file for file in files]

@@ -81,7 +81,7 @@ def _find_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[Pen
         return
     run, pipeline = state.run, state.started.pipeline
     for question in find_questions(state):
-        if question.is_answered_by_somebody or question.kind == "event":
+        if question.can_be_answered or question.kind == "event":
             wait = make_wait(question, state, may_answer=may_answer)
             yield PendingDocument(run=run, pipeline=pipeline, reason=None, **msgspec.structs.asdict(wait))
     for path, reason in state.pauses.items():

@@ -80,7 +80,7 @@ def _find_problems_in(name: str, schema: JSON, value: JSON) -> Iterator[AnswerPr
 
 
 def _compile_schema(schema: JSON) -> CompiledSchema | None:
-    """The schema, None if it is invalid: the run is already waiting, and somebody must be able to answer it."""
+    """Return the compiled schema; None if it is invalid, because the run already waits and must remain answerable."""
     if not isinstance(schema, dict | bool):
         return None
     try:

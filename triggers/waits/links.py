@@ -1,4 +1,4 @@
-"""Links to waits: whoever has a link can read what is asked and answer it once.
+"""Links to waits: a link shows what is asked and answers it once, without a key.
 
 A wrong proof, an unknown run and an unknown path get the same response after the same work. Reading never answers,
 since mail scanners and chat previews open all links.

@@ -35,13 +35,13 @@ class Question:
         return join_path(self.step, self.name) if self.name else self.step
 
     @property
-    def is_answered_by_somebody(self) -> bool:
+    def can_be_answered(self) -> bool:
         return self.kind in LINKED
 
     def link(self, run: str, started: RunStarted | None) -> str | None:
         """Its address, if it is answered through a link."""
         links = started.links if started else None
-        return make_link(links, run, self.path) if links and self.is_answered_by_somebody else None
+        return make_link(links, run, self.path) if links and self.can_be_answered else None
 
 
 def find_questions(state: State) -> Iterator[Question]:

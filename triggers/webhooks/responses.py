@@ -17,7 +17,7 @@ from triggers.webhooks.handshake import HandshakeAnswer
 from triggers.webhooks.scheme import PresetReply
 
 UNVERIFIED = Refusal(401, "the signature is wrong, or there is no such webhook")
-"""The response to a bad signature and to an unknown webhook alike, so that nobody learns which webhooks exist."""
+"""The response to a bad signature and to an unknown webhook alike, so that it does not reveal which webhooks exist."""
 
 MAYBE_BROKEN = Refusal(
     503, "the signature is wrong, or the webhook's pipeline file has errors at the moment", {"Retry-After": "60"}

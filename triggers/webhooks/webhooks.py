@@ -1,8 +1,8 @@
 """The webhooks of the service: verifies requests, makes events of them, and answers after the commit.
 
 Bytes are verified before anything is parsed. An unknown webhook and a bad signature get the same response in the same
-time, so that nobody learns which webhooks exist. Unverified requests count against the rate of their network; only
-verified ones count against the rate of the webhook, so that a stranger cannot use up somebody else's.
+time, so that a response does not reveal which webhooks exist. Unverified requests count against the rate of their
+network; only verified ones count against the rate of the webhook, so that a stranger cannot use up another sender's.
 """
 
 import asyncio
