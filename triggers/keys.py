@@ -18,7 +18,7 @@ import msgspec
 from durable.clock import new_id
 from durable.journal.journal import Journal
 from durable.units import ApiKey
-from triggers.documents import Scope
+from triggers.documents.fields import Scope
 from triggers.settings import Settings, SettingsError
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)

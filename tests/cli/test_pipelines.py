@@ -14,7 +14,7 @@ from triggers.commands.connectors import describe_type
 from triggers.commands.plan import make_plan
 from triggers.commands.problems import to_annotations
 from triggers.config.folder import PipelineFile
-from triggers.documents import PipelineLineDocument, PipelineStatus
+from triggers.documents.pipelines import PipelineLineDocument, PipelineStatus
 
 BROKEN = "steps:\n  - {id: a, use: htp.get, with: {url: x}}\n"
 PLAIN = "steps:\n  - {id: a, use: transform.set, with: {values: {n: 1}}}\n"

@@ -10,7 +10,8 @@ from durable.links import hide_links
 from durable.units import DeliveryOutcome
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.value_types import DeliveryId, Limit
-from triggers.documents import DeliveriesDocument, DeliveryDocument, redact_document
+from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
+from triggers.documents.fields import redact_document
 
 
 class ManyDeliveries(Parameters):

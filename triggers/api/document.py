@@ -20,7 +20,8 @@ from triggers.api.cached_text import CachedText
 from triggers.api.operation import HEADER, Answer, ApiRequest, Nothing, Operation, Parameters
 from triggers.api.page import render
 from triggers.api.problem import MEDIA_TYPE
-from triggers.documents import COMPONENTS, EntryDocument
+from triggers.documents.fields import COMPONENTS
+from triggers.documents.runs import EntryDocument
 from triggers.problem_details import ProblemDetails
 
 OpenApi: TypeAlias = dict[str, Any]

@@ -15,7 +15,7 @@ from durable.values import Value
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
-from triggers.documents import EmittedDocument
+from triggers.documents.starts import EmittedDocument
 
 SOURCE = "api"
 """The source of an event that names none."""

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from durable.wording import quote
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.documents import KeyDocument, KeyListDocument, MadeKeyDocument, Scope
+from triggers.documents.fields import Scope
+from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.keys import Keys
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
 from triggers.api.access import KeyHolder
-from triggers.documents import Scope
+from triggers.documents.fields import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 Answer: TypeAlias = type[Struct] | tuple[type[Struct], ...] | str | None

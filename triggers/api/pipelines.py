@@ -10,7 +10,7 @@ from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, r
 from triggers.api.problem import ApiError
 from triggers.api.starts import OnePipeline
 from triggers.config.folder import Folder
-from triggers.documents import PipelineDocument, PipelinesDocument
+from triggers.documents.pipelines import PipelineDocument, PipelinesDocument
 
 
 class PipelineOperations:

@@ -13,7 +13,7 @@ from durable.journal.journal import Journal
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag
-from triggers.documents import CancelledDocument, ExportDocument, HistoryDocument, RunDocument, RunsDocument
+from triggers.documents.runs import CancelledDocument, ExportDocument, HistoryDocument, RunDocument, RunsDocument
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.rows import find_run, list_run_lines

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.config.folder import Folder
-from triggers.documents import ScheduleListDocument
+from triggers.documents.schedules import ScheduleListDocument
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger

@@ -26,12 +26,7 @@ from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
 from triggers.api.value_types import Moment, Tag, WaitDuration
 from triggers.config.folder import Folder
-from triggers.documents import (
-    BatchAnswerDocument,
-    BatchAnswersDocument,
-    EndedDocument,
-    StartedDocument,
-)
+from triggers.documents.starts import BatchAnswerDocument, BatchAnswersDocument, EndedDocument, StartedDocument
 from triggers.problem_details import Mistake
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document

@@ -17,7 +17,8 @@ from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Paramet
 from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
 from triggers.api.value_types import Limit, RunId
-from triggers.documents import PendingListDocument, TakenDocument
+from triggers.documents.runs import TakenDocument
+from triggers.documents.waits import PendingListDocument
 from triggers.problem_details import Mistake
 from triggers.runs.rows import find_run
 from triggers.runs.waits import list_waits, list_waits_of

@@ -10,7 +10,7 @@ from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json, parse_named_values, suggest_quotes, wants_text
-from triggers.documents import TakenDocument
+from triggers.documents.runs import TakenDocument
 from triggers.reading.client import InvalidField, ServiceClient, ServiceRefused
 
 OPTIONS = {"name": "--name", "comment": "--comment", "data": "--value", "fields": "--field"}

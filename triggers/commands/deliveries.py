@@ -12,7 +12,7 @@ from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
-from triggers.documents import DeliveryDocument
+from triggers.documents.deliveries import DeliveryDocument
 
 OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
 

@@ -38,7 +38,7 @@ from triggers.commands.problems import reword_for_shell
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.folder import Folder
-from triggers.documents import format_time
+from triggers.documents.fields import format_time
 from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
 from triggers.not_found import NoConnectors

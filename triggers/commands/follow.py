@@ -25,7 +25,7 @@ from triggers.commands.output import (
     make_cuttable,
     style_status,
 )
-from triggers.documents import RunDocument, StepDocument
+from triggers.documents.runs import RunDocument, StepDocument
 from triggers.reading.client import ServiceClient
 
 ENDED = frozenset({"completed", "failed", "cancelled", "paused"})

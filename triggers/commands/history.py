@@ -20,7 +20,7 @@ from triggers.commands.output import (
     print_plainly,
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
-from triggers.documents import EntryDocument
+from triggers.documents.runs import EntryDocument
 
 Export = Annotated[
     bool,

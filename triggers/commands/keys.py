@@ -8,7 +8,7 @@ from triggers.commands.ask import ask_key_store
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
-from triggers.documents import Scope
+from triggers.documents.fields import Scope
 
 keys = typer.Typer(no_args_is_help=True)
 

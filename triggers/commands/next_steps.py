@@ -10,7 +10,8 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
-from triggers.documents import PendingDocument, RunDocument, WaitDocument
+from triggers.documents.runs import RunDocument
+from triggers.documents.waits import PendingDocument, WaitDocument
 
 AnyWait: TypeAlias = WaitDocument | PendingDocument
 

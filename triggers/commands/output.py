@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable.wording import make_printable
-from triggers.documents import FailureDocument
+from triggers.documents.runs import FailureDocument
 
 GAP = 2
 """Blanks between two columns."""

@@ -8,7 +8,7 @@ from rich.text import Text
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_count, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
-from triggers.documents import PipelineLineDocument
+from triggers.documents.pipelines import PipelineLineDocument
 
 STYLES = {"serving": "green", "valid": "green", "disabled": "red", "serving the version before": "yellow"}
 

@@ -17,7 +17,7 @@ from triggers.commands.output import format_count, open_console, print_json, pri
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems, reword_for_shell
 from triggers.commands.validate import check_config
-from triggers.documents import PipelineLineDocument
+from triggers.documents.pipelines import PipelineLineDocument
 from triggers.instance import Instance
 from triggers.reading.client import connect_service
 

@@ -19,7 +19,7 @@ from triggers.commands.follow import FollowedRun, follow, open_view
 from triggers.commands.output import format_error, open_console, print_json, print_value
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
-from triggers.documents import StartedDocument
+from triggers.documents.starts import StartedDocument
 from triggers.instance import Instance
 from triggers.reading.client import ServiceClient, ServiceRefused, connect_service
 from triggers.signals import watch_stop_signals

@@ -19,7 +19,7 @@ from triggers.commands.parameters import (
     complete_pipeline_ids,
     parse_choice,
 )
-from triggers.documents import RunLineDocument
+from triggers.documents.runs import RunLineDocument
 
 Pipeline = Annotated[
     str | None, typer.Option("--pipeline", help="Only runs of this pipeline.", autocompletion=complete_pipeline_ids)

@@ -8,7 +8,7 @@ from rich.text import Text
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
-from triggers.documents import FireDocument, ScheduleDocument
+from triggers.documents.schedules import FireDocument, ScheduleDocument
 
 OUTCOME_STYLES = {"started": "green", "skipped": "yellow", "missed": "red"}
 

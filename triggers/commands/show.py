@@ -22,7 +22,7 @@ from triggers.commands.output import (
     style_status,
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
-from triggers.documents import EntryDocument, RunDocument, StepDocument, UndoDocument
+from triggers.documents.runs import EntryDocument, RunDocument, StepDocument, UndoDocument
 from triggers.reading.reader import Reader
 
 LONGEST = 400

@@ -8,7 +8,7 @@ from triggers.commands.ask import ask_reader
 from triggers.commands.next_steps import print_waits
 from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, complete_run_ids
-from triggers.documents import PendingDocument
+from triggers.documents.waits import PendingDocument
 from triggers.reading.reader import Reader
 
 

@@ -27,7 +27,7 @@ from durable.yaml.document import LIMITS
 from triggers.config.catalogue import Connectors
 from triggers.config.connections import Connections
 from triggers.config.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
-from triggers.documents import PipelineLineDocument
+from triggers.documents.pipelines import PipelineLineDocument
 from triggers.kinds import list_kinds, list_models
 from triggers.trigger import Trigger
 

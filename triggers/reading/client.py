@@ -13,8 +13,21 @@ import httpx
 import msgspec
 
 from durable.values import JSON
-from triggers import documents
-from triggers.documents import Scope
+from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
+from triggers.documents.fields import Scope
+from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
+from triggers.documents.pipelines import PipelineLineDocument, PipelinesDocument
+from triggers.documents.runs import (
+    CancelledDocument,
+    EntryDocument,
+    RunDocument,
+    RunLineDocument,
+    RunsDocument,
+    TakenDocument,
+)
+from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
+from triggers.documents.starts import EmittedDocument, StartedDocument
+from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.not_found import RunNotFound
 
@@ -45,14 +58,14 @@ class ServiceClient:
         self.url = url
         self.pid = pid
 
-    async def list_runs(self, **filters: str | int | None) -> list[documents.RunLineDocument]:
-        return (await self._ask(documents.RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs
+    async def list_runs(self, **filters: str | int | None) -> list[RunLineDocument]:
+        return (await self._ask(RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs
 
-    async def get_run(self, run: str) -> documents.RunDocument:
-        return await self._ask_of(run, documents.RunDocument, "GET", "")
+    async def get_run(self, run: str) -> RunDocument:
+        return await self._ask_of(run, RunDocument, "GET", "")
 
-    async def get_history(self, run: str) -> list[documents.EntryDocument]:
-        entries: list[documents.EntryDocument] = []
+    async def get_history(self, run: str) -> list[EntryDocument]:
+        entries: list[EntryDocument] = []
         after: int | None = 0
         while after is not None:
             # The entries have keys of their types, which a decoder of `HistoryDocument` would leave out.
@@ -68,8 +81,8 @@ class ServiceClient:
         self._ensure_success(answer)
         return answer.text
 
-    async def list_waits(self, run: str | None) -> list[documents.PendingDocument]:
-        waits: list[documents.PendingDocument] = []
+    async def list_waits(self, run: str | None) -> list[PendingDocument]:
+        waits: list[PendingDocument] = []
         parameters: dict[str, str | int | None] = {"run": run}
         while True:
             page = await self._get_waits_page(parameters)
@@ -78,53 +91,51 @@ class ServiceClient:
                 return waits
             parameters = {"after": page.after}
 
-    async def _get_waits_page(self, parameters: Mapping[str, str | int | None]) -> documents.PendingListDocument:
+    async def _get_waits_page(self, parameters: Mapping[str, str | int | None]) -> PendingListDocument:
         try:
-            return await self._ask(documents.PendingListDocument, "GET", "/api/waits", params=_drop_none(parameters))
+            return await self._ask(PendingListDocument, "GET", "/api/waits", params=_drop_none(parameters))
         except ServiceRefused as refused:
             if refused.status == 404 and parameters.get("run"):
                 raise RunNotFound(str(parameters["run"])) from None
             raise
 
-    async def list_deliveries(self, **filters: str | int | None) -> list[documents.DeliveryDocument]:
-        return (
-            await self._ask(documents.DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))
-        ).deliveries
+    async def list_deliveries(self, **filters: str | int | None) -> list[DeliveryDocument]:
+        return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
 
-    async def answer_run(self, run: str, body: Mapping[str, JSON]) -> documents.TakenDocument:
+    async def answer_run(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
         return await self._send(run, "/answer", body)
 
-    async def resolve_step(self, run: str, body: Mapping[str, JSON]) -> documents.TakenDocument:
+    async def resolve_step(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
         return await self._send(run, "/resolve", body)
 
-    async def resume_run(self, run: str) -> documents.TakenDocument:
-        return await self._ask_of(run, documents.TakenDocument, "POST", "/resume")
+    async def resume_run(self, run: str) -> TakenDocument:
+        return await self._ask_of(run, TakenDocument, "POST", "/resume")
 
-    async def emit_event(self, event: Mapping[str, JSON], key: str | None) -> documents.EmittedDocument:
+    async def emit_event(self, event: Mapping[str, JSON], key: str | None) -> EmittedDocument:
         headers = {} if key is None else {"Idempotency-Key": key}
-        return await self._ask(documents.EmittedDocument, "POST", "/api/events", json=event, headers=headers)
+        return await self._ask(EmittedDocument, "POST", "/api/events", json=event, headers=headers)
 
-    async def start_run(self, pipeline: str, inputs: Mapping[str, JSON]) -> documents.StartedDocument:
+    async def start_run(self, pipeline: str, inputs: Mapping[str, JSON]) -> StartedDocument:
         path = f"/api/pipelines/{quote(pipeline, safe='')}/runs"
-        return await self._ask(documents.StartedDocument, "POST", path, json={"inputs": inputs})
+        return await self._ask(StartedDocument, "POST", path, json={"inputs": inputs})
 
-    async def cancel_run(self, run: str, reason: str | None) -> documents.CancelledDocument:
-        return await self._ask_of(run, documents.CancelledDocument, "POST", "/cancel", json={"reason": reason})
+    async def cancel_run(self, run: str, reason: str | None) -> CancelledDocument:
+        return await self._ask_of(run, CancelledDocument, "POST", "/cancel", json={"reason": reason})
 
-    async def list_pipelines(self) -> list[documents.PipelineLineDocument]:
-        return (await self._ask(documents.PipelinesDocument, "GET", "/api/pipelines")).pipelines
+    async def list_pipelines(self) -> list[PipelineLineDocument]:
+        return (await self._ask(PipelinesDocument, "GET", "/api/pipelines")).pipelines
 
-    async def list_schedules(self) -> list[documents.ScheduleDocument]:
-        return (await self._ask(documents.ScheduleListDocument, "GET", "/api/schedules")).schedules
+    async def list_schedules(self) -> list[ScheduleDocument]:
+        return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules
 
-    async def list_keys(self) -> list[documents.KeyDocument]:
-        return (await self._ask(documents.KeyListDocument, "GET", "/api/keys")).keys
+    async def list_keys(self) -> list[KeyDocument]:
+        return (await self._ask(KeyListDocument, "GET", "/api/keys")).keys
 
-    async def create_key(self, name: str, scope: Scope) -> documents.MadeKeyDocument:
-        return await self._ask(documents.MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
+    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+        return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
 
-    async def revoke_key(self, key: str) -> documents.KeyDocument:
-        return await self._ask(documents.KeyDocument, "DELETE", f"/api/keys/{quote(key, safe='')}")
+    async def revoke_key(self, key: str) -> KeyDocument:
+        return await self._ask(KeyDocument, "DELETE", f"/api/keys/{quote(key, safe='')}")
 
     async def find_unready_reason(self) -> str | None:
         """Why the service takes no events at the moment; None if it does."""
@@ -137,10 +148,10 @@ class ServiceClient:
             return bool((await self._client.get("/health")).json() == {"status": "ok"})
         return False
 
-    async def _send(self, run: str, what: str, body: Mapping[str, JSON]) -> documents.TakenDocument:
+    async def _send(self, run: str, what: str, body: Mapping[str, JSON]) -> TakenDocument:
         """Send something to a run; a 404 is about the run or about one of its steps."""
         try:
-            return await self._ask(documents.TakenDocument, "POST", _make_path(run, what), json=body)
+            return await self._ask(TakenDocument, "POST", _make_path(run, what), json=body)
         except ServiceRefused as refused:
             if refused.status == 404:  # raises `RunNotFound` if it is the run that is missing
                 await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})

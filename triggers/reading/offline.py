@@ -10,8 +10,13 @@ from durable.clock import new_id, now
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
-from triggers import documents
-from triggers.documents import Scope
+from triggers.documents.deliveries import DeliveryDocument
+from triggers.documents.fields import Scope
+from triggers.documents.keys import KeyDocument, MadeKeyDocument
+from triggers.documents.pipelines import PipelineLineDocument
+from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument
+from triggers.documents.schedules import ScheduleDocument
+from triggers.documents.waits import PendingDocument
 from triggers.instance import Instance
 from triggers.keys import Keys
 from triggers.not_found import KeyNotFound
@@ -37,15 +42,15 @@ class Files:
         self._instance = instance
         self._opened: Reads | None = None
 
-    async def list_runs(self, **filters: Any) -> list[documents.RunLineDocument]:
-        return [documents.RunLineDocument.of(run) for run in await (await self._open()).list_runs(**filters)]
+    async def list_runs(self, **filters: Any) -> list[RunLineDocument]:
+        return [RunLineDocument.of(run) for run in await (await self._open()).list_runs(**filters)]
 
-    async def get_run(self, run: str) -> documents.RunDocument:
-        return msgspec.json.decode(await encode_run(await self._open(), run), type=documents.RunDocument)
+    async def get_run(self, run: str) -> RunDocument:
+        return msgspec.json.decode(await encode_run(await self._open(), run), type=RunDocument)
 
-    async def get_history(self, run: str) -> list[documents.EntryDocument]:
+    async def get_history(self, run: str) -> list[EntryDocument]:
         reads = await self._open()
-        entries: list[documents.EntryDocument] = []
+        entries: list[EntryDocument] = []
         after: int | None = 0
         while after is not None:
             page, after = await encode_history(reads, run, after)
@@ -55,11 +60,11 @@ class Files:
     async def export_run(self, run: str) -> str:
         return (await export_run(await self._open(), run)).decode()
 
-    async def list_waits(self, run: str | None) -> list[documents.PendingDocument]:
+    async def list_waits(self, run: str | None) -> list[PendingDocument]:
         reads = await self._open()
         if run is not None:
             return await list_waits_of(reads, run, may_answer=True)
-        waits: list[documents.PendingDocument] = []
+        waits: list[PendingDocument] = []
         after: str | None = None
         while True:
             found, after = await list_waits(reads, after, PAGE, may_answer=True)
@@ -67,17 +72,17 @@ class Files:
             if after is None:
                 return waits
 
-    async def list_deliveries(self, **filters: Any) -> list[documents.DeliveryDocument]:
-        return [documents.DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
+    async def list_deliveries(self, **filters: Any) -> list[DeliveryDocument]:
+        return [DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
 
-    async def list_pipelines(self) -> list[documents.PipelineLineDocument]:
+    async def list_pipelines(self) -> list[PipelineLineDocument]:
         """Return the files as a service describes them, with the status `valid` instead of `serving`: no service serves
         them."""
         folder = load_folder(self._instance.config, self._instance.environment)
         files = [file.describe() for file in folder.files]
         return [msgspec.structs.replace(file, status="valid") if file.status == "serving" else file for file in files]
 
-    async def list_schedules(self) -> list[documents.ScheduleDocument]:
+    async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""
         has_journal = (self._instance.data / FILE_NAME).exists()
         rows = await (await self._open()).list_schedules() if has_journal else []
@@ -100,18 +105,18 @@ class JournalKeys:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    async def list_keys(self) -> list[documents.KeyDocument]:
-        return [documents.KeyDocument.of(key) for key in self._keys.list_keys()]
+    async def list_keys(self) -> list[KeyDocument]:
+        return [KeyDocument.of(key) for key in self._keys.list_keys()]
 
-    async def create_key(self, name: str, scope: Scope) -> documents.MadeKeyDocument:
+    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
         key, text = await self._keys.create(name, scope)
-        return documents.MadeKeyDocument.of(key, key=text)
+        return MadeKeyDocument.of(key, key=text)
 
-    async def revoke_key(self, key: str) -> documents.KeyDocument:
+    async def revoke_key(self, key: str) -> KeyDocument:
         revoked = await self._keys.revoke(key)
         if revoked is None:
             raise KeyNotFound(key)
-        return documents.KeyDocument.of(revoked)
+        return KeyDocument.of(revoked)
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run
 from durable.values import Value
-from triggers.documents import EntryDocument, FailureDocument, format_time
+from triggers.documents.fields import format_time
+from triggers.documents.runs import EntryDocument, FailureDocument
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.rows import find_run
 

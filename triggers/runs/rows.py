@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run
-from triggers.documents import RunLineDocument
+from triggers.documents.runs import RunLineDocument
 from triggers.not_found import RunNotFound
 from triggers.waits.proofs import disarm_links
 

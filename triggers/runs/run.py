@@ -18,8 +18,19 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run
-from triggers import documents
-from triggers.documents import format_time
+from triggers.documents.fields import format_time
+from triggers.documents.runs import (
+    AttemptDocument,
+    CalledRunDocument,
+    CallingStepDocument,
+    FailureDocument,
+    RunDocument,
+    RunLineDocument,
+    StepDocument,
+    UndoDocument,
+)
+from triggers.documents.starts import EndedDocument
+from triggers.documents.waits import WaitDocument
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.rows import find_run
 from triggers.waits.question import Question, find_questions
@@ -53,15 +64,15 @@ async def encode_ended_run(reads: Reads, run: str, *, is_duplicate: bool) -> byt
 
     def encode(scan: Scan) -> bytes:
         document = _make_run(scan, found, DocumentEncoder(scan, run, may_answer=True))
-        return msgspec.json.encode(documents.EndedDocument(**msgspec.structs.asdict(document), duplicate=is_duplicate))
+        return msgspec.json.encode(EndedDocument(**msgspec.structs.asdict(document), duplicate=is_duplicate))
 
     return await reads.scan(encode, found.sequence)
 
 
-def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> documents.RunDocument:
+def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> RunDocument:
     """The run, of pieces that are encoded already. One whose history cannot be read is shown up to there, with the
     reason."""
-    attempts: dict[str, list[documents.AttemptDocument]] = {}
+    attempts: dict[str, list[AttemptDocument]] = {}
     state, unreadable = scan.replay(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
     try:
         questions = find_questions(load_inputs(scan, state))
@@ -81,22 +92,20 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> documents.RunDo
     cleanup_error = state.finished.cleanup_error if state.finished else None
     problem = unreadable or encoder.missing
     reason = str(problem) if problem else state.reason or (state.ending.reason if state.ending else None) or run.reason
-    line = encoder.redact_links(msgspec.structs.replace(documents.RunLineDocument.of(run), reason=reason))
-    return documents.RunDocument(
+    line = encoder.redact_links(msgspec.structs.replace(RunLineDocument.of(run), reason=reason))
+    return RunDocument(
         **msgspec.structs.asdict(line),
         version=run.version,
         inputs=inputs,
         outputs=outputs,
         answer=answer,
-        error=encoder.encode_piece(documents.FailureDocument.of(state.error)),
-        cleanup_error=encoder.encode_piece(documents.FailureDocument.of(cleanup_error)),
+        error=encoder.encode_piece(FailureDocument.of(state.error)),
+        cleanup_error=encoder.encode_piece(FailureDocument.of(cleanup_error)),
         due_at=format_time(run.due_at),
         not_before=format_time(started.not_before) if started else None,
         expires_at=format_time(started.expires_at) if started else None,
         priority=started.priority if started else 0,
-        parent=documents.CallingStepDocument(started.parent.run, started.parent.path)
-        if started and started.parent
-        else None,
+        parent=CallingStepDocument(started.parent.run, started.parent.path) if started and started.parent else None,
         children=children,
         waits=waits,
         undo=undo,
@@ -104,9 +113,9 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> documents.RunDo
     )
 
 
-def make_wait(question: Question, state: State, *, may_answer: bool) -> documents.WaitDocument:
+def make_wait(question: Question, state: State, *, may_answer: bool) -> WaitDocument:
     """One thing that a run waits for."""
-    return documents.WaitDocument(
+    return WaitDocument(
         step=question.step,
         name=question.name or None,
         kind=question.kind,
@@ -124,18 +133,18 @@ def _find_statuses(scan: Scan, state: State) -> Mapping[str, RunStatus]:
     return scan.find_statuses([step.child for step in state.steps.values() if step.child])
 
 
-def _list_children(state: State, statuses: Mapping[str, RunStatus]) -> Iterator[documents.CalledRunDocument]:
+def _list_children(state: State, statuses: Mapping[str, RunStatus]) -> Iterator[CalledRunDocument]:
     """The runs that it called; one that has not begun has no status."""
     for path, step in state.steps.items():
         if step.child:
-            yield documents.CalledRunDocument(path, step.child, statuses.get(step.child))
+            yield CalledRunDocument(path, step.child, statuses.get(step.child))
 
 
-def _list_undos(state: State) -> Iterator[documents.UndoDocument]:
+def _list_undos(state: State) -> Iterator[UndoDocument]:
     """The steps whose effect can be taken back, was, or could not be."""
     for path, undo in state.undos.items():
         if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful:
-            yield documents.UndoDocument(path, undo.status, documents.FailureDocument.of(undo.error))
+            yield UndoDocument(path, undo.status, FailureDocument.of(undo.error))
 
 
 def _find_performed_until(run: Run, state: State) -> int:
@@ -147,13 +156,13 @@ def _find_performed_until(run: Run, state: State) -> int:
 
 
 def _make_step(
-    step: StepState, attempts: Sequence[documents.AttemptDocument], performed_until: int, encoder: DocumentEncoder
-) -> documents.StepDocument:
-    return documents.StepDocument(
+    step: StepState, attempts: Sequence[AttemptDocument], performed_until: int, encoder: DocumentEncoder
+) -> StepDocument:
+    return StepDocument(
         status=step.status,
         input=encoder.input(step.input, step.secrets),
         output=encoder.raw(step.output),
-        error=documents.FailureDocument.of(step.error),
+        error=FailureDocument.of(step.error),
         attempts=step.attempt - step.is_backing_off(performed_until),
         scheduled_at=format_time(step.scheduled_at),
         finished_at=format_time(step.finished_at),
@@ -163,7 +172,7 @@ def _make_step(
     )
 
 
-def _add_attempt(attempts: dict[str, list[documents.AttemptDocument]], entry: AnyEntry) -> None:
+def _add_attempt(attempts: dict[str, list[AttemptDocument]], entry: AnyEntry) -> None:
     """Note the outcome of an attempt that has ended, by step."""
     ending: Ending | Literal["completed", "lost"]
     error: Failure | None
@@ -179,11 +188,11 @@ def _add_attempt(attempts: dict[str, list[documents.AttemptDocument]], entry: An
         case AttemptLost():
             started_at, ending, error = entry.started_at, "lost", entry.error
     attempts.setdefault(entry.path, []).append(
-        documents.AttemptDocument(
+        AttemptDocument(
             attempt=entry.attempt,
             started_at=format_time(started_at),
             ended_at=format_time(entry.at),
             ending=ending,
-            error=documents.FailureDocument.of(error),
+            error=FailureDocument.of(error),
         )
     )

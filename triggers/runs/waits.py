@@ -10,7 +10,8 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run, UnfinishedRun
-from triggers.documents import PendingDocument, format_time
+from triggers.documents.fields import format_time
+from triggers.documents.waits import PendingDocument
 from triggers.runs.rows import find_run
 from triggers.runs.run import make_wait
 from triggers.waits.proofs import disarm_links

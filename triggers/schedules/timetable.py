@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile, islice
 
 from durable.units import ScheduleProgress
-from triggers.documents import FireDocument, PolicyDocument, ScheduleDocument
+from triggers.documents.schedules import FireDocument, PolicyDocument, ScheduleDocument
 from triggers.schedules.due import JUMP, begin_schedule
 from triggers.schedules.timing import format_moment
 from triggers.schedules.trigger import ScheduleTrigger

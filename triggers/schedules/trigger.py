@@ -12,7 +12,7 @@ from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.language.pipeline import TriggerSpec
-from triggers.documents import MissedPolicy, OverlapPolicy
+from triggers.documents.schedules import MissedPolicy, OverlapPolicy
 from triggers.schedules.cron import Cron
 from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires_between, find_zone
 from triggers.trigger import Kind, Trigger, parse_expressions

@@ -20,7 +20,7 @@ from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
 from durable.values import JSON
-from triggers.documents import format_time
+from triggers.documents.fields import format_time
 from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
 from triggers.http.urlencoded import collect_pairs

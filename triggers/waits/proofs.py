@@ -10,7 +10,7 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.scan import Scan
 from durable.links import LINK, hide_links, make_proof, make_token
 from durable.redactor import LAYERS, Redactor, run_slices
-from triggers.documents import Redacted, redact_document
+from triggers.documents.fields import Redacted, redact_document
 
 ANCESTORS_LIMIT = 20
 """Runs of which one called the next, or sent the event that started it. Calls are nested 16 deep at most."""

@@ -1,0 +1,41 @@
+"""API keys."""
+
+from typing import Annotated, Any, Self, cast
+
+from msgspec import Struct
+
+from durable.units import ApiKey
+from triggers.documents.fields import Scope, Time, format_time, note
+
+
+class KeyDocument(Struct, frozen=True):
+    """A key, without what its holder presents."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: Time | None
+    revoked_at: Time | None
+
+    @classmethod
+    def of(cls, found: ApiKey, **more: Any) -> Self:
+        return cls(
+            id=found.id,
+            name=found.name,
+            scope=cast(Scope, found.scope),
+            created_at=format_time(found.created_at),
+            revoked_at=format_time(found.revoked_at),
+            **more,
+        )
+
+
+class MadeKeyDocument(KeyDocument, frozen=True):
+    """A key that was just made."""
+
+    key: Annotated[str, note("What its holder presents; it is shown here and never again")]
+
+
+class KeyListDocument(Struct, frozen=True):
+    """Every key that was ever made, the oldest first; the admin key of the service is none of them."""
+
+    keys: list[KeyDocument]

@@ -1,0 +1,164 @@
+"""Runs, their steps and their histories, as the API answers with them."""
+
+from typing import Annotated, Any, Literal, Self, TypedDict
+
+import msgspec
+from msgspec import Struct
+
+from durable.action import Ending, ErrorClass
+from durable.history.state import UndoStatus
+from durable.history.words import Failure, RunStatus, StepStatus
+from durable.units import Run
+from triggers.documents.fields import PageCursor, Time, format_time, note
+from triggers.documents.waits import WaitDocument
+
+
+class FailureDocument(Struct, frozen=True):
+    """Why a step or a run failed; each part may be null."""
+
+    error_class: Annotated[ErrorClass | None, note("What kind of error, as a retry policy names it")] = msgspec.field(
+        name="class"
+    )
+    code: Annotated[str | None, note("A word by which programs can tell it from others")]
+    message: str | None
+    step: Annotated[str | None, note("The path of the step")]
+    attempt: int | None
+    details: Any
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> Self | None:
+        if failure is None:
+            return None
+        head = failure.error_class, failure.code, failure.message, failure.step, failure.attempt
+        return cls(*head, failure.details.load())
+
+
+class AttemptDocument(Struct, frozen=True):
+    """What became of an attempt that has ended."""
+
+    attempt: int
+    started_at: Time | None
+    ended_at: Time | None
+    ending: Annotated[
+        Ending | Literal["completed", "lost"], note("How sure it is what became of it; `lost` with the process")
+    ]
+    error: FailureDocument | None
+
+
+class StepDocument(Struct, frozen=True):
+    """A step that was reached. Secrets stand in its input as references."""
+
+    status: StepStatus
+    input: Any
+    output: Any
+    error: FailureDocument | None
+    attempts: int
+    scheduled_at: Time | None
+    finished_at: Time | None
+    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
+    decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
+    tries: list[AttemptDocument]
+
+
+class CallingStepDocument(Struct, frozen=True):
+    """The step that called a run."""
+
+    run: str
+    step: str
+
+
+class CalledRunDocument(Struct, frozen=True):
+    """A run that a step called."""
+
+    step: str
+    run: str
+    status: Annotated[RunStatus | None, note("Null of a run that has not begun, or was cleared away")]
+
+
+class UndoDocument(Struct, frozen=True):
+    """A step whose effect can be taken back (`registered`), is about to be, was (`done`), or could not be."""
+
+    step: str
+    status: UndoStatus
+    error: FailureDocument | None
+
+
+class RunLineDocument(Struct, frozen=True):
+    """A run in a list."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+    reason: Annotated[str | None, note("Why it is queued or paused, or why it ended as it did")]
+    trigger: str | None
+    event: Annotated[str, note("The id of the event that started it")]
+    tags: list[str]
+    created_at: Time | None
+    finished_at: Time | None
+
+    @classmethod
+    def of(cls, run: Run) -> "RunLineDocument":
+        created_at, finished_at = format_time(run.created_at), format_time(run.finished_at)
+        head = run.id, run.pipeline, run.status, run.reason, run.trigger, run.event
+        return RunLineDocument(*head, list(run.tags), created_at, finished_at)
+
+
+class RunDocument(RunLineDocument, frozen=True):
+    """A run, whole."""
+
+    version: Annotated[str, note("The version of the pipeline: the hash of its meaning")]
+    inputs: Any
+    outputs: Any
+    answer: Annotated[Any, note("What a step answered the sender of the run's event: status, headers and body")]
+    error: FailureDocument | None
+    cleanup_error: Annotated[FailureDocument | None, note("Why `on_failure` failed itself")]
+    due_at: Annotated[Time | None, note("When something must happen to it, even if nothing arrives")]
+    not_before: Annotated[Time | None, note("When it may begin")]
+    expires_at: Annotated[Time | None, note("When it ends if it has not begun")]
+    priority: int
+    parent: Annotated[CallingStepDocument | None, note("The step that called it")]
+    children: Annotated[list[CalledRunDocument], note("The runs that it called")]
+    waits: Annotated[list[WaitDocument], note("What it waits for now")]
+    undo: Annotated[list[UndoDocument], note("The steps with an effect that an undo takes back")]
+    steps: Annotated[dict[str, StepDocument], note("The steps that were reached, by path")]
+
+
+class RunsDocument(Struct, frozen=True):
+    """A page of runs, the newest first."""
+
+    runs: list[RunLineDocument]
+    after: PageCursor
+
+
+class EntryDocument(TypedDict):
+    """An entry of a history; the other keys depend on its type."""
+
+    sequence: Annotated[int, note("Its number, from 1")]
+    at: Time
+    type: str
+
+
+class HistoryDocument(Struct, frozen=True):
+    """A page of a run's history."""
+
+    entries: list[EntryDocument]
+    after: Annotated[int | None, note("What to ask the next page with; null if this is the last")]
+
+
+class ExportDocument(Struct, frozen=True):
+    """A run's history to be replayed elsewhere; the key of its links is another one."""
+
+    definition: Annotated[Any, note("The pipeline's version, resolved")]
+    run: str
+    entries: Annotated[list[dict[str, Any]], note("As they are stored, large values inside them")]
+
+
+class CancelledDocument(Struct, frozen=True):
+    """The request for a run's end is durable."""
+
+    id: str
+    status: RunStatus
+
+
+class TakenDocument(CancelledDocument, frozen=True):
+    """What was said to the run is durable."""

@@ -1,0 +1,48 @@
+"""What starting runs and sending events is answered with."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from durable.history.words import RunStatus
+from triggers.documents.fields import COMPONENTS, IsDuplicate, note
+from triggers.documents.runs import RunDocument
+from triggers.problem_details import ProblemDetails
+
+
+class StartedDocument(Struct, frozen=True):
+    """A run that is durable."""
+
+    id: str
+    status: Annotated[RunStatus | None, note("Null of a duplicate whose run was cleared away meanwhile")]
+    duplicate: IsDuplicate
+
+
+class EndedDocument(RunDocument, frozen=True):
+    """A run that ended while the request waited for it."""
+
+    duplicate: IsDuplicate
+
+
+class EmittedDocument(Struct, frozen=True):
+    """An event that is durable."""
+
+    event: Annotated[str, note("Its id")]
+    runs: Annotated[list[str], note("The runs that it started")]
+    duplicate: Annotated[bool, note("Whether an earlier request with the same key brought it")]
+
+
+class BatchAnswerDocument(Struct, frozen=True, omit_defaults=True):
+    """What became of one item: a run, or a problem."""
+
+    code: Annotated[int, note("The status with which a request for this run alone is answered")]
+    run: Annotated[
+        Any, Meta(extra_json_schema={"anyOf": [{"$ref": f"{COMPONENTS}/{name}"} for name in ("Started", "Ended")]})
+    ] = None
+    problem: ProblemDetails | None = None
+
+
+class BatchAnswersDocument(Struct, frozen=True):
+    """One answer for every item, in the order of the items."""
+
+    answers: list[BatchAnswerDocument]
