@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from durable.definition import Definition
-from durable.history.words import Failure, Parent, Verdict
+from durable.history.words import Failure, Parent, RunSource, Verdict
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
 
@@ -33,6 +33,7 @@ class Start:
     `expires_at`: when the run is cancelled if it has not started, in ms.
     `run`, `parent`: set for a run that a step calls: its id, and the calling step.
     `origin`: set for a run that another run started: the id of the first event that led to it.
+    `source`: what the run repeats.
     """
 
     definition: Definition
@@ -49,6 +50,7 @@ class Start:
     depth: int = 0
     is_delayed: bool = False
     origin: str | None = None
+    source: RunSource | None = None
 
 
 class ServedPipelines(Protocol):
@@ -90,8 +92,11 @@ class Engine(Protocol):
         dedupe_keys: Sequence[DedupeKey] = (),
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
+        is_recorded: bool = False,
     ) -> Admitted:
-        """Commit an event and start its runs in the same commit; raises `Overloaded` or a `JournalError`."""
+        """Commit an event and start its runs in the same commit; raises `Overloaded` or a `JournalError`.
+
+        `is_recorded`: the event is in the journal already, and only the runs are new."""
         ...
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:

@@ -197,6 +197,7 @@ class NewRun(msgspec.Struct, frozen=True):
     `queued`: what is written instead of `entries`, `view` and `side_effects` if the run gets no slot and is queued.
     `listens`: the run may wait for events. The event that starts it does not match its own waits.
     `is_unowned`: the run is created without an owner, and is taken over later.
+    `source`: the id of the run or the delivery that it repeats.
     """
 
     id: str
@@ -212,6 +213,7 @@ class NewRun(msgspec.Struct, frozen=True):
     side_effects: SideEffects | None = None
     listens: bool = False
     is_unowned: bool = False
+    source: str | None = None
 
 
 class Descent(msgspec.Struct, frozen=True):
@@ -230,6 +232,7 @@ class Admission(msgspec.Struct, frozen=True):
     `at`: the time (ms) at which keys are checked for expiry; None means the event's time.
     `schedule`: the progress of the schedule that fired. The id of the started run is added to it.
     `descent`: set for events sent by a run. `TooManyRuns` is raised if too many runs descend from its first event.
+    `is_recorded`: the event is in the journal already. It is not written again, and matches no waits.
     """
 
     event: Event
@@ -240,6 +243,7 @@ class Admission(msgspec.Struct, frozen=True):
     schedule: ScheduleProgress | None = None
     keeps_keys: bool = False
     descent: Descent | None = None
+    is_recorded: bool = False
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -298,6 +302,7 @@ class Run(msgspec.Struct, frozen=True):
     `node`: its owner since `claimed_at`.
     `tags`: sorted.
     `origin`, `nth`: set for a run started by another run: it is the `nth` run that descends from the event `origin`.
+    `source`: the id of the run or the delivery that it repeats.
     """
 
     id: str
@@ -318,6 +323,7 @@ class Run(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     origin: str | None = None
     nth: int | None = None
+    source: str | None = None
 
 
 class ApiKey(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from durable.history.words import (
     Links,
     LossCause,
     Parent,
+    RunSource,
     SecretPlaceholder,
     Verdict,
 )
@@ -52,6 +53,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     `priority`: attempts of runs with a higher priority start first.
     `depth`: how many runs, each started by an event of the previous one, led to this run.
     `origin`: the id of the first event that led to this run; None if that is the run's own `event`.
+    `source`: what the run repeats.
     """
 
     pipeline: str
@@ -75,6 +77,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     depth: int = 0
     is_delayed: bool = False
     origin: str | None = None
+    source: RunSource | None = None
 
     @property
     def held_until(self) -> int | None:

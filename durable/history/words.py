@@ -21,6 +21,7 @@ EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 Verdict: TypeAlias = Literal["completed", "retry", "failed"]
 LossCause: TypeAlias = Literal["crash", "drain"]
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
+Repetition: TypeAlias = Literal["rerun", "fork", "replay"]
 
 
 CODE_LIMIT = 200
@@ -104,6 +105,23 @@ class Parent(msgspec.Struct, frozen=True):
     path: str
     depth: int
     is_detached: bool = False
+
+
+class RunSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run repeats.
+
+    `kind`: `rerun`: the event of another run, on the newest version; `fork`: another run from one of its steps, with
+    copied checkpoints; `replay`: a delivery.
+    `of`: the id of the run or the delivery.
+    `step`: the path of the step from which a fork continues; None for a fork from the start.
+    `by`, `reason`: who asked for it, and why.
+    """
+
+    kind: Repetition
+    of: str
+    step: str | None = None
+    by: str | None = None
+    reason: str | None = None
 
 
 class Links(msgspec.Struct, frozen=True):

@@ -47,7 +47,8 @@ class AdmissionWrites:
                 writes.payloads.add(cursor, large)
             if first:
                 return first
-            cursor.execute(writes.events.add_sql, event)
+            if not admission.is_recorded:
+                cursor.execute(writes.events.add_sql, event)
             if admitted.runs or admission.keeps_keys:
                 for key in keys:
                     writes.dedupe_keys.take(cursor, key, admitted.event, admitted.runs)
@@ -60,7 +61,8 @@ class AdmissionWrites:
         writes, event, descent = self._writes, admission.event, admission.descent
         # This comes first, because a unit that raises must have written nothing.
         number = writes.runs.count_descendants(cursor, descent, len(runs)) if descent and runs else None
-        notified = writes.subscriptions.match_event(cursor, event) if event.type is not None else []
+        is_new = event.type is not None and not admission.is_recorded
+        notified = writes.subscriptions.match_event(cursor, event) if is_new else []
         begun: list[str] = []
         queued: list[str] = []
         skipped: list[str] = []
@@ -109,6 +111,7 @@ class AdmissionWrites:
             "claimed_at": run.created_at,
             "origin": admission.descent.origin if admission.descent else None,
             "nth": None,
+            "source": run.source,
         }
         granted = _encode_start(row, run.entries, run.view, large)
         return run, granted, _encode_start(row, run.queued.entries, run.queued.view, large) if run.queued else None

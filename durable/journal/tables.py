@@ -14,6 +14,7 @@ _UNFINISHED = text("finished_at IS NULL")
 _ENDED = text("finished_at IS NOT NULL")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
 _DESCENDED = text("origin IS NOT NULL")
+_REPEATING = text("source IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
 
 
@@ -25,7 +26,7 @@ class TableRow(SQLModel):
 
 class RunRow(TableRow, table=True):
     """The mutable data of a run, and its owner's fence (`epoch`, `sequence`). `origin`, `nth`: set for a run started by
-    another run, the `nth` that descends from the event `origin`."""
+    another run, the `nth` that descends from the event `origin`. `source`: the run or delivery that it repeats."""
 
     __tablename__ = "runs"
     __table_args__: ClassVar[Any] = (
@@ -37,6 +38,8 @@ class RunRow(TableRow, table=True):
         Index("runs_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
         Index("runs_unowned", "pipeline", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
         Index("runs_origin", "origin", "nth", sqlite_where=_DESCENDED, postgresql_where=_DESCENDED),
+        Index("runs_source", "source", "id", sqlite_where=_REPEATING, postgresql_where=_REPEATING),
+        Index("runs_version", "version", "id"),
         {"sqlite_with_rowid": False},
     )
 
@@ -57,6 +60,7 @@ class RunRow(TableRow, table=True):
     finished_at: int | None = Field(sa_type=BigInteger)
     origin: str | None = None
     nth: int | None = None
+    source: str | None = None
 
 
 class TagRow(TableRow, table=True):

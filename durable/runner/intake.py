@@ -64,6 +64,7 @@ class Intake:
         schedule: ScheduleProgress | None = None,
         keeps_keys: bool = False,
         descent: Descent | None = None,
+        is_recorded: bool = False,
     ) -> Admitted:
         """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`.
 
@@ -80,6 +81,7 @@ class Intake:
             schedule=schedule,
             keeps_keys=keeps_keys,
             descent=descent,
+            is_recorded=is_recorded,
         )
         committed = self._journal.admit(admission)
         for run in begun:

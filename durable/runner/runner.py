@@ -100,8 +100,11 @@ class Runner:
         dedupe_keys: Sequence[DedupeKey] = (),
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
+        is_recorded: bool = False,
     ) -> Admitted:
-        return await self._intake.commit(event, starts, dedupe_keys, delivery=delivery, schedule=schedule)
+        return await self._intake.commit(
+            event, starts, dedupe_keys, delivery=delivery, schedule=schedule, is_recorded=is_recorded
+        )
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
         return await self._intake.commit(event, self._pipelines.starts(event), dedupe_keys, keeps_keys=True)

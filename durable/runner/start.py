@@ -46,7 +46,7 @@ class BegunRun:
             pipeline=self.definition.id,
             version=self.definition.version,
             trigger=self.trigger,
-            created_at=event.time,
+            created_at=self.state.started_at,
             entries=self.entries,
             view=RunView.of(self.state),
             tags=self.state.started.tags if self.state.started else (),
@@ -55,6 +55,7 @@ class BegunRun:
             side_effects=self._beside,
             listens=self.definition.listens,
             is_unowned=self.is_unowned,
+            source=self.state.started.source.of if self.state.started and self.state.started.source else None,
         )
 
     @property
@@ -100,6 +101,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
         depth=start.depth,
         is_delayed=start.is_delayed,
         origin=start.origin,
+        source=start.source,
         links=addresses.make_links() if definition.has_links else None,
     )
     if definition.pipeline.concurrency is None or start.error:
