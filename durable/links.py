@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TypeVar, cast
 
 from durable.history.entries import RunStarted
-from durable.history.words import Links
 from durable.redactor import LAYERS, Redactor
 from durable.values import JSON
 
@@ -34,9 +33,9 @@ LINK = re.compile(
 )
 
 
-def make_link(links: Links, run: str, path: str) -> str:
-    """Return the URL that answers the wait at a path."""
-    return f"{links.url}/{run}/{path}/{make_proof(links.key, run, path)}"
+def make_link(url: str, key: str, run: str, path: str) -> str:
+    """Return the URL that answers the wait at a path. `url` is where the service answers links, `key` is the run's."""
+    return f"{url}/{run}/{path}/{make_proof(key, run, path)}"
 
 
 def make_token(key: str, run: str) -> str:

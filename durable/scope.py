@@ -232,7 +232,7 @@ def _list_links(context: EvaluationContext) -> LazyMapping:
     started = context.state.started
     if started is None or started.links is None:
         return LazyMapping({})
-    to = partial(make_link, started.links, context.state.run)
+    to = partial(make_link, started.links.url, started.links.key, context.state.run)
     found: dict[str, Callable[[], object]] = {}
     for id, node in context.pipeline.places.items():
         if isinstance(node, BlockNode) or node.links is None:

@@ -55,17 +55,15 @@ from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
-from triggers.settings import Settings, load_api_key
+from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
+from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, WebhookLimiters, Webhooks
 
 log = logging.getLogger("waypost.service")
 
 SWEEP_SECONDS = 1
-
-_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where this machine reaches a service that listens on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ async def compose(
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
     connectors = connectors or load_connectors()
     _log_findings(settings, secrets, connectors)
-    url = settings.public_url or _make_url(*address)
+    url = settings.public_url or make_url(*address)
     async with contextlib.AsyncExitStack() as stack:
         journal = await _open_journal(stack, instance, now)
         egress = Egress.parse(",".join(settings.egress_allow))
@@ -175,7 +173,7 @@ def _make_runner(
         settings.recovery_limit,
         settings.max_runs_per_event,
     )
-    addresses = RunAddresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits")
+    addresses = RunAddresses(lambda run: f"{url}/api/runs/{run}", f"{url}{WAITS_PREFIX}")
     return Runner(journal, runtime, limits, addresses=addresses, pipelines=folder, first=first)
 
 
@@ -205,12 +203,14 @@ async def _open_ways_in(
         *Health(journal, runner, folder, settings.max_body_bytes).routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
         *WaitLinks(runner, journal, now, bounds, limiters.networks).routes(),
-        Mount("/api", Api(runner, journal, folder, schedules, now, bounds, keys, guesses).app()),
+        Mount(
+            "/api", Api(runner, journal, folder, schedules, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}").app()
+        ),
     )
     return Service(
         settings=settings,
         url=url,
-        local_url=_make_url(_LOCAL.get(address[0], address[0]), address[1]),
+        local_url=make_url(*address),
         data=instance.data,
         key_file=key_file,
         folder=folder,
@@ -327,7 +327,3 @@ def _exit_process(error: BaseException) -> None:
     log.critical("the journal failed: %s; the process ends, and the next start recovers what the journal has", error)
     logs.flush()
     os._exit(1)
-
-
-def _make_url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

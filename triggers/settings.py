@@ -237,6 +237,11 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         return self._unknown
 
     @property
+    def url(self) -> str | None:
+        """Where a service with these settings is reached; None if it will choose a free port."""
+        return self.public_url or (make_url(self.host, self.port) if self.port else None)
+
+    @property
     def service_variables(self) -> tuple[str, ...]:
         """The variables that Kubernetes or Docker set for a service of a name like ours; they are no settings."""
         return self._links
@@ -260,6 +265,16 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         settings._unknown = (*_list_unknown_variables(environment), *_list_ignored_proxies(environment, settings))
         settings._links = links
         return settings
+
+
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where this machine reaches a service that listens on every address."""
+
+
+def make_url(host: str, port: int) -> str:
+    """The URL at which this machine reaches a service that listens on an address."""
+    host = _LOCAL.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class SettingValue(NamedTuple):

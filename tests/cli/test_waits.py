@@ -200,19 +200,20 @@ def test_an_uncertain_step_is_resolved_with_the_suggested_command(served: Path) 
     assert until(served, run, "completed")["outputs"] == {"paid": {"id": 1}}
 
 
-def test_a_link_to_a_stopped_service_is_reported_with_its_replacement(place: Path) -> None:
+def test_a_link_is_shown_with_the_present_address_of_the_service(place: Path) -> None:
     write(place, "asks", ASKS)
     with serving(place):
         run = _start(place, "asks", "waiting")
-        with api(place) as asked:
-            first = str(asked.base_url)
-        assert "has stopped" not in waypost("waits", cwd=place).stdout
-    assert f"{first}/waits/{run}/" in waypost("waits", cwd=place).stdout.replace(f"{first}//", f"{first}/")
-    assert "no service is running there now: start one with `waypost serve`" in waypost("waits", cwd=place).stdout
+    for command in (["waits"], ["show", run]):
+        offline = waypost(*command, cwd=place).stdout
+        assert f"http://127.0.0.1:8400/waits/{run}/" in offline
+        assert "no service is running now; the link works as soon as `waypost serve` runs" in offline
+    moved = waypost("waits", cwd=place, WAYPOST_PUBLIC_URL="https://way.example")
+    assert f"https://way.example/waits/{run}/" in moved.stdout
     with serving(place):
         with api(place) as asked:
             here = str(asked.base_url).rstrip("/")
-        wanted = re.compile(rf"a service that has stopped; open ({re.escape(here)}/waits/{run}/\S+) instead")
+        wanted = re.compile(rf"{re.escape(here)}/waits/{run}/\S+")
         links = {
             link
             for command in (["waits"], ["show", run])
@@ -220,6 +221,7 @@ def test_a_link_to_a_stopped_service_is_reported_with_its_replacement(place: Pat
         }
         with httpx.Client(trust_env=False) as browser:
             assert [browser.get(link).status_code for link in links] == [200]
+        assert "no service is running" not in waypost("waits", cwd=place).stdout
 
 
 def test_without_a_service_waits_are_listed_and_answers_are_not_accepted(leftovers: Leftovers) -> None:

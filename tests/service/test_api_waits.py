@@ -364,8 +364,8 @@ async def test_an_export_is_the_stored_history_with_another_link_key(tmp_path: P
     assert replay_entries(run, entries).status == "waiting"
     assert original.links.key not in text
     path = "hook" if pipeline == "early" else "ask"
-    assert link_to(original.links, run, path) not in text
-    assert link_to(beginning.links, run, path) in text
+    assert link_to(original.links.url, original.links.key, run, path) not in text
+    assert link_to(beginning.links.url, beginning.links.key, run, path) in text
     for entry in entries:
         if isinstance(entry, StepScheduled):
             assert entry.input.is_loaded

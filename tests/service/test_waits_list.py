@@ -17,6 +17,7 @@ from triggers.runs import waits
 pytestmark = pytest.mark.anyio
 
 RUNS = 100
+URL = "https://here.example/waits"
 AT = 1_700_000_000_000
 
 
@@ -59,10 +60,12 @@ async def test_a_page_costs_much_less_than_reading_its_runs_one_by_one(journal: 
     together, apart = [], []
     for _ in range(5):
         began = time.process_time()
-        result, after = await waits.list_waits(journal, None, RUNS, may_answer=True)
+        result, after = await waits.list_waits(journal, None, RUNS, may_answer=True, waits_url=URL)
         together.append(time.process_time() - began)
         began = time.process_time()
-        each = [wait for run in runs for wait in await waits.list_waits_of(journal, run, may_answer=True)]
+        each = [
+            wait for run in runs for wait in await waits.list_waits_of(journal, run, may_answer=True, waits_url=URL)
+        ]
         apart.append(time.process_time() - began)
         assert result == each
         assert (len(result), after) == (RUNS, runs[-1])
@@ -75,7 +78,7 @@ async def test_long_histories_are_spread_over_pages_without_omissions(journal: J
     runs = await _fill(journal, [_asking(number, steps) for number, steps in enumerate(lengths)])
     after, found, pages = None, [], 0
     while pages == 0 or after:
-        result, after = await waits.list_waits(journal, after, limit, may_answer=False)
+        result, after = await waits.list_waits(journal, after, limit, may_answer=False, waits_url=URL)
         found += [(wait.run, wait.title) for wait in result]
         pages += 1
     assert found == [(run, f"Really {number}") for number, run in enumerate(runs)]
@@ -84,10 +87,10 @@ async def test_long_histories_are_spread_over_pages_without_omissions(journal: J
 
 async def test_a_large_question_is_loaded_for_the_list(journal: Journal) -> None:
     await _fill(journal, [_asking(number, 0, "x" * INLINE_LIMIT) for number in range(3)])
-    result, after = await waits.list_waits(journal, None, 100, may_answer=False)
+    result, after = await waits.list_waits(journal, None, 100, may_answer=False, waits_url=URL)
     assert [str(wait.title)[-1] for wait in result] == ["0", "1", "2"]
     assert after is None
 
 
 async def test_the_list_is_empty_when_nothing_waits(journal: Journal) -> None:
-    assert await waits.list_waits(journal, None, 100, may_answer=False) == ([], None)
+    assert await waits.list_waits(journal, None, 100, may_answer=False, waits_url=URL) == ([], None)

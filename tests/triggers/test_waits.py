@@ -24,6 +24,7 @@ from triggers.waits.form import build_form, read_form
 from triggers.waits.question import Question, find_questions
 
 RUN = "run_" + "0" * 26
+HERE = "https://here.example/waits"
 LINKS = Links("https://x.example/waits", "k" * 32)
 SCHEMAS: dict[str, JSON] = {
     "text": {"type": "string"},
@@ -60,8 +61,8 @@ def test_each_wait_of_a_run_has_its_own_link() -> None:
     state = _state()
     first, second = find_questions(state)
     assert (first.path, first.title, first.to, first.due) == ("each[1].ask.a", "Ship it?", ("ops",), 60_000)
-    assert first.link(RUN, state.started) == make_link(LINKS, RUN, "each[1].ask.a")
-    assert (second.kind, second.due, second.link(RUN, state.started)) == ("delay", 60_000, None)
+    assert first.link(RUN, state.started, HERE) == make_link(HERE, LINKS.key, RUN, "each[1].ask.a")
+    assert (second.kind, second.due, second.link(RUN, state.started, HERE)) == ("delay", 60_000, None)
 
 
 def test_a_history_line_describes_its_waits_without_keys() -> None:
@@ -153,7 +154,7 @@ def test_defaults_fill_in_what_an_approval_omits() -> None:
 @pytest.mark.parametrize("path", ["ask", "each[12].ask", "pick.one"])
 @pytest.mark.parametrize("form", ["{}", "go to {}, please", '<a href="{}">', "{}?x=1"])
 def test_a_link_is_masked_wherever_it_appears(path: str, form: str) -> None:
-    plain = make_link(LINKS, RUN, path)
+    plain = make_link(LINKS.url, LINKS.key, RUN, path)
     for written in (plain, quote(plain), quote(plain, safe="")):
         text = form.format(written)
         document: dict[str, Any] = {"a": [text, 1], "b": None}
@@ -163,7 +164,7 @@ def test_a_link_is_masked_wherever_it_appears(path: str, form: str) -> None:
         assert (one, len(str(told_again))) == (1, len(text) - 63)
         other = proofs.replace_proofs(json.dumps(text).encode())
         assert len(other) == len(json.dumps(text).encode())
-        stand_in = make_link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
+        stand_in = make_link(LINKS.url, proofs.STAND_IN, RUN, path)
         assert make_proof(proofs.STAND_IN, RUN, path).encode() in other
         assert written != plain or stand_in.encode() in other
 

@@ -46,13 +46,14 @@ class Api:
         bounds: BodyLimits,
         keys: Keys,
         guesses: RateLimiter,
+        waits_url: str,
     ) -> None:
         self._bounds = bounds
         self._access = Access(keys, guesses)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
-            *RunOperations(engine, journal).operations(),
-            *WaitOperations(engine, journal, now).operations(),
+            *RunOperations(engine, journal, waits_url).operations(),
+            *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),

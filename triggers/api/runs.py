@@ -56,9 +56,10 @@ class Cancel(Body):
 class RunOperations:
     """Reads and cancels runs."""
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, journal: Journal, waits_url: str) -> None:
         self._engine = engine
         self._journal = journal
+        self._waits_url = waits_url
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -94,7 +95,9 @@ class RunOperations:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
         run, may_answer = asked.parameters.run, asked.may_answer
         explain = self._engine.explain_wait
-        text = await encode_run(self._journal, run, may_answer=may_answer, explain_wait=explain)
+        text = await encode_run(
+            self._journal, run, may_answer=may_answer, waits_url=self._waits_url, explain_wait=explain
+        )
         return Response(text, media_type="application/json")
 
     async def get_history(self, asked: ApiRequest[OneHistory, Nothing]) -> Response:

@@ -71,10 +71,11 @@ NO_STEP = "There is no such run, or no such step in it"
 class WaitOperations:
     """Lists waits, and takes answers and decisions."""
 
-    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int], waits_url: str) -> None:
         self._engine = engine
         self._journal = journal
         self._now = now
+        self._waits_url = waits_url
 
     def operations(self) -> list[Operation[Any, Any]]:
         taken = {202: TakenDocument}
@@ -99,11 +100,11 @@ class WaitOperations:
 
     async def list_waits(self, asked: ApiRequest[ManyWaits, Nothing]) -> Response:
         """List what runs wait for that does not come by itself: answers, events, decisions."""
-        wanted, may_answer = asked.parameters, asked.may_answer
+        wanted, may_answer, url = asked.parameters, asked.may_answer, self._waits_url
         if wanted.run is not None:
-            found = await list_waits_of(self._journal, wanted.run, may_answer=may_answer)
+            found = await list_waits_of(self._journal, wanted.run, may_answer=may_answer, waits_url=url)
             return respond(PendingListDocument(found, None))
-        found, after = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
+        found, after = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer, waits_url=url)
         return respond(PendingListDocument(found, after))
 
     async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:

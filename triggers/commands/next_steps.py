@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +26,9 @@ AWAITED = {
 """What a run waits for, by the kind of wait."""
 
 
+NO_SERVICE = "no service is running now; the link works as soon as `waypost serve` runs with these settings"
+
+
 def print_waits(out: Console, waits: Iterable[PendingDocument], here: str | None) -> None:
     """Print each wait with what to do next. `here` is the address of the running service."""
     found = list(waits)
@@ -46,22 +48,8 @@ def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[s
     reason = wait.reason if isinstance(wait, PendingDocument) else None
     yield "reason", make_printable(reason) if reason else None
     yield "link", wait.link
-    yield "", _explain_lost_link(wait.link, here) if wait.link else None
+    yield "", NO_SERVICE if wait.link and here is None else None
     yield "next", suggest_command(wait, run)
-
-
-def _explain_lost_link(link: str, here: str | None) -> str | None:
-    """What to do with a link to an address of this machine where no service listens any more. A link has the address
-    of the service that began its run: a `waypost run` of its own, or one on another port."""
-    parts = urlsplit(link)
-    if parts.hostname not in _THIS_MACHINE or (here and parts.netloc == urlsplit(here).netloc):
-        return None
-    if here is None:
-        return "no service is running there now: start one with `waypost serve`; `waypost waits` shows how to answer"
-    return f"this address belongs to a service that has stopped; open {here}{parts.path} instead"
-
-
-_THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def summarize_wait(wait: AnyWait) -> str:

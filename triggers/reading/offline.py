@@ -1,5 +1,6 @@
 """What an instance's files say where no service runs: its journal and its config folder."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +28,8 @@ from triggers.runs.run import encode_run
 from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
+from triggers.settings import Settings, SettingsError
+from triggers.waits.proofs import WAITS_PREFIX
 
 PAGE = 100
 """Unfinished runs that are looked at in one go."""
@@ -46,7 +49,8 @@ class Files:
         return [RunLineDocument.of(run) for run in await (await self._open()).list_runs(**filters)]
 
     async def get_run(self, run: str) -> RunDocument:
-        return msgspec.json.decode(await encode_run(await self._open(), run), type=RunDocument)
+        reads = await self._open()
+        return msgspec.json.decode(await encode_run(reads, run, waits_url=self._find_waits_url()), type=RunDocument)
 
     async def get_history(self, run: str) -> list[EntryDocument]:
         reads = await self._open()
@@ -63,11 +67,12 @@ class Files:
     async def list_waits(self, run: str | None) -> list[PendingDocument]:
         reads = await self._open()
         if run is not None:
-            return await list_waits_of(reads, run, may_answer=True)
+            return await list_waits_of(reads, run, may_answer=True, waits_url=self._find_waits_url())
+        url = self._find_waits_url()
         waits: list[PendingDocument] = []
         after: str | None = None
         while True:
-            found, after = await list_waits(reads, after, PAGE, may_answer=True)
+            found, after = await list_waits(reads, after, PAGE, may_answer=True, waits_url=url)
             waits += found
             if after is None:
                 return waits
@@ -88,6 +93,13 @@ class Files:
         rows = await (await self._open()).list_schedules() if has_journal else []
         folder = load_folder(self._instance.config, self._instance.environment)
         return describe_schedules(folder.find_triggers(ScheduleTrigger), {row.id: row for row in rows}, now())
+
+    def _find_waits_url(self) -> str | None:
+        """Where a service with the settings of this instance would answer links; None if that is not known."""
+        with contextlib.suppress(SettingsError):
+            if url := Settings.load(self._instance.config, self._instance.environment, {}).url:
+                return f"{url}{WAITS_PREFIX}"
+        return None
 
     async def close(self) -> None:
         if self._opened:

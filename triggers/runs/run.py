@@ -45,15 +45,23 @@ def _explain_nothing(run: Run) -> None:
 
 
 async def encode_run(
-    reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _explain_nothing
+    reads: Reads,
+    run: str,
+    *,
+    may_answer: bool = True,
+    waits_url: str | None = None,
+    explain_wait: ExplainWait = _explain_nothing,
 ) -> bytes:
-    """Encode a `RunDocument`; raises `RunNotFound`. Without `may_answer` it has no links to its waits. The limit that
-    the run waits for is its reason if it has no other."""
+    """Encode a `RunDocument`; raises `RunNotFound`. `waits_url` is where links to waits are answered now. Without it
+    the document has no links to its waits, and without `may_answer` no links at all. The limit that the run waits for
+    is its reason if it has no other."""
     found = await find_run(reads, run)
     if found.finished_at is None:
         found = msgspec.structs.replace(found, reason=found.reason or explain_wait(found))
     return await reads.scan(
-        lambda scan: msgspec.json.encode(_make_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer))),
+        lambda scan: msgspec.json.encode(
+            _make_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer), waits_url)
+        ),
         found.sequence,
     )
 
@@ -63,13 +71,13 @@ async def encode_ended_run(reads: Reads, run: str, *, is_duplicate: bool) -> byt
     found = await find_run(reads, run)
 
     def encode(scan: Scan) -> bytes:
-        document = _make_run(scan, found, DocumentEncoder(scan, run, may_answer=True))
+        document = _make_run(scan, found, DocumentEncoder(scan, run, may_answer=True), None)
         return msgspec.json.encode(EndedDocument(**msgspec.structs.asdict(document), duplicate=is_duplicate))
 
     return await reads.scan(encode, found.sequence)
 
 
-def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> RunDocument:
+def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder, waits_url: str | None) -> RunDocument:
     """The run, of pieces that are encoded already. One whose history cannot be read is shown up to there, with the
     reason."""
     attempts: dict[str, list[AttemptDocument]] = {}
@@ -79,7 +87,8 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> RunDocument:
     except RunUnreadable as lost:
         encoder.missing, questions = lost, iter(())
     children = [encoder.encode_piece(each) for each in _list_children(state, _find_statuses(scan, state))]
-    waits = [encoder.encode_piece(make_wait(each, state, may_answer=encoder.may_answer)) for each in questions]
+    shown_url = waits_url if encoder.may_answer else None
+    waits = [encoder.encode_piece(make_wait(each, state, shown_url)) for each in questions]
     undo = [encoder.encode_piece(each) for each in _list_undos(state)]
     performed_until = _find_performed_until(run, state)
     steps = {
@@ -113,8 +122,8 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> RunDocument:
     )
 
 
-def make_wait(question: Question, state: State, *, may_answer: bool) -> WaitDocument:
-    """One thing that a run waits for."""
+def make_wait(question: Question, state: State, waits_url: str | None) -> WaitDocument:
+    """One thing that a run waits for; it has no link without the URL at which links are answered."""
     return WaitDocument(
         step=question.step,
         name=question.name or None,
@@ -125,7 +134,7 @@ def make_wait(question: Question, state: State, *, may_answer: bool) -> WaitDocu
         fields=question.fields,
         type=question.type,
         match=question.match,
-        link=question.link(state.run, state.started) if may_answer else None,
+        link=question.link(state.run, state.started, waits_url),
     )
 
 

@@ -22,21 +22,24 @@ ENTRIES_LIMIT = 5_000
 """The most entries that are replayed for one page; a run with more has a page of its own."""
 
 
-async def list_waits_of(reads: Reads, run: str, *, may_answer: bool) -> list[PendingDocument]:
-    """List what one run waits for; raises `RunNotFound`."""
+async def list_waits_of(reads: Reads, run: str, *, may_answer: bool, waits_url: str | None) -> list[PendingDocument]:
+    """List what one run waits for; raises `RunNotFound`. `waits_url` is where links are answered now, None if that is
+    not known."""
     found = await find_run(reads, run)
-    return await reads.scan(lambda scan: _list_run(scan, found, may_answer=may_answer), found.sequence)
+    shown_url = waits_url if may_answer else None
+    return await reads.scan(lambda scan: _list_run(scan, found, shown_url, may_answer=may_answer), found.sequence)
 
 
 async def list_waits(
-    reads: Reads, after: str | None, limit: int, *, may_answer: bool
+    reads: Reads, after: str | None, limit: int, *, may_answer: bool, waits_url: str | None
 ) -> tuple[list[PendingDocument], str | None]:
     """List what unfinished runs wait for, the oldest run first, and the run after which the next page begins. A page
     has `limit` runs, or fewer where their histories are long."""
     found = await reads.list_unfinished(limit, after)
     page = _take_page(found)
     total = sum(each.sequence for each in page)
-    pending = await reads.scan(lambda scan: _list_page(scan, page, may_answer=may_answer), total)
+    shown_url = waits_url if may_answer else None
+    pending = await reads.scan(lambda scan: _list_page(scan, page, shown_url, may_answer=may_answer), total)
     is_last = len(page) == len(found) < limit
     return pending, None if is_last else page[-1].run
 
@@ -47,14 +50,16 @@ def _take_page(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
     return found[: max(1, sum(entries <= ENTRIES_LIMIT for entries in total))]
 
 
-def _list_run(scan: Scan, run: Run, *, may_answer: bool) -> list[PendingDocument]:
+def _list_run(scan: Scan, run: Run, waits_url: str | None, *, may_answer: bool) -> list[PendingDocument]:
     state, unreadable = scan.replay(run.id, run.sequence)
     if unreadable and run.finished_at is None:
         return [PendingDocument.make_decision(run.id, run.pipeline, str(unreadable))]
-    return list(_list_pending(scan, state, may_answer=may_answer))
+    return list(_list_pending(scan, state, waits_url, may_answer=may_answer))
 
 
-def _list_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -> list[PendingDocument]:
+def _list_page(
+    scan: Scan, page: Sequence[UnfinishedRun], waits_url: str | None, *, may_answer: bool
+) -> list[PendingDocument]:
     """List the waits of one run, or of several short ones. A run that cannot be read waits for a person."""
     folds = scan.replay_all(page) if len(page) > 1 else (scan.replay(each.run, each.sequence) for each in page)
     pending: list[PendingDocument] = []
@@ -62,17 +67,17 @@ def _list_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -
         if unreadable:
             pending.append(PendingDocument.make_decision(run.run, run.pipeline, str(unreadable)))
         else:
-            pending += _list_pending(scan, state, may_answer=may_answer)
+            pending += _list_pending(scan, state, waits_url, may_answer=may_answer)
     return pending
 
 
-def _list_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[PendingDocument]:
+def _list_pending(scan: Scan, state: State, waits_url: str | None, *, may_answer: bool) -> Iterator[PendingDocument]:
     """What a run waits for; without `may_answer` it has no links."""
-    found = _find_pending(scan, state, may_answer=may_answer)
+    found = _find_pending(scan, state, waits_url)
     yield from found if may_answer else (disarm_links(scan, state.run, each) for each in found)
 
 
-def _find_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[PendingDocument]:
+def _find_pending(scan: Scan, state: State, waits_url: str | None) -> Iterator[PendingDocument]:
     if state.started is None or state.finished:
         return
     try:
@@ -83,7 +88,7 @@ def _find_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[Pen
     run, pipeline = state.run, state.started.pipeline
     for question in find_questions(state):
         if question.can_be_answered or question.kind == "event":
-            wait = make_wait(question, state, may_answer=may_answer)
+            wait = make_wait(question, state, waits_url)
             yield PendingDocument(run=run, pipeline=pipeline, reason=None, **msgspec.structs.asdict(wait))
     for path, reason in state.pauses.items():
         yield PendingDocument.make_decision(run, pipeline, reason, path or None, format_time(state.deadline))

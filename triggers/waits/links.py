@@ -28,6 +28,7 @@ from triggers.refusals import CLOSE, RateExceeded, find_refusal
 from triggers.waits import answer, page
 from triggers.waits.answer import AnswerProblem, AnswerRefused
 from triggers.waits.form import PREFIX, read_form
+from triggers.waits.proofs import WAITS_PREFIX
 from triggers.waits.question import Question
 from triggers.waits.wait import Standing, Wait, find_linked_wait, load_state
 
@@ -83,7 +84,7 @@ class WaitLinks:
         self._addresses = addresses
 
     def routes(self) -> list[Route]:
-        return [Route("/waits/{run}/{path}/{proof}", self.answer, methods=["GET", "POST"])]
+        return [Route(f"{WAITS_PREFIX}/{{run}}/{{path}}/{{proof}}", self.answer, methods=["GET", "POST"])]
 
     async def answer(self, request: Request) -> Response:
         """Show what is asked, or take the answer."""

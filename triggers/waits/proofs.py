@@ -15,6 +15,9 @@ from triggers.documents.fields import Redacted, redact_document
 ANCESTORS_LIMIT = 20
 """Runs of which one called the next, or sent the event that started it. Calls are nested 16 deep at most."""
 
+WAITS_PREFIX = "/waits"
+"""The path below which the service answers links."""
+
 _RUN = re.compile("run_[0-9a-z]{26}")
 
 STAND_IN = "exported"

@@ -38,10 +38,11 @@ class Question:
     def can_be_answered(self) -> bool:
         return self.kind in LINKED
 
-    def link(self, run: str, started: RunStarted | None) -> str | None:
-        """Its address, if it is answered through a link."""
+    def link(self, run: str, started: RunStarted | None, waits_url: str | None) -> str | None:
+        """Its address, if it is answered through a link. `waits_url` is where the service answers links now; the
+        address that the run began with is not used, since nothing may listen there any more."""
         links = started.links if started else None
-        return make_link(links, run, self.path) if links and self.can_be_answered else None
+        return make_link(waits_url, links.key, run, self.path) if waits_url and links and self.can_be_answered else None
 
 
 def find_questions(state: State) -> Iterator[Question]:
