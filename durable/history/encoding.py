@@ -16,9 +16,10 @@ _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(list[AnyEntry])
 
 
-def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]]:
-    """Encode the entries of one append as a JSON array, with the payloads that they refer to, keyed by SHA-256."""
-    payloads: dict[str, bytes] = {}
+def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes | None]]:
+    """Encode the entries of one append as a JSON array, with the payloads that they refer to, keyed by SHA-256: their
+    bytes, or None for those that are not in memory, because they are stored already."""
+    payloads: dict[str, bytes | None] = {}
     stored: list[AnyEntry] = []
     for entry in entries:
         references: dict[str, Value] = {}
@@ -26,8 +27,8 @@ def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]
             value: Value | None = getattr(entry, name)
             if value is not None and value.ref is not None:
                 references[name] = value.reference()
-                if value.is_loaded:
-                    payloads[value.ref] = bytes(value.data)
+                if value.is_loaded or value.ref not in payloads:
+                    payloads[value.ref] = bytes(value.data) if value.is_loaded else None
         stored.append(msgspec.structs.replace(entry, **references) if references else entry)
     return _encode(stored), payloads
 

@@ -13,8 +13,8 @@ from durable.journal.payloads import Payloads
 from durable.journal.writes import Writes
 from durable.units import Admission, Admitted, Event, NewRun, RunView
 
-EncodedStart: TypeAlias = tuple[Params, Params]
-"""A run's row and the row of its first entries."""
+EncodedStart: TypeAlias = tuple[Params, Params, Payloads]
+"""A run's row, the row of its first entries, and the payloads that these refer to."""
 
 EncodedRun: TypeAlias = tuple[NewRun, EncodedStart, EncodedStart | None]
 """A run to create: its rows if it gets a slot, and its rows if it is queued."""
@@ -28,10 +28,11 @@ class AdmissionWrites:
 
     def prepare(self, admission: Admission) -> Unit[Admitted]:
         """Encode an admission in the caller's thread. The returned unit raises `TooManyRuns`."""
-        large: Payloads = {}
-        event = encode_event(admission.event, large)
-        runs = [self._encode_run(run, admission, large) for run in admission.runs]
-        delivery = encode_delivery(admission.delivery, large) if admission.delivery else None
+        in_event: Payloads = {}
+        in_delivery: Payloads = {}
+        event = encode_event(admission.event, in_event)
+        runs = [self._encode_run(run, admission) for run in admission.runs]
+        delivery = encode_delivery(admission.delivery, in_delivery) if admission.delivery else None
         now = admission.event.time if admission.at is None else admission.at
         writes = self._writes
 
@@ -39,16 +40,18 @@ class AdmissionWrites:
             keys = admission.dedupe_keys
             first = writes.dedupe_keys.find_first(cursor, keys, now) if keys else None
             admitted = first or self._begin_runs(cursor, admission, runs)
-            if delivery:
+            if delivery and admission.delivery:
                 cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
+                if in_delivery:
+                    writes.payloads.add(cursor, admission.delivery.id, in_delivery)
             if admission.schedule:
                 writes.schedules.keep_fire(cursor, admission.schedule, admitted)
-            if large:
-                writes.payloads.add(cursor, large)
             if first:
                 return first
             if not admission.is_recorded:
                 cursor.execute(writes.events.add_sql, event)
+                if in_event:
+                    writes.payloads.add(cursor, admission.event.id, in_event)
             if admitted.runs or admission.keeps_keys:
                 for key in keys:
                     writes.dedupe_keys.take(cursor, key, admitted.event, admitted.runs)
@@ -89,15 +92,17 @@ class AdmissionWrites:
         return Admitted(event.id, tuple(begun), False, False, tuple(queued), tuple(skipped), tuple(notified))
 
     def _begin_run(self, cursor: Cursor, new: NewRun, start: EncodedStart, event: Event) -> None:
-        writes, (row, entries) = self._writes, start
+        writes, (row, entries, large) = self._writes, start
         cursor.execute(writes.runs.add_sql, row)
         cursor.execute(writes.histories.add_sql, entries)
+        if large:
+            writes.payloads.add(cursor, new.id, large)
         for tag in new.tags:
             cursor.execute(writes.runs.add_tag_sql, {"tag": tag, "run": new.id})
         if new.listens and event.type is not None:
             writes.subscriptions.exclude_event(cursor, new.id, event.id)
 
-    def _encode_run(self, run: NewRun, admission: Admission, large: Payloads) -> EncodedRun:
+    def _encode_run(self, run: NewRun, admission: Admission) -> EncodedRun:
         row: Params = {
             "id": run.id,
             "pipeline": run.pipeline,
@@ -113,13 +118,12 @@ class AdmissionWrites:
             "nth": None,
             "source": run.source,
         }
-        granted = _encode_start(row, run.entries, run.view, large)
-        return run, granted, _encode_start(row, run.queued.entries, run.queued.view, large) if run.queued else None
+        granted = _encode_start(row, run.entries, run.view)
+        return run, granted, _encode_start(row, run.queued.entries, run.queued.view) if run.queued else None
 
 
-def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView, large: Payloads) -> EncodedStart:
-    data, more = encode_entries(entries)
-    large.update(more)
+def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView) -> EncodedStart:
+    data, large = encode_entries(entries)
     started = {
         **row,
         "sequence": len(entries),
@@ -128,7 +132,7 @@ def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView, large
         "due_at": view.due_at,
         "finished_at": view.finished_at,
     }
-    return started, {"run": row["id"], "sequence": 1, "entries": data}
+    return started, {"run": row["id"], "sequence": 1, "entries": data}, large
 
 
 def _describe_outcome(admitted: Admitted) -> Params:

@@ -53,7 +53,7 @@ class AppendWrites:
             if cursor.rowcount != 1:
                 raise Stale(f"run {run}: it is not at entry {after} of epoch {epoch} any more; its owner is another")
             if large:
-                writes.payloads.add(cursor, large)
+                writes.payloads.add(cursor, run, large)
             if entries:
                 cursor.execute(writes.histories.add_sql, history)
             for message in taken:

@@ -32,7 +32,7 @@ class DeliveryWrites:
         row = encode_delivery(delivery, large)
 
         def unit(cursor: Cursor) -> None:
-            self._payloads.add(cursor, large)
+            self._payloads.add(cursor, delivery.id, large)
             cursor.execute(self.add_sql, row)
 
         return unit

@@ -34,7 +34,8 @@ class InboxWrites:
             return False
         large: Payloads = {}
         message = {"run": run, "kind": kind, "data": encode_value(data, large), "at": at}
-        self._payloads.add(cursor, large)
+        if large:
+            self._payloads.add(cursor, run, large)
         cursor.execute(self.add_sql, message)
         return True
 

@@ -164,6 +164,17 @@ class PayloadRow(TableRow, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
+class PayloadOwnerRow(TableRow, table=True):
+    """A row that refers to a payload: the id of a run, for its entries and its messages, of an event or of a delivery.
+    A payload without owners is removed."""
+
+    __tablename__ = "payload_owners"
+    __table_args__: ClassVar[Any] = (Index("payload_owners_owner", "owner"), {"sqlite_with_rowid": False})
+
+    ref: str = Field(primary_key=True)
+    owner: str = Field(primary_key=True)
+
+
 class DefinitionRow(TableRow, table=True):
     """A version of a pipeline, stored completely: a run keeps the definition that it started with."""
 
@@ -259,6 +270,7 @@ deliveries = table(DeliveryRow)
 dedupe_keys = table(DedupeKeyRow)
 schedules = table(ScheduleRow)
 payloads = table(PayloadRow)
+payload_owners = table(PayloadOwnerRow)
 definitions = table(DefinitionRow)
 inbox = table(MessageRow)
 slots = table(SlotRow)

@@ -193,7 +193,7 @@ class World:
         data, payloads = encode_entries(unit)
         self.units.append(unit)
         self.stored.append(data)
-        self.payloads |= payloads
+        self.payloads |= {ref: data for ref, data in payloads.items() if data is not None}
         self.seen.update(type(entry).__name__ for entry in unit)
         detach_values(unit)
 

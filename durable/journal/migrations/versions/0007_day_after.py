@@ -1,5 +1,7 @@
 """What the day after a failure needs: which run repeats which, and the runs of a version."""
 
+import re
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,7 @@ down_revision = "0006"
 
 def upgrade() -> None:
     _repeat_runs()
+    _own_payloads()
 
 
 def _repeat_runs() -> None:
@@ -16,3 +19,39 @@ def _repeat_runs() -> None:
     op.add_column("runs", sa.Column("source", sa.String()))
     op.create_index("runs_source", "runs", ["source", "id"], sqlite_where=repeating, postgresql_where=repeating)
     op.create_index("runs_version", "runs", ["version", "id"])
+
+
+_REF = re.compile(rb'"ref":"([0-9a-f]{64})"')
+
+_REFERRING = (
+    ("entries", "run", "entries"),
+    ("inbox", "run", "data"),
+    ("events", "id", "data"),
+    ("deliveries", "id", "headers"),
+)
+"""Table, column of the owner and column with references."""
+
+
+def _own_payloads() -> None:
+    """Record what refers to each payload. Text that looks like a reference counts as one if there is such a payload."""
+    op.create_table(
+        "payload_owners",
+        sa.Column("ref", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("ref", "owner"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("payload_owners_owner", "payload_owners", ["owner"])
+    connection = op.get_bind()
+    known = {ref.encode() for (ref,) in connection.execute(sa.text("SELECT ref FROM payloads"))}
+    if not known:
+        return
+    owned: set[tuple[str, str]] = set()
+    for table, owner, column in _REFERRING:
+        rows = sa.text(f'SELECT {owner}, {column} FROM {table} WHERE instr({column}, CAST(\'"ref":"\' AS BLOB)) > 0')
+        for name, data in connection.execute(rows):
+            owned.update((ref.decode(), name) for ref in known.intersection(_REF.findall(data)))
+    new = sa.text("INSERT INTO payload_owners (ref, owner) VALUES (:ref, :owner)")
+    if owned:
+        connection.execute(new, [{"ref": ref, "owner": name} for ref, name in sorted(owned)])
+    connection.execute(sa.text("DELETE FROM payloads WHERE ref NOT IN (SELECT ref FROM payload_owners)"))
