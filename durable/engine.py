@@ -34,6 +34,7 @@ class Start:
     `run`, `parent`: set for a run that a step calls: its id, and the calling step.
     `origin`: set for a run that another run started: the id of the first event that led to it.
     `source`: what the run repeats.
+    `at`: when the run starts, in ms; None means the event's time.
     """
 
     definition: Definition
@@ -51,6 +52,7 @@ class Start:
     is_delayed: bool = False
     origin: str | None = None
     source: RunSource | None = None
+    at: int | None = None
 
 
 class ServedPipelines(Protocol):

@@ -229,7 +229,7 @@ class Admission(msgspec.Struct, frozen=True):
     If one of the keys is already taken, only the delivery and the schedule's progress are written, as a duplicate.
 
     `dedupe_keys`: taken only if a run starts, or always with `keeps_keys`.
-    `at`: the time (ms) at which keys are checked for expiry; None means the event's time.
+    `at`: the time (ms) of the admission, at which keys are checked for expiry; None means the event's time.
     `schedule`: the progress of the schedule that fired. The id of the started run is added to it.
     `descent`: set for events sent by a run. `TooManyRuns` is raised if too many runs descend from its first event.
     `is_recorded`: the event is in the journal already. It is not written again, and matches no waits.

@@ -11,6 +11,7 @@ from durable.definition import Definition
 from durable.engine import Start
 from durable.language.pipeline import TriggerSpec
 from durable.units import Event
+from durable.values import JSON
 from triggers.trigger import EventFiltered, Kind, Trigger, build_trigger_document, parse_expressions
 
 log = logging.getLogger("waypost.events")
@@ -39,7 +40,16 @@ class EventTrigger(Trigger):
     def start_for(self, event: Event) -> Start | None:
         if event.type != self.spec.type or self.spec.source not in (None, event.source):
             return None
-        document = build_trigger_document(
+        document = self.rebuild_document(event)
+        try:
+            self.check_when(document)
+        except EventFiltered as filtered:
+            log.info("%s: %s", self.name, filtered)
+            return None
+        return self.make_start(document)
+
+    def rebuild_document(self, event: Event) -> JSON:
+        return build_trigger_document(
             event.key,
             event.source,
             event.time,
@@ -50,12 +60,6 @@ class EventTrigger(Trigger):
             headers={},
             body=event.data.load(),
         )
-        try:
-            self.check_when(document)
-        except EventFiltered as filtered:
-            log.info("%s: %s", self.name, filtered)
-            return None
-        return self.make_start(document)
 
 
 EVENT = Kind("event", EventSpec, EventTrigger.compile, lambda trigger: trigger.spec.type)

@@ -49,6 +49,10 @@ class Trigger:
         """The run that an event on the service's own bus starts, if the trigger waits for such events."""
         return None
 
+    def rebuild_document(self, event: Event) -> JSON:
+        """The `trigger` document of an event that is in the journal; None if the event alone does not give it."""
+        return None
+
     def check_when(self, document: JSON) -> None:
         """Raise `EventFiltered` unless `when` holds. If it cannot be decided, nothing is started."""
         if self.when is None:

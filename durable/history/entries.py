@@ -43,7 +43,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     """A run started.
 
     `trigger`: the id of the trigger that started it.
-    `arrival`: the value of `trigger` in expressions; kept only if a step reads it.
+    `arrival`: the value of `trigger` in expressions; kept only if a step reads it, or with an `error`.
     `url`: the address of the run's page.
     `error`: why the inputs could not be computed. The run fails before its first step.
     `not_before`, `expires_at`: the run is held back until `StartDue`.

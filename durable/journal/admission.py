@@ -39,7 +39,7 @@ class AdmissionWrites:
         def unit(cursor: Cursor) -> Admitted:
             keys = admission.dedupe_keys
             first = writes.dedupe_keys.find_first(cursor, keys, now) if keys else None
-            admitted = first or self._begin_runs(cursor, admission, runs)
+            admitted = first or self._begin_runs(cursor, admission, runs, now)
             if delivery and admission.delivery:
                 cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
                 if in_delivery:
@@ -59,7 +59,7 @@ class AdmissionWrites:
 
         return unit
 
-    def _begin_runs(self, cursor: Cursor, admission: Admission, runs: Sequence[EncodedRun]) -> Admitted:
+    def _begin_runs(self, cursor: Cursor, admission: Admission, runs: Sequence[EncodedRun], at: int) -> Admitted:
         """Notify the runs that wait for the event, then create its own runs, whose waits it does not match."""
         writes, event, descent = self._writes, admission.event, admission.descent
         # This comes first, because a unit that raises must have written nothing.
@@ -86,9 +86,9 @@ class AdmissionWrites:
                 start[0]["nth"] = number  # set on every try of the unit
             self._begin_run(cursor, new, start, event)
             if side_effects:
-                notified += writes.side_effects.write(cursor, new.id, side_effects, event.time)
+                notified += writes.side_effects.write(cursor, new.id, side_effects, at)
             if outcome == "queued" and request:
-                notified += writes.limits.evict_oldest(cursor, request, event.time)
+                notified += writes.limits.evict_oldest(cursor, request, at)
         return Admitted(event.id, tuple(begun), False, False, tuple(queued), tuple(skipped), tuple(notified))
 
     def _begin_run(self, cursor: Cursor, new: NewRun, start: EncodedStart, event: Event) -> None:

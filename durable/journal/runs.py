@@ -99,6 +99,11 @@ def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
     return _load_runs(connection, query.order_by(id.desc()).limit(wanted.get("limit", 50)))
 
 
+def list_repeats(connection: Connection, run: str, limit: int) -> list[Run]:
+    """Return the newest runs that repeat this run."""
+    return _load_runs(connection, select(runs).where(runs.c.source == run).order_by(runs.c.id.desc()).limit(limit))
+
+
 def list_unfinished(
     connection: Connection, limit: int, after: str | None = None, *, not_of: str | None = None
 ) -> list[UnfinishedRun]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from durable.history.entries import AnyEntry
+from durable.history.entries import AnyEntry, RunStarted
 from durable.history.state import State
-from durable.history.words import RunStatus
+from durable.history.words import RunSource, RunStatus
 from durable.journal.definitions import load_definition
 from durable.journal.errors import RunUnreadable
 from durable.journal.events import find_event_key
@@ -27,7 +27,7 @@ from durable.journal.histories import (
     list_appends_of,
 )
 from durable.journal.payloads import load_payload
-from durable.journal.runs import find_run, find_statuses, list_unfinished
+from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished
 from durable.units import Run, UnfinishedRun
 from durable.values import Value
 
@@ -61,6 +61,18 @@ class Scan:
             found |= find_statuses(self._connection, ids[start : start + PAGE])
             self.rest()
         return found
+
+    def list_repeats(self, run: str, limit: int) -> list[Run]:
+        """Return the newest runs that repeat this run."""
+        return list_repeats(self._connection, run, limit)
+
+    def find_source(self, run: str) -> RunSource | None:
+        """Return what a run repeats; None if it repeats nothing, or if its start cannot be read."""
+        try:
+            _, started = next(self.read_entries(run, 0, 1), (0, None))
+        except RunUnreadable:
+            return None
+        return started.source if isinstance(started, RunStarted) else None
 
     def find_event_key(self, id: str) -> str | None:
         """Return the id that the event's source gave it."""

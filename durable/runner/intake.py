@@ -78,6 +78,7 @@ class Intake:
             [run.build_row(event) for run in begun],
             dedupe_keys,
             delivery,
+            at=starts[0].at if starts else None,
             schedule=schedule,
             keeps_keys=keeps_keys,
             descent=descent,

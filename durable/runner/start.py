@@ -80,16 +80,18 @@ class RunAddresses:
 
 def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
     """Start a run for an event."""
-    definition, run = start.definition, start.run or new_id("run", event.time)
+    definition, at = start.definition, event.time if start.at is None else start.at
+    run = start.run or new_id("run", at)
     started = RunStarted(
-        at=event.time,
+        at=at,
         pipeline=definition.id,
         version=definition.version,
-        deadline=event.time + definition.pipeline.timeout,
+        deadline=at + definition.pipeline.timeout,
         inputs=NULL if start.error else Value.of(dict(start.inputs)),
         event=event.id,
         trigger=start.trigger,
-        arrival=Value.of(start.arrival) if definition.reads_arrival else NULL,
+        # A run whose inputs could not be computed keeps it as well, so that a rerun can compute them.
+        arrival=Value.of(start.arrival) if definition.reads_arrival or start.error else NULL,
         url=addresses.run(run),
         error=start.error,
         not_before=start.not_before,

@@ -140,6 +140,10 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("GET", f"/api/runs/{run}")
         await ask("GET", f"/api/runs/{run}/history")
         await ask("POST", f"/api/runs/{run}/cancel")
+        for _ in range(2):
+            again = (await ask("POST", f"/api/runs/{run}/rerun", headers={"idempotency-key": "k"})).json()["id"]
+        await ask("GET", f"/api/runs/{again}")
+        await ask("GET", f"/api/runs/{run}")
     held = (await ask("POST", runs("quick"), json={"delay": "1h", "expires_in": "2h"})).json()["id"]
     items = [{"idempotency_key": "k"}, {}, {"inputs": {"n": "x"}}, {"priority": 1000}, waits]
     await ask("POST", f"{runs('quick')}/batch", json={"runs": items})

@@ -21,6 +21,7 @@ from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
 from triggers.api.pipelines import PipelineOperations
 from triggers.api.problem import ApiError, make_api_error
+from triggers.api.repeats import RepeatOperations
 from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
@@ -53,6 +54,7 @@ class Api:
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, waits_url).operations(),
+            *RepeatOperations(engine, journal, folder, now).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),

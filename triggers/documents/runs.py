@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from durable.action import Ending, ErrorClass
 from durable.history.state import UndoStatus
-from durable.history.words import Failure, RunStatus, StepStatus
+from durable.history.words import Failure, Repetition, RunSource, RunStatus, StepStatus
 from durable.units import Run
 from triggers.documents.fields import PageCursor, Time, format_time, note
 from triggers.documents.waits import WaitDocument
@@ -75,6 +75,30 @@ class CalledRunDocument(Struct, frozen=True):
     status: Annotated[RunStatus | None, note("Null of a run that has not begun, or was cleared away")]
 
 
+class SourceDocument(Struct, frozen=True):
+    """What a run repeats, who asked for it, and why."""
+
+    kind: Annotated[
+        Repetition, note("`rerun`: a run, anew; `fork`: a run, from one of its steps; `replay`: a webhook's delivery")
+    ]
+    of: Annotated[str, note("The id of the run or the delivery")]
+    step: Annotated[str | None, note("The step from which a fork goes on; null of one from the start")]
+    by: Annotated[str | None, note("The name of the API key")]
+    reason: str | None
+
+    @classmethod
+    def of_run(cls, source: RunSource | None) -> Self | None:
+        return cls(source.kind, source.of, source.step, source.by, source.reason) if source else None
+
+
+class RepeatDocument(Struct, frozen=True):
+    """A run that repeats this one."""
+
+    run: str
+    kind: Annotated[Repetition | None, note("Null if its history cannot be read")]
+    status: RunStatus
+
+
 class UndoDocument(Struct, frozen=True):
     """A step whose effect can be taken back (`registered`), is about to be, was (`done`), or could not be."""
 
@@ -116,6 +140,8 @@ class RunDocument(RunLineDocument, frozen=True):
     not_before: Annotated[Time | None, note("When it may begin")]
     expires_at: Annotated[Time | None, note("When it ends if it has not begun")]
     priority: int
+    source: Annotated[SourceDocument | None, note("What it repeats")]
+    repeats: Annotated[list[RepeatDocument], note("The runs that repeat it, the newest first, twenty at most")]
     parent: Annotated[CallingStepDocument | None, note("The step that called it")]
     children: Annotated[list[CalledRunDocument], note("The runs that it called")]
     waits: Annotated[list[WaitDocument], note("What it waits for now")]

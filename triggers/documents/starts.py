@@ -1,6 +1,6 @@
 """What starting runs and sending events is answered with."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,17 @@ class StartedDocument(Struct, frozen=True):
     id: str
     status: Annotated[RunStatus | None, note("Null of a duplicate whose run was cleared away meanwhile")]
     duplicate: IsDuplicate
+
+
+class RepeatedDocument(StartedDocument, frozen=True):
+    """A run that repeats another and is durable."""
+
+    of: Annotated[str, note("The run that it repeats")]
+    version: Annotated[str, note("The version of the pipeline that it runs on")]
+    inputs: Annotated[
+        Literal["mapped", "recorded", "given"],
+        note("Where its inputs come from: the trigger's newest mapping, the run that it repeats, or the request"),
+    ]
 
 
 class EndedDocument(RunDocument, frozen=True):

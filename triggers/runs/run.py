@@ -24,8 +24,10 @@ from triggers.documents.runs import (
     CalledRunDocument,
     CallingStepDocument,
     FailureDocument,
+    RepeatDocument,
     RunDocument,
     RunLineDocument,
+    SourceDocument,
     StepDocument,
     UndoDocument,
 )
@@ -35,6 +37,9 @@ from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.rows import find_run
 from triggers.waits.question import Question, find_questions
 from triggers.waits.wait import load_inputs
+
+REPEATS_SHOWN = 20
+"""How many of the runs that repeat a run are listed with it."""
 
 ExplainWait = Callable[[Run], str | None]
 """Which limit of the service's own an unfinished run waits for; None if it waits for none."""
@@ -114,6 +119,8 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder, waits_url: str | N
         not_before=format_time(started.not_before) if started else None,
         expires_at=format_time(started.expires_at) if started else None,
         priority=started.priority if started else 0,
+        source=SourceDocument.of_run(started.source) if started else None,
+        repeats=_list_repeats(scan, run.id),
         parent=CallingStepDocument(started.parent.run, started.parent.path) if started and started.parent else None,
         children=children,
         waits=waits,
@@ -147,6 +154,14 @@ def _list_children(state: State, statuses: Mapping[str, RunStatus]) -> Iterator[
     for path, step in state.steps.items():
         if step.child:
             yield CalledRunDocument(path, step.child, statuses.get(step.child))
+
+
+def _list_repeats(scan: Scan, run: str) -> list[RepeatDocument]:
+    """The newest runs that repeat this one. What kind of repetition each is stands in its first entry."""
+    return [
+        RepeatDocument(each.id, source.kind if (source := scan.find_source(each.id)) else None, each.status)
+        for each in scan.list_repeats(run, REPEATS_SHOWN)
+    ]
 
 
 def _list_undos(state: State) -> Iterator[UndoDocument]:

@@ -28,13 +28,10 @@ from triggers.schedules.due import (
     restart_schedule,
 )
 from triggers.schedules.timing import format_moment
-from triggers.schedules.trigger import ScheduleTrigger
-from triggers.trigger import EventFiltered, Trigger, build_trigger_document
+from triggers.schedules.trigger import TYPE, ScheduleTrigger
+from triggers.trigger import EventFiltered, Trigger
 
 log = logging.getLogger("waypost.schedule")
-
-TYPE = "schedule"
-"""The type of its events."""
 
 DEDUPE_MILLISECONDS = parse_duration("400d")
 """How long the dedupe key of a fire is kept. Only a clock that is set back farther could repeat the fire."""
@@ -233,7 +230,7 @@ class Schedules:
 
     async def _start_fire(self, schedule: ServedSchedule, step: StartFire) -> None:
         trigger, at, key = schedule.trigger, self._now(), format_moment(step.fire)
-        document = build_trigger_document(key, trigger.name, step.fire, type=TYPE)
+        document = trigger.build_document(step.fire)
         try:
             trigger.check_when(document)
         except EventFiltered as filtered:

@@ -84,6 +84,11 @@ def format_moment(moment: int) -> str:
     return datetime.fromtimestamp(moment // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def parse_fire(text: str) -> int:
+    """The moment that `format_moment` wrote; raises `ValueError`."""
+    return round(datetime.fromisoformat(text).timestamp()) * 1_000
+
+
 def find_zone(name: str) -> ZoneInfo:
     """A time zone of the IANA database; case does not matter, and `Z` is UTC. Raises `ValueError`."""
     try:

@@ -12,10 +12,23 @@ from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.language.pipeline import TriggerSpec
+from durable.units import Event
+from durable.values import JSON
 from triggers.documents.schedules import MissedPolicy, OverlapPolicy
 from triggers.schedules.cron import Cron
-from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires_between, find_zone
-from triggers.trigger import Kind, Trigger, parse_expressions
+from triggers.schedules.timing import (
+    Interval,
+    SingleMoment,
+    Timing,
+    find_fires_between,
+    find_zone,
+    format_moment,
+    parse_fire,
+)
+from triggers.trigger import Kind, Trigger, build_trigger_document, parse_expressions
+
+TYPE = "schedule"
+"""The type of its events."""
 
 SAMPLE = 1_000
 """The consecutive fires whose distances a window is compared with."""
@@ -137,6 +150,16 @@ class ScheduleTrigger(Trigger):
         given = ScheduleSpec.model_validate(spec.with_ or {})
         window = parse_duration(given.window) if given.window else 0
         return cls(definition, spec.id, *parse_expressions(spec), given, given.timing, window)
+
+    def build_document(self, fire: int) -> JSON:
+        """The `trigger` document of a fire (ms)."""
+        return build_trigger_document(format_moment(fire), self.name, fire, type=TYPE)
+
+    def rebuild_document(self, event: Event) -> JSON:
+        try:
+            return self.build_document(parse_fire(event.key))
+        except ValueError:
+            return None
 
     def due(self, fire: int) -> int:
         """When a fire starts its run (ms): at its time, or at its own place in the window after it.
