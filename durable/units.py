@@ -337,6 +337,16 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
 
 
+class UnknownPath(msgspec.Struct, frozen=True):
+    """Requests with one method to one path that no webhook serves: how many came, and when the first and the last."""
+
+    method: str
+    path: str
+    count: int
+    first_at: int
+    last_at: int
+
+
 class UnfinishedRun(msgspec.Struct, frozen=True):
     """A run that has not ended. `was_busy`: its owner has not released it. `sequence`: the number of its last entry."""
 

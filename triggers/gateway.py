@@ -12,7 +12,8 @@ from triggers.health import PATHS
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys, parse_bearer
 from triggers.refusals import RateExceeded
-from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
+from triggers.webhooks.route import PREFIX
+from triggers.webhooks.webhooks import ANSWERED_METHODS, Webhooks
 
 
 class Gateway:

@@ -59,7 +59,8 @@ from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
 from triggers.waits.proofs import WAITS_PREFIX
-from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, WebhookLimiters, Webhooks
+from triggers.webhooks.route import PREFIX
+from triggers.webhooks.webhooks import ANSWERED_METHODS, WebhookLimiters, Webhooks
 
 log = logging.getLogger("waypost.service")
 
@@ -195,6 +196,7 @@ async def _open_ways_in(
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
     webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
+    await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
     ways_in = (webhooks, schedules)
     for way_in in ways_in:
@@ -204,7 +206,8 @@ async def _open_ways_in(
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
         *WaitLinks(runner, journal, now, bounds, limiters.networks).routes(),
         Mount(
-            "/api", Api(runner, journal, folder, schedules, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}").app()
+            "/api",
+            Api(runner, journal, folder, schedules, webhooks, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}").app(),
         ),
     )
     return Service(
@@ -282,6 +285,7 @@ async def run_service(
         for work in (_recover(service), service.reload.watch(), journal.watch(), journal.check_after_crash())
     ]
     scheduler = _start_sweeping(service.recovery)
+    scheduler.add_job(service.webhooks.keep_unknown_paths, "interval", minutes=1, misfire_grace_time=None)
     alarm = Alarm(service.schedules)
     if fires_schedules:
         alarm.start(scheduler)
@@ -300,6 +304,7 @@ async def run_service(
         service.runner.begin_draining()
         server.stop()
         await serving
+        await service.webhooks.keep_unknown_paths()
         await service.runner.drain(service.settings.drain_timeout / 1000)
         address_file.unlink(missing_ok=True)
 

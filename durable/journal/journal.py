@@ -31,6 +31,7 @@ from durable.units import (
     ScheduleProgress,
     SideEffects,
     Takeover,
+    UnknownPath,
 )
 from durable.values import Value
 
@@ -157,6 +158,10 @@ class Journal(Reads):
     def forget_schedule(self, id: str) -> asyncio.Future[None]:
         """Delete the progress of a schedule that no longer exists. If it is added again, it starts afresh."""
         return self._writer.submit(partial(self._writes.schedules.forget, id=id))
+
+    def keep_unknown_paths(self, paths: Sequence[UnknownPath]) -> asyncio.Future[None]:
+        """Store the paths that were asked for and that no webhook serves, instead of the stored ones."""
+        return self._writer.submit(partial(self._writes.unknown_paths.replace, paths=paths))
 
     def add_key(self, key: ApiKey) -> asyncio.Future[None]:
         """Store an API key."""

@@ -248,6 +248,19 @@ class ApiKeyRow(TableRow, table=True):
     revoked_at: int | None = Field(sa_type=BigInteger)
 
 
+class UnknownPathRow(TableRow, table=True):
+    """Requests to a path that no webhook serves."""
+
+    __tablename__ = "unknown_paths"
+    __table_args__: ClassVar[Any] = ({"sqlite_with_rowid": False},)
+
+    method: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    count: int
+    first_at: int = Field(sa_type=BigInteger)
+    last_at: int = Field(sa_type=BigInteger)
+
+
 class MetaRow(TableRow, table=True):
     """Metadata of the journal, by name."""
 
@@ -277,4 +290,5 @@ slots = table(SlotRow)
 subscriptions = table(SubscriptionRow)
 matched_events = table(MatchedEventRow)
 api_keys = table(ApiKeyRow)
+unknown_paths = table(UnknownPathRow)
 meta = table(MetaRow)

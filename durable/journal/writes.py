@@ -16,6 +16,7 @@ from durable.journal.runs import RunWrites
 from durable.journal.schedules import ScheduleWrites
 from durable.journal.side_effects import SideEffectWrites
 from durable.journal.subscriptions import EventSubscriptions
+from durable.journal.unknown_paths import UnknownPathWrites
 
 
 class Writes:
@@ -25,6 +26,7 @@ class Writes:
         self.node = node
         self.meta = MetaWrites(sql)
         self.keys = ApiKeyWrites(sql)
+        self.unknown_paths = UnknownPathWrites(sql)
         self.schedules = ScheduleWrites(sql)
         self.definitions = DefinitionWrites(sql)
         self.payloads = PayloadWrites(sql)

@@ -110,6 +110,7 @@ async def test_real_responses_conform_to_the_document(tmp_path: Path) -> None:
     async with outside() as world, running(tmp_path, {**PIPELINES, "calls": _calls(world)}) as service:
         conformance = Conformance(await _document(service))
         service.client.event_hooks = {"response": [conformance.check]}
+        await service.client.post("/hooks/nowhere")  # so that the list of unknown paths has one
         await _use(service, world)
     wanted = {
         (method.upper(), path, int(status))
@@ -157,7 +158,16 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("POST", runs("quick"), json={}, headers=reader)
     await ask("GET", "/api/runs", headers={"authorization": "Bearer nobody"})
     await ask("DELETE", f"/api/keys/{made['id']}")
-    lists = ("runs", "pipelines", "pipelines/quick", "pipelines/broken", "schedules", "deliveries", "keys")
+    lists = (
+        "runs",
+        "pipelines",
+        "pipelines/quick",
+        "pipelines/broken",
+        "schedules",
+        "deliveries",
+        "deliveries/unknown",
+        "keys",
+    )
     for path in (*lists, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")

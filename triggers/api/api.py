@@ -26,12 +26,14 @@ from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
+from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.waits import WaitOperations
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
 from triggers.schedules.schedules import Schedules
+from triggers.webhooks.webhooks import Webhooks
 
 
 class Api:
@@ -43,6 +45,7 @@ class Api:
         journal: Journal,
         folder: Folder,
         schedules: Schedules,
+        webhooks: Webhooks,
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
@@ -60,6 +63,7 @@ class Api:
             *PipelineOperations(folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *DeliveryOperations(journal).operations(),
+            *UnknownPathOperations(webhooks).operations(),
             *KeyOperations(keys).operations(),
         ]
         self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations

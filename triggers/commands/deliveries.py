@@ -12,6 +12,7 @@ from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.commands.unknown_paths import print_unknown_paths
 from triggers.documents.deliveries import DeliveryDocument
 
 OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
@@ -22,11 +23,18 @@ def deliveries(
         str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")
     ] = None,
     outcome: Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="List requests to paths that no webhook serves instead.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of deliveries.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
+    if unknown:
+        paths = ask_reader(config, data, lambda reader: reader.list_unknown_paths())
+        print_json(paths) if as_json else print_unknown_paths(open_console(), paths)
+        return
     wanted = parse_choice(get_args(DeliveryOutcome), outcome, "--outcome")
     filters = {"trigger": webhook, "outcome": wanted, "limit": limit}
     found = ask_reader(config, data, lambda reader: reader.list_deliveries(**filters))

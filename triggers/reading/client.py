@@ -27,6 +27,7 @@ from triggers.documents.runs import (
 )
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
 from triggers.documents.starts import EmittedDocument, StartedDocument
+from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.not_found import RunNotFound
@@ -101,6 +102,9 @@ class ServiceClient:
 
     async def list_deliveries(self, **filters: str | int | None) -> list[DeliveryDocument]:
         return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
+
+    async def list_unknown_paths(self) -> list[UnknownPathDocument]:
+        return (await self._ask(UnknownPathsDocument, "GET", "/api/deliveries/unknown")).paths
 
     async def answer_run(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
         return await self._send(run, "/answer", body)

@@ -11,16 +11,18 @@ from durable.clock import new_id, now
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
+from durable.journal.unknown_paths import list_unknown_paths
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.documents.fields import Scope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument
 from triggers.documents.schedules import ScheduleDocument
+from triggers.documents.unknown_paths import UnknownPathDocument
 from triggers.documents.waits import PendingDocument
 from triggers.instance import Instance
 from triggers.keys import Keys
-from triggers.not_found import KeyNotFound
+from triggers.not_found import KeyNotFound, PipelinesMissing
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
@@ -30,6 +32,8 @@ from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
 from triggers.settings import Settings, SettingsError
 from triggers.waits.proofs import WAITS_PREFIX
+from triggers.webhooks.trigger import WebhookTrigger
+from triggers.webhooks.unknown_paths import describe_unknown_path
 
 PAGE = 100
 """Unfinished runs that are looked at in one go."""
@@ -79,6 +83,16 @@ class Files:
 
     async def list_deliveries(self, **filters: Any) -> list[DeliveryDocument]:
         return [DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
+
+    async def list_unknown_paths(self) -> list[UnknownPathDocument]:
+        """The unknown paths as they were last written, with hints from the config folder if there is one."""
+        found = await (await self._open()).read(list_unknown_paths)
+        hooks: list[WebhookTrigger] = []
+        are_all = False
+        with contextlib.suppress(PipelinesMissing, SettingsError):
+            folder = load_folder(self._instance.config, self._instance.environment)
+            hooks, are_all = folder.find_triggers(WebhookTrigger), not folder.broken
+        return [describe_unknown_path(each, hooks, are_all=are_all) for each in found]
 
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         """Return the files as a service describes them, with the status `valid` instead of `serving`: no service serves

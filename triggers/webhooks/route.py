@@ -14,6 +14,9 @@ from durable.charsets import Charset, Undecodable
 from durable.wording import quote
 from triggers.http.body import BadRequest
 
+PREFIX = "/hooks"
+"""The path below which webhooks are served."""
+
 _SLASH = "\ue000"
 """Represents an encoded slash. Paths are kept as Latin-1, which does not contain this character."""
 

@@ -25,6 +25,7 @@ from durable.history.words import SecretName, SecretPlaceholder
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
+from durable.journal.unknown_paths import list_unknown_paths
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import Admitted, DeliveryOutcome, Event
@@ -40,14 +41,13 @@ from triggers.webhooks.delivery import PendingDelivery
 from triggers.webhooks.presets import load_presets
 from triggers.webhooks.request import Rejected, WebhookRequest, withhold_headers
 from triggers.webhooks.responses import WebhookResponse
-from triggers.webhooks.route import read_path
+from triggers.webhooks.route import PREFIX, read_path
 from triggers.webhooks.trigger import Method, WebhookTrigger
 from triggers.webhooks.unknown_paths import UnknownPaths
 from triggers.webhooks.verifier import Verified, Verifier, find_credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
-PREFIX = "/hooks"
 METHODS = get_args(Method)
 PROBE_METHODS = frozenset({"HEAD", "OPTIONS"})
 """Methods that deliver nothing: HEAD checks that a webhook exists, OPTIONS asks what a browser may send."""
@@ -99,7 +99,7 @@ class Webhooks:
         self._secrets = secrets
         self._now = now
         self._hash_key = hash_key
-        self._unknown_paths = UnknownPaths()
+        self.unknown_paths = UnknownPaths(secrets.redactor.redact_text)
         self._bounds = bounds
         self._limiters = limiters
         self._serve([], are_all=True)
@@ -118,6 +118,25 @@ class Webhooks:
         self._routes = (*own, *handshakes)
         schemes = [*load_presets().values(), *(hook.verifier.scheme for hook in hooks)]
         self._credentials = frozenset[str]().union(*map(find_credential_headers, schemes))
+
+    @property
+    def served(self) -> tuple[Sequence[WebhookTrigger], bool]:
+        """The webhooks that are served, and whether these are all: no file has errors."""
+        return self._hooks, self._are_all
+
+    async def load_unknown_paths(self) -> None:
+        """Go on counting unknown paths where the process before left off."""
+        try:
+            self.unknown_paths.load(await self._journal.read(list_unknown_paths))
+        except JournalError as error:
+            log.warning("the unknown paths of earlier requests cannot be read: %s", error)
+
+    async def keep_unknown_paths(self) -> None:
+        """Write the counts of unknown paths, if they have changed."""
+        paths = self.unknown_paths.take_changed(self._now())
+        if paths is not None:
+            with contextlib.suppress(JournalError):  # the next minute writes them
+                await self._journal.keep_unknown_paths(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 with the ids after the commit, or why no run was started."""
@@ -198,8 +217,7 @@ class Webhooks:
         """Answer a request for an unknown webhook, after as much work as a bad signature takes."""
         at = self._now()
         new_id("dlv", at)
-        path = (read_path(request.path) or request.path).removeprefix(PREFIX)
-        self._unknown_paths.count(request.method, path, self._hooks, at, are_all=self._are_all)
+        self.unknown_paths.count(request.method, request.path, self._hooks, at, are_all=self._are_all)
         withhold_headers(request.headers, self._credentials, self._hash_key)
         with contextlib.suppress(Rejected):
             DECOY.check(request, ["decoy"], at / 1000)

@@ -11,6 +11,7 @@ down_revision = "0006"
 
 def upgrade() -> None:
     _repeat_runs()
+    _count_unknown_paths()
     _own_payloads()
 
 
@@ -55,3 +56,16 @@ def _own_payloads() -> None:
     if owned:
         connection.execute(new, [{"ref": ref, "owner": name} for ref, name in sorted(owned)])
     connection.execute(sa.text("DELETE FROM payloads WHERE ref NOT IN (SELECT ref FROM payload_owners)"))
+
+
+def _count_unknown_paths() -> None:
+    op.create_table(
+        "unknown_paths",
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("method", "path"),
+        sqlite_with_rowid=False,
+    )

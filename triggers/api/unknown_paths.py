@@ -1,0 +1,34 @@
+"""The operation that lists requests to paths that no webhook serves."""
+
+import asyncio
+from typing import Any
+
+from starlette.responses import Response
+
+from durable.links import hide_links
+from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
+from triggers.documents.fields import redact_document
+from triggers.documents.unknown_paths import UnknownPathsDocument
+from triggers.webhooks.unknown_paths import describe_unknown_path
+from triggers.webhooks.webhooks import Webhooks
+
+
+class UnknownPathOperations:
+    """Lists unknown paths."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        answers = {200: UnknownPathsDocument}
+        return [Operation("GET", "/deliveries/unknown", self.list_unknown_paths, "read", Parameters, Nothing, answers)]
+
+    async def list_unknown_paths(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
+        """List the paths below `/hooks` that were asked for and that no webhook serves, the last request first."""
+        page = await asyncio.to_thread(self._describe)  # each path is compared with every served one
+        return respond(page if asked.may_answer else redact_document(page, hide_links))
+
+    def _describe(self) -> UnknownPathsDocument:
+        hooks, are_all = self._webhooks.served
+        found = self._webhooks.unknown_paths.list_paths()
+        return UnknownPathsDocument([describe_unknown_path(each, hooks, are_all=are_all) for each in found])

@@ -1,0 +1,23 @@
+"""Printing requests to paths that no webhook serves, for `waypost deliveries --unknown`."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from durable.wording import make_printable
+from triggers.commands.output import format_time, print_table
+from triggers.documents.unknown_paths import UnknownPathDocument
+
+
+def print_unknown_paths(out: Console, found: Sequence[UnknownPathDocument]) -> None:
+    """A line a path."""
+    if not found:
+        out.print("no request came to a path that no webhook serves")
+        return
+    columns = ("METHOD", "PATH", "REQUESTS", "FIRST", "LAST", "HINT")
+    print_table(out, columns, map(_make_row, found), fold="HINT")
+
+
+def _make_row(path: UnknownPathDocument) -> tuple[str, ...]:
+    first, last = format_time(path.first_at)[5:19], format_time(path.last_at)[5:19]
+    return path.method, make_printable(path.path), str(path.count), first, last, make_printable(path.hint)
