@@ -125,8 +125,9 @@ class Engine(Protocol):
         """Resume a paused run; False if there is no such unfinished run."""
         ...
 
-    def explain_wait(self, run: Run) -> str | None:
-        """Explain which of Waypost's own limits a run waits for, as text for people; None if it waits for none."""
+    def explain_progress(self, run: Run) -> str | None:
+        """Explain which of Waypost's own limits a run waits for, or which steps it performs, as text for people; None
+        if neither is known here."""
         ...
 
     async def wait_for_end(self, run: str, seconds: float) -> None:

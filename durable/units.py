@@ -8,10 +8,10 @@ from typing import Literal, Self, TypeAlias, get_args
 
 import msgspec
 
+from durable.action import ErrorClass
 from durable.durations import parse_duration
 from durable.history.entries import AnyEntry
-from durable.history.state import State
-from durable.history.words import Overflow, RunStatus
+from durable.history.words import AwaitKind, Overflow, RunStatus, TimesOut
 from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
@@ -105,18 +105,70 @@ class ScheduleProgress(msgspec.Struct, frozen=True):
     missed_at: int | None = None
 
 
+CauseKind: TypeAlias = Literal[
+    "failed",
+    "unstarted",
+    "cleanup",
+    "uncertain",
+    "exhausted",
+    "stopped",
+    "retry",
+    "any",
+    "call",
+    "timer",
+    "slot",
+    "start",
+    AwaitKind,
+]
+
+
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_class": "class"}):
+    """Why a run failed, is paused, or does not go on now, as its row keeps it for lists.
+
+    `kind`: `failed`: a step failed, or the run itself; `unstarted`: it failed before its first step; `cleanup`: its
+    cleanup runs after this failure; `uncertain`, `exhausted`: a person has to decide on the step; `stopped`: a person
+    has to resume it; `retry`: the step is attempted again at `due`; `any`: the first of several `awaits`; `call`: a
+    called run; `timer`: a pause of a loop; `slot`: a slot of its pipeline's concurrency; `start`: its start time; else
+    the kind of a wait.
+    `step`: the path of the step.
+    `error_class`, `code`, `message`: the failure; `action`: the action that failed. The message is shortened.
+    `attempt`, `attempts`: the attempt that failed or is next, and how many there are at most.
+    `lost`: how many attempts of the step were lost in a crash or a stop of the service.
+    `due`: when a timer ends it, in ms.
+    `target`: the type of an event, the id of a called run, or the key of a slot; `match`: the subject of the event.
+    `to`: who is asked for an approval.
+    `times_out`: what follows if nothing arrives until `due`.
+    `others`: how many more steps wait.
+    """
+
+    kind: CauseKind
+    step: str | None = None
+    error_class: ErrorClass | None = None
+    code: str | None = None
+    action: str | None = None
+    message: str | None = None
+    attempt: int | None = None
+    attempts: int | None = None
+    lost: int = 0
+    due: int | None = None
+    target: str | None = None
+    match: str | None = None
+    to: str | None = None
+    awaits: tuple[AwaitKind, ...] = ()
+    times_out: TimesOut | None = None
+    others: int = 0
+
+
 class RunView(msgspec.Struct, frozen=True):
     """The columns of a run's row that are derived from its state: lists show them, and the sweep selects runs by
-    `due_at` (ms)."""
+    `due_at` (ms). `error_key` is equal for equal failures; see `durable.error_key`."""
 
     status: RunStatus
     reason: str | None = None
     due_at: int | None = None
     finished_at: int | None = None
-
-    @classmethod
-    def of(cls, state: State) -> "RunView":
-        return cls(state.status, state.reason, state.due, state.finished.at if state.finished else None)
+    cause: Cause | None = None
+    error_key: str | None = None
 
 
 SlotOutcome: TypeAlias = Literal["granted", "queued", "skipped"]
@@ -137,6 +189,19 @@ class SlotRequest(msgspec.Struct, frozen=True):
     limit: int
     overflow: Overflow = "queue"
     is_held_back: bool = False
+
+
+class QueuePlace(msgspec.Struct, frozen=True):
+    """The place of a run that is queued for a slot.
+
+    `limit`: how many runs hold a slot of the key at the same time.
+    `behind`: the run before it, or the oldest that holds a slot.
+    `number`: 1 for the next run; None if too many runs are before it.
+    """
+
+    limit: int
+    behind: str | None
+    number: int | None
 
 
 class NewMessage(msgspec.Struct, frozen=True):
@@ -303,6 +368,8 @@ class Run(msgspec.Struct, frozen=True):
     `tags`: sorted.
     `origin`, `nth`: set for a run started by another run: it is the `nth` run that descends from the event `origin`.
     `source`: the id of the run or the delivery that it repeats.
+    `cause`: why it failed, is paused, or does not go on now.
+    `error_key`: equal for runs that failed, or are paused, for the same reason.
     """
 
     id: str
@@ -324,6 +391,8 @@ class Run(msgspec.Struct, frozen=True):
     origin: str | None = None
     nth: int | None = None
     source: str | None = None
+    cause: Cause | None = None
+    error_key: str | None = None
 
 
 class ApiKey(msgspec.Struct, frozen=True):

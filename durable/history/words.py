@@ -22,6 +22,7 @@ Verdict: TypeAlias = Literal["completed", "retry", "failed"]
 LossCause: TypeAlias = Literal["crash", "drain"]
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 Repetition: TypeAlias = Literal["rerun", "fork", "replay"]
+TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 
 
 CODE_LIMIT = 200

@@ -10,6 +10,7 @@ from durable.journal.dialect import Cursor, Params, Unit
 from durable.journal.events import encode_event
 from durable.journal.ownership import FIRST_EPOCH
 from durable.journal.payloads import Payloads
+from durable.journal.runs import encode_cause
 from durable.journal.writes import Writes
 from durable.units import Admission, Admitted, Event, NewRun, RunView
 
@@ -131,6 +132,8 @@ def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView) -> En
         "reason": view.reason,
         "due_at": view.due_at,
         "finished_at": view.finished_at,
+        "cause": encode_cause(view.cause) if view.cause else None,
+        "error_key": view.error_key,
     }
     return started, {"run": row["id"], "sequence": 1, "entries": data}, large
 

@@ -7,6 +7,7 @@ from durable.history.encoding import encode_entries
 from durable.history.entries import AnyEntry
 from durable.journal.dialect import Cursor, Params, Unit
 from durable.journal.errors import Stale
+from durable.journal.runs import encode_cause
 from durable.journal.writes import Writes
 from durable.units import RunView, SideEffects
 
@@ -42,6 +43,8 @@ class AppendWrites:
             "reason": view.reason,
             "due_at": view.due_at,
             "finished_at": view.finished_at,
+            "cause": encode_cause(view.cause) if view.cause else None,
+            "error_key": view.error_key,
         }
         history: Params = {"run": run, "sequence": after + 1, "entries": data}
         at = entries[-1].at if entries else 0

@@ -3,13 +3,18 @@
 Slots are counted from their rows, in the transaction that changes them. A run has a row from its start to its end.
 """
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, bindparam, delete, false, func, literal_column, select, true, update
 
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.inbox import InboxWrites
 from durable.journal.tables import inbox, slots
 from durable.messages import CancelMessage, SlotMessage, encode_message
-from durable.units import SlotOutcome, SlotRequest
+from durable.units import QueuePlace, SlotOutcome, SlotRequest
+
+PLACES_LIMIT = 1_000
+"""How many queued runs of a key are counted to find a run's place."""
 
 
 class ConcurrencyLimits:
@@ -101,3 +106,23 @@ class ConcurrencyLimits:
 def find_slot_key(connection: Connection, run: str) -> str | None:
     """Return the key of the slot that a run holds or is queued for."""
     return connection.scalar(select(slots.c.key).where(slots.c.run == run))
+
+
+def find_places(connection: Connection, queued: Mapping[str, str]) -> dict[str, QueuePlace]:
+    """Return the places of queued runs, given the key that each waits for."""
+    found: dict[str, QueuePlace] = {}
+    for key in dict.fromkeys(queued.values()):
+        rows = connection.execute(
+            select(slots.c.run, slots.c.most)
+            .where(slots.c.key == key, slots.c.is_held.is_(false()))
+            .order_by(slots.c.run)
+            .limit(PLACES_LIMIT)
+        ).all()
+        held = select(slots.c.run).where(slots.c.key == key, slots.c.is_held.is_(true())).order_by(slots.c.run).limit(1)
+        before, limit = connection.scalar(held), rows[0].most if rows else 0
+        numbers = {row.run: number for number, row in enumerate(rows)}
+        for run in (run for run, wanted in queued.items() if wanted == key):
+            number = numbers.get(run)
+            behind = rows[number - 1].run if number else before
+            found[run] = QueuePlace(limit, behind, None if number is None else number + 1)
+    return found

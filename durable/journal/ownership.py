@@ -53,7 +53,14 @@ class OwnershipWrites:
         self._release_all_sql = sql.compile(release)
         self._make_due_sql = sql.compile(update(runs).where(*_IS_OWNED, _IS_RUN).values(due_at=bindparam("at")))
         self._pause_sql = sql.compile(
-            update(runs).where(*_IS_OWNED, _IS_RUN).values(status=literal_column("'paused'"), reason=bindparam("why"))
+            update(runs)
+            .where(*_IS_OWNED, _IS_RUN)
+            .values(
+                status=literal_column("'paused'"),
+                reason=bindparam("why"),
+                cause=literal_column("NULL"),
+                error_key=literal_column("NULL"),
+            )
         )
         self._bring_forward_sql = sql.compile(
             update(runs).where(*_IS_UNOWNED).values(due_at=runs.c.due_at - bindparam("by"))

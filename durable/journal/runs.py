@@ -1,15 +1,16 @@
 """Runs: one row each, with the columns that lists show, its due time, and its owner's fence (`epoch`, `sequence`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack, get_args
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, func, select, update
 
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.errors import TooManyRuns
 from durable.journal.tables import runs, tags
-from durable.units import Descent, Run, UnfinishedRun
+from durable.units import Cause, Descent, Run, UnfinishedRun
 
 IS_UNFINISHED = runs.c.finished_at.is_(None)
 
@@ -34,7 +35,7 @@ class RunWrites:
     def __init__(self, sql: SQL) -> None:
         self.add_sql = sql.compile(sql.insert(runs))
         self.add_tag_sql = sql.compile(sql.insert(tags).on_conflict_do_nothing())
-        changed = ("sequence", "status", "reason", "due_at", "finished_at")
+        changed = ("sequence", "status", "reason", "due_at", "finished_at", "cause", "error_key")
         self.advance_sql = sql.compile(
             update(runs)
             .where(
@@ -132,4 +133,26 @@ def _load_runs(connection: Connection, query: Select[Any]) -> list[Run]:
     tags_of: dict[str, list[str]] = {}
     for run, tag in connection.execute(select(tags.c.run, tags.c.tag).where(of_these).order_by(tags.c.tag)):
         tags_of.setdefault(run, []).append(tag)
-    return [Run(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]
+    return [_decode_run(row, tags_of.get(row["id"], ())) for row in found]
+
+
+def _decode_run(row: RowMapping, tags: Iterable[str]) -> Run:
+    values: dict[str, Any] = dict(row)
+    values["cause"] = _decode_cause(row["cause"])
+    return Run(**values, tags=tuple(tags))
+
+
+def encode_cause(cause: Cause) -> str:
+    """Encode a cause as a run's row keeps it."""
+    return _encode(cause).decode()
+
+
+def _decode_cause(text: str | None) -> Cause | None:
+    try:
+        return _CAUSES.decode(text) if text else None
+    except msgspec.MsgspecError:  # a damaged row is shown without its cause
+        return None
+
+
+_encode = msgspec.json.Encoder().encode
+_CAUSES = msgspec.json.Decoder(Cause)

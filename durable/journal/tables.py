@@ -15,6 +15,7 @@ _ENDED = text("finished_at IS NOT NULL")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
 _DESCENDED = text("origin IS NOT NULL")
 _REPEATING = text("source IS NOT NULL")
+_FAILED = text("error_key IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
 
 
@@ -26,7 +27,8 @@ class TableRow(SQLModel):
 
 class RunRow(TableRow, table=True):
     """The mutable data of a run, and its owner's fence (`epoch`, `sequence`). `origin`, `nth`: set for a run started by
-    another run, the `nth` that descends from the event `origin`. `source`: the run or delivery that it repeats."""
+    another run, the `nth` that descends from the event `origin`. `source`: the run or delivery that it repeats.
+    `cause`: a `durable.units.Cause` as JSON. `error_key`: set while the run is failed, or paused by a failure."""
 
     __tablename__ = "runs"
     __table_args__: ClassVar[Any] = (
@@ -40,6 +42,8 @@ class RunRow(TableRow, table=True):
         Index("runs_origin", "origin", "nth", sqlite_where=_DESCENDED, postgresql_where=_DESCENDED),
         Index("runs_source", "source", "id", sqlite_where=_REPEATING, postgresql_where=_REPEATING),
         Index("runs_version", "version", "id"),
+        Index("runs_error", "error_key", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        Index("runs_pipeline_error", "pipeline", "error_key", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
         {"sqlite_with_rowid": False},
     )
 
@@ -61,6 +65,8 @@ class RunRow(TableRow, table=True):
     origin: str | None = None
     nth: int | None = None
     source: str | None = None
+    cause: str | None = None
+    error_key: str | None = None
 
 
 class TagRow(TableRow, table=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from durable.cause import describe_run
 from durable.decide.advance import Advance
 from durable.definition import Definition
 from durable.effects import Effect
@@ -20,7 +21,6 @@ from durable.journal.errors import JournalBusy, JournalFull
 from durable.journal.journal import Journal
 from durable.runner.payloads import call_with_payloads
 from durable.runner.side_effects import build_side_effects
-from durable.units import RunView
 
 FULL_DISK_PAUSE = 0.5
 """Seconds between two attempts to append while the disk is full."""
@@ -94,7 +94,7 @@ class Advancer:
     async def update(self, run: OwnedRun, taken: Sequence[int] = ()) -> None:
         """Bring the run's row in line with its history, and remove the messages `taken`, which need no entry, from its
         inbox."""
-        view = RunView.of(run.state)
+        view = describe_run(run.definition, run.state)
         await self._append_until_written(
             partial(self._journal.append, run.id, run.epoch, run.state.entries, (), view, taken)
         )
@@ -102,7 +102,7 @@ class Advancer:
     def _prepare_append(self, run: OwnedRun, advance: Advance, taken: Sequence[int], *, is_progress: bool) -> Append:
         entries, state = advance.entries, run.state
         side_effects = build_side_effects(run.definition, state, entries, advance.effects)
-        after, view = state.entries - len(entries), RunView.of(state)
+        after, view = state.entries - len(entries), describe_run(run.definition, state)
         return partial(
             self._journal.append,
             run.id,

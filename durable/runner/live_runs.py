@@ -142,16 +142,20 @@ class LiveRuns:
         self.ends.notify(run)
         self.answers.notify(run)
 
-    def explain_wait(self, run: Run) -> str | None:
-        """Explain which of Waypost's own limits a run waits for, as text for people; None if it waits for none."""
+    def explain_progress(self, run: Run) -> str | None:
+        """Explain which of Waypost's own limits a run waits for, or which steps it performs, as text for people; None
+        if neither is known here."""
         live = self.by_id.get(run.id)
         if live is None:
             is_unowned = run.node is None and run.due_at is not None and run.due_at <= self._now()
             return f"it waits for its turn: other runs of {run.pipeline} come first" if is_unowned else None
-        if not live.waits:
+        if live.waits:
+            (path, what), *others = live.waits.items()
+            return f"{path}: waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
+        if run.status != "running" or not live.state.active:
             return None
-        (path, what), *others = live.waits.items()
-        return f"step {path} waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
+        more = len(live.state.active) - 1
+        return f"performs {next(iter(live.state.active))}" + (f", and {more} more" if more else "")
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         """Return when the run has ended, the service drains, or the timeout has passed."""

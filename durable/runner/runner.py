@@ -154,8 +154,8 @@ class Runner:
     def when_ended(self, call: Callable[[str], None]) -> None:
         self.runs.when_ended = call
 
-    def explain_wait(self, run: Run) -> str | None:
-        return self.runs.explain_wait(run)
+    def explain_progress(self, run: Run) -> str | None:
+        return self.runs.explain_progress(run)
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         await self.runs.wait_for_end(run, seconds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from durable.cause import describe_run
 from durable.clock import new_id
 from durable.decide.advance import Advance
 from durable.definition import Definition
@@ -18,7 +19,7 @@ from durable.history.words import SEMANTICS, Failure, Links
 from durable.replay import replay_entries
 from durable.runner.side_effects import build_side_effects
 from durable.scope import RunScope
-from durable.units import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
+from durable.units import Event, NewRun, QueuedStart, SideEffects, SlotRequest
 from durable.values import NULL, Value
 
 
@@ -48,7 +49,7 @@ class BegunRun:
             trigger=self.trigger,
             created_at=self.state.started_at,
             entries=self.entries,
-            view=RunView.of(self.state),
+            view=describe_run(self.definition, self.state),
             tags=self.state.started.tags if self.state.started else (),
             slot_request=self.contention,
             queued=self.queued.beginning if self.queued else None,
@@ -60,7 +61,7 @@ class BegunRun:
 
     @property
     def beginning(self) -> QueuedStart:
-        return QueuedStart(self.entries, RunView.of(self.state), self._beside)
+        return QueuedStart(self.entries, describe_run(self.definition, self.state), self._beside)
 
     @property
     def _beside(self) -> SideEffects | None:

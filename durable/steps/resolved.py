@@ -10,7 +10,7 @@ import msgspec
 
 from durable.action import OnCrash
 from durable.durations import parse_duration
-from durable.history.words import Overflow
+from durable.history.words import Overflow, TimesOut
 from durable.retry import RetryPolicy
 
 RUN_TIMEOUT = parse_duration("90d")
@@ -20,7 +20,6 @@ Tree: TypeAlias = Any
 
 Part: TypeAlias = Literal["main", "cleanup"]
 OnExhausted: TypeAlias = Literal["fail", "pause"]
-TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 
 
 class ResolvedStep(Protocol):

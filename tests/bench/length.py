@@ -9,6 +9,7 @@ import gc
 import statistics
 import time
 
+from durable.cause import describe_run
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_return
 from durable.definition import Definition
@@ -16,7 +17,6 @@ from durable.history.encoding import detach_values
 from durable.history.entries import Fact, RunStarted
 from durable.history.state import State
 from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
-from durable.units import RunView
 from durable.values import Value
 from tests.bench.rounds import page, table_of
 
@@ -38,7 +38,7 @@ def report(definition: Definition, state: State, fact: Fact) -> int:
     """Process a fact as the runner does, without the append, and return the number of entries."""
     advance = Advance(definition, state, fact)
     advance.follow()
-    RunView.of(state)
+    describe_run(definition, state)
     detach_values(advance.entries)
     return len(advance.entries)
 

@@ -54,6 +54,7 @@ class ScriptedRun:
         inputs: dict[str, JSON] | None = None,
         parent: Parent | None = None,
         queued_for: str | None = None,
+        error: Failure | None = None,
     ) -> None:
         self.definition = define(text)
         self.state = State(run=RUN)
@@ -69,6 +70,7 @@ class ScriptedRun:
             inputs=Value.of(dict(inputs or {})),
             parent=parent,
             queued_for=queued_for,
+            error=error,
             links=Links("https://example.com/answers", "key"),
         )
         self.report(started)

@@ -77,7 +77,7 @@ async def begin_many(service: Running, pipeline: str, count: int, **body: Any) -
 async def until_waiting(service: Running, run: str) -> str:
     """Return what a run waits for, once it waits for one of Waypost's own limits."""
     async with asyncio.timeout(60):
-        while "waits for" not in str(reason := (await service.run(run))["reason"]):
+        while "waits for" not in str(reason := (await service.run(run))["why"]):
             await asyncio.sleep(0.01)
         return str(reason)
 
@@ -96,7 +96,7 @@ async def test_runs_waiting_for_a_connection_make_one_attempt_each_and_send_noth
             runs = await begin_many(service, "p", 200)
             await slow.holds(MOST)
             last = runs[-1]
-            assert await until_waiting(service, last) == f"step get waits for a connection to {slow.url}"
+            assert await until_waiting(service, last) == f"get: waits for a connection to {slow.url}"
             assert (await service.run(last))["steps"]["get"]["tries"] == []
             assert "attempt_started" not in await kinds(service, last)
             assert len(slow.server.requests) == MOST, "of one pipeline; the other connections are for others"
@@ -294,7 +294,7 @@ async def test_runs_waiting_for_a_permit_leave_memory_and_return_in_order(tmp_pa
             async with asyncio.timeout(60):
                 while len(live) > 5:
                     await asyncio.sleep(0.01)
-            assert "it waits for its turn" in (await service.run(runs[-1]))["reason"]
+            assert "it waits for its turn" in (await service.run(runs[-1]))["why"]
             slow.released.set()
             for run in runs:
                 assert attempts(await service.wait_for_end(run), "second") == ("completed", 1)

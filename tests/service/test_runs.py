@@ -205,7 +205,7 @@ async def test_runs_beyond_memory_are_accepted_and_wait_in_the_journal(tmp_path:
             assert [answer.status_code for answer in answers] == [202] * 5
             runs = [answer.json()["id"] for answer in answers]
             assert list(service.service.runner.runs.by_id) == runs[:2]
-            assert "it waits for its turn" in (await service.run(runs[2]))["reason"]
+            assert "it waits for its turn" in (await service.run(runs[2]))["why"]
             world.hangs_until.set()
             for run in runs:
                 assert (await service.wait_for_end(run))["status"] == "completed"

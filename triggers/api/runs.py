@@ -1,5 +1,6 @@
 """Operations on runs: list them, get one, its history or its export, and cancel."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -56,9 +57,10 @@ class Cancel(Body):
 class RunOperations:
     """Reads and cancels runs."""
 
-    def __init__(self, engine: Engine, journal: Journal, waits_url: str) -> None:
+    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int], waits_url: str) -> None:
         self._engine = engine
         self._journal = journal
+        self._now = now
         self._waits_url = waits_url
 
     def operations(self) -> list[Operation[Any, Any]]:
@@ -89,15 +91,16 @@ class RunOperations:
             limit=wanted.limit,
         )
         after = found[-1].id if len(found) == wanted.limit else None
-        return respond(RunsDocument(await list_run_lines(self._journal, found, may_answer=asked.may_answer), after))
+        lines = await list_run_lines(
+            self._journal, found, self._now(), may_answer=asked.may_answer, explain=self._engine.explain_progress
+        )
+        return respond(RunsDocument(lines, after))
 
     async def get_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
         run, may_answer = asked.parameters.run, asked.may_answer
-        explain = self._engine.explain_wait
-        text = await encode_run(
-            self._journal, run, may_answer=may_answer, waits_url=self._waits_url, explain_wait=explain
-        )
+        explain = self._engine.explain_progress
+        text = await encode_run(self._journal, run, may_answer=may_answer, waits_url=self._waits_url, explain=explain)
         return Response(text, media_type="application/json")
 
     async def get_history(self, asked: ApiRequest[OneHistory, Nothing]) -> Response:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.history.words import RunStatus
+from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_span, format_time, open_console, print_json, print_table, style_status
 from triggers.commands.parameters import (
@@ -42,10 +43,11 @@ def runs(
 
 def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:
     """A line a run."""
-    columns = ("RUN", "PIPELINE", "STATUS", "STARTED", "TOOK")
-    print_table(out, columns, map(_make_row, found), cut="PIPELINE")
+    columns = ("RUN", "PIPELINE", "STATUS", "STARTED", "TOOK", "WHY")
+    print_table(out, columns, map(_make_row, found), cut="WHY")
 
 
 def _make_row(run: RunLineDocument) -> tuple[str | Text, ...]:
     started, took = format_time(run.created_at)[5:19], format_span(run.created_at, run.finished_at)
-    return run.id, run.pipeline, style_status(run.status), started, took
+    why = make_printable(run.why or "")
+    return run.id, run.pipeline, style_status(run.status), started, took, why

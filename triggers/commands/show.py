@@ -28,7 +28,7 @@ from triggers.reading.reader import Reader
 LONGEST = 400
 """Characters of a value that are shown on a terminal."""
 
-RUN_FIELDS = ("reason", "inputs", "outputs", "error", "cleanup_error")
+RUN_FIELDS = ("why", "inputs", "outputs", "error", "cleanup_error")
 STEP_FIELDS = ("input", "output", "error", "due_at")
 
 

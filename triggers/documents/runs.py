@@ -13,8 +13,8 @@ from triggers.documents.fields import PageCursor, Time, format_time, note
 from triggers.documents.waits import WaitDocument
 
 
-class FailureDocument(Struct, frozen=True):
-    """Why a step or a run failed; each part may be null."""
+class ErrorDocument(Struct, frozen=True):
+    """Why a run failed, in a list; each part may be null, and a long message is shortened."""
 
     error_class: Annotated[ErrorClass | None, note("What kind of error, as a retry policy names it")] = msgspec.field(
         name="class"
@@ -22,6 +22,11 @@ class FailureDocument(Struct, frozen=True):
     code: Annotated[str | None, note("A word by which programs can tell it from others")]
     message: str | None
     step: Annotated[str | None, note("The path of the step")]
+
+
+class FailureDocument(ErrorDocument, frozen=True):
+    """Why a step or a run failed; each part may be null."""
+
     attempt: int | None
     details: Any
 
@@ -114,6 +119,9 @@ class RunLineDocument(Struct, frozen=True):
     pipeline: str
     status: RunStatus
     reason: Annotated[str | None, note("Why it is queued or paused, or why it ended as it did")]
+    why: Annotated[str | None, note("In one sentence: why it failed, what it does or waits for, who is before it")]
+    error: Annotated[ErrorDocument | None, note("The failure of a run that failed, or is paused by one")]
+    error_key: Annotated[str | None, note("Equal for equal failures: `GET /api/errors` lists them")]
     trigger: str | None
     event: Annotated[str, note("The id of the event that started it")]
     tags: list[str]
@@ -121,10 +129,22 @@ class RunLineDocument(Struct, frozen=True):
     finished_at: Time | None
 
     @classmethod
-    def of(cls, run: Run) -> "RunLineDocument":
-        created_at, finished_at = format_time(run.created_at), format_time(run.finished_at)
-        head = run.id, run.pipeline, run.status, run.reason, run.trigger, run.event
-        return RunLineDocument(*head, list(run.tags), created_at, finished_at)
+    def of(cls, run: Run, why: str | None) -> "RunLineDocument":
+        cause = run.cause if run.error_key else None
+        return RunLineDocument(
+            id=run.id,
+            pipeline=run.pipeline,
+            status=run.status,
+            reason=run.reason,
+            why=why,
+            error=ErrorDocument(cause.error_class, cause.code, cause.message, cause.step) if cause else None,
+            error_key=run.error_key,
+            trigger=run.trigger,
+            event=run.event,
+            tags=list(run.tags),
+            created_at=format_time(run.created_at),
+            finished_at=format_time(run.finished_at),
+        )
 
 
 class RunDocument(RunLineDocument, frozen=True):
@@ -134,7 +154,7 @@ class RunDocument(RunLineDocument, frozen=True):
     inputs: Any
     outputs: Any
     answer: Annotated[Any, note("What a step answered the sender of the run's event: status, headers and body")]
-    error: FailureDocument | None
+    error: Annotated[FailureDocument | None, note("Why it failed")]
     cleanup_error: Annotated[FailureDocument | None, note("Why `on_failure` failed itself")]
     due_at: Annotated[Time | None, note("When something must happen to it, even if nothing arrives")]
     not_before: Annotated[Time | None, note("When it may begin")]

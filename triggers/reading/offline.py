@@ -26,6 +26,7 @@ from triggers.not_found import KeyNotFound, PipelinesMissing
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
+from triggers.runs.rows import explain_nothing, list_run_lines
 from triggers.runs.run import encode_run
 from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
@@ -50,7 +51,9 @@ class Files:
         self._opened: Reads | None = None
 
     async def list_runs(self, **filters: Any) -> list[RunLineDocument]:
-        return [RunLineDocument.of(run) for run in await (await self._open()).list_runs(**filters)]
+        reads = await self._open()
+        found = await reads.list_runs(**filters)
+        return await list_run_lines(reads, found, now(), may_answer=True, explain=explain_nothing)
 
     async def get_run(self, run: str) -> RunDocument:
         reads = await self._open()

@@ -4,7 +4,7 @@ It is as long as the run's author made it, so its history is read and replayed, 
 for that, a piece at a time; what is stored as JSON goes into it as it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -34,19 +34,13 @@ from triggers.documents.runs import (
 from triggers.documents.starts import EndedDocument
 from triggers.documents.waits import WaitDocument
 from triggers.runs.encoder import DocumentEncoder
-from triggers.runs.rows import find_run
+from triggers.runs.rows import ExplainProgress, explain_nothing, find_run, list_run_lines
+from triggers.runs.why import explain_run
 from triggers.waits.question import Question, find_questions
 from triggers.waits.wait import load_inputs
 
 REPEATS_SHOWN = 20
 """How many of the runs that repeat a run are listed with it."""
-
-ExplainWait = Callable[[Run], str | None]
-"""Which limit of the service's own an unfinished run waits for; None if it waits for none."""
-
-
-def _explain_nothing(run: Run) -> None:
-    """Without a service there are no limits to wait for."""
 
 
 async def encode_run(
@@ -55,34 +49,35 @@ async def encode_run(
     *,
     may_answer: bool = True,
     waits_url: str | None = None,
-    explain_wait: ExplainWait = _explain_nothing,
+    explain: ExplainProgress = explain_nothing,
 ) -> bytes:
     """Encode a `RunDocument`; raises `RunNotFound`. `waits_url` is where links to waits are answered now. Without it
-    the document has no links to its waits, and without `may_answer` no links at all. The limit that the run waits for
-    is its reason if it has no other."""
+    the document has no links to its waits, and without `may_answer` no links at all."""
     found = await find_run(reads, run)
-    if found.finished_at is None:
-        found = msgspec.structs.replace(found, reason=found.reason or explain_wait(found))
-    return await reads.scan(
-        lambda scan: msgspec.json.encode(
-            _make_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer), waits_url)
-        ),
-        found.sequence,
-    )
+    (line,) = await list_run_lines(reads, [found], now(), may_answer=True, explain=explain)
+
+    def encode(scan: Scan) -> bytes:
+        encoder = DocumentEncoder(scan, run, may_answer=may_answer)
+        return msgspec.json.encode(_make_run(scan, found, line, encoder, waits_url))
+
+    return await reads.scan(encode, found.sequence)
 
 
 async def encode_ended_run(reads: Reads, run: str, *, is_duplicate: bool) -> bytes:
     """Encode an `EndedDocument`; raises `RunNotFound`."""
     found = await find_run(reads, run)
+    line = RunLineDocument.of(found, explain_run(found, now()))
 
     def encode(scan: Scan) -> bytes:
-        document = _make_run(scan, found, DocumentEncoder(scan, run, may_answer=True), None)
+        document = _make_run(scan, found, line, DocumentEncoder(scan, run, may_answer=True), None)
         return msgspec.json.encode(EndedDocument(**msgspec.structs.asdict(document), duplicate=is_duplicate))
 
     return await reads.scan(encode, found.sequence)
 
 
-def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder, waits_url: str | None) -> RunDocument:
+def _make_run(
+    scan: Scan, run: Run, line: RunLineDocument, encoder: DocumentEncoder, waits_url: str | None
+) -> RunDocument:
     """The run, of pieces that are encoded already. One whose history cannot be read is shown up to there, with the
     reason."""
     attempts: dict[str, list[AttemptDocument]] = {}
@@ -106,14 +101,14 @@ def _make_run(scan: Scan, run: Run, encoder: DocumentEncoder, waits_url: str | N
     cleanup_error = state.finished.cleanup_error if state.finished else None
     problem = unreadable or encoder.missing
     reason = str(problem) if problem else state.reason or (state.ending.reason if state.ending else None) or run.reason
-    line = encoder.redact_links(msgspec.structs.replace(RunLineDocument.of(run), reason=reason))
+    line = msgspec.structs.replace(line, reason=reason, why=str(problem) if problem else line.why)
+    line = encoder.redact_links(line)
     return RunDocument(
-        **msgspec.structs.asdict(line),
+        **(msgspec.structs.asdict(line) | {"error": encoder.encode_piece(FailureDocument.of(state.error))}),
         version=run.version,
         inputs=inputs,
         outputs=outputs,
         answer=answer,
-        error=encoder.encode_piece(FailureDocument.of(state.error)),
         cleanup_error=encoder.encode_piece(FailureDocument.of(cleanup_error)),
         due_at=format_time(run.due_at),
         not_before=format_time(started.not_before) if started else None,

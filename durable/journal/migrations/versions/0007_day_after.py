@@ -13,6 +13,7 @@ def upgrade() -> None:
     _repeat_runs()
     _count_unknown_paths()
     _own_payloads()
+    _keep_causes()
 
 
 def _repeat_runs() -> None:
@@ -69,3 +70,14 @@ def _count_unknown_paths() -> None:
         sa.PrimaryKeyConstraint("method", "path"),
         sqlite_with_rowid=False,
     )
+
+
+def _keep_causes() -> None:
+    failed = sa.text("error_key IS NOT NULL")
+    op.add_column("runs", sa.Column("cause", sa.String()))
+    op.add_column("runs", sa.Column("error_key", sa.String()))
+    for name, columns in (
+        ("runs_error", ["error_key", "id"]),
+        ("runs_pipeline_error", ["pipeline", "error_key", "id"]),
+    ):
+        op.create_index(name, "runs", columns, sqlite_where=failed, postgresql_where=failed)

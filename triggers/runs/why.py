@@ -1,0 +1,121 @@
+"""Why a run is as it is, in one sentence: rendered when it is shown, from what the run's row keeps and the time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from durable.history.words import TimesOut
+from durable.units import Cause, QueuePlace, Run
+
+AWAITED = {
+    "approval": "an approval",
+    "webhook": "a request on its link",
+    "event": "an event",
+    "delay": "its time",
+    "until": "its time",
+}
+
+TIMES_OUT: dict[TimesOut | None, str] = {
+    "fail": ", then it fails",
+    "value": ", then it goes on with a value",
+    "steps": ", then it performs its on_timeout",
+    None: "",
+}
+
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def explain_run(run: Run, now: int, *, place: QueuePlace | None = None, progress: str | None = None) -> str | None:
+    """Return why a run is as it is; None if there is nothing to say. `progress` is what the service knows of a run that
+    goes on: the step that it performs, or the limit that it waits for."""
+    if progress and run.finished_at is None and run.status in ("running", "waiting", "queued"):
+        return progress
+    if run.cause is None:
+        return run.reason
+    return _explain(run.id, run.cause, now, place)
+
+
+def explain_failure(cause: Cause) -> str:
+    """Return the failure that a cause tells of: where, its class and its message."""
+    where = "before its first step" if cause.kind == "unstarted" else cause.step
+    lost = f"({cause.lost} attempt{'s' * (cause.lost > 1)} lost)" if cause.lost else None
+    said = ": ".join(part for part in (where, cause.error_class, cause.message) if part)
+    return " ".join(filter(None, (said or "it failed", lost)))
+
+
+def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
+    match cause.kind:
+        case "failed" | "unstarted":
+            return explain_failure(cause)
+        case "cleanup":
+            return f"cleans up after {explain_failure(cause)}"
+        case "uncertain":
+            what = f"it is not known whether attempt {cause.attempt} took effect ({cause.message})"
+            said = f"{cause.step}: {what}; `waypost resolve {run} {cause.step}` decides"
+        case "exhausted":
+            said = f"{explain_failure(cause)}; `waypost resolve {run} {cause.step}` decides"
+        case "stopped":
+            said = f"{cause.message}; `waypost resume {run}` goes on"
+        case "retry":
+            said = _explain_retry(cause, now)
+        case "slot":
+            said = _explain_slot(cause, place)
+        case "start":
+            said = f"begins at {_tell_time(cause.due, now)}"
+        case "call":
+            said = f"{cause.step}: waits for {cause.target}"
+        case "timer":
+            said = f"{cause.step}: goes on at {_tell_time(cause.due, now)}"
+        case _:
+            said = _explain_wait(cause, now)
+    others = f", and {cause.others} more step{'s' * (cause.others > 1)} wait{'s' * (cause.others == 1)}"
+    return said + (others if cause.others else "")
+
+
+def _explain_retry(cause: Cause, now: int) -> str:
+    known = cause.attempt is not None and cause.attempts is not None and cause.attempt <= cause.attempts
+    number = f"attempt {cause.attempt}" + (f" of {cause.attempts}" if known else "")
+    when = f" at {_tell_time(cause.due, now)}" if cause.due is not None and cause.due > now else ""
+    lost = f" ({cause.lost} lost)" if cause.lost else ""
+    return f"{cause.step}: {number}{lost}{when}, because: {cause.message or 'a person asked for it'}"
+
+
+def _explain_slot(cause: Cause, place: QueuePlace | None) -> str:
+    limit = f" (limit {place.limit})" if place else ""
+    behind = f", behind {place.behind}" if place and place.behind else ""
+    number = f", number {place.number or 'over 1,000'} in the queue" if place else ""
+    return f"waits for a slot of {cause.target}{limit}{behind}{number}"
+
+
+def _explain_wait(cause: Cause, now: int) -> str:
+    if cause.kind in ("delay", "until"):
+        return f"{cause.step}: waits until {_tell_time(cause.due, now)}"
+    if cause.kind == "any":
+        what = f"the first of {_list_words([AWAITED[kind] for kind in cause.awaits])}"
+    else:
+        about = " ".join(filter(None, (cause.target, cause.match)))
+        by = f" by {cause.to}" if cause.to else ""
+        what = f"{AWAITED[cause.kind]}{by}{' ' + about if about else ''}"
+    until = f" until {_tell_time(cause.due, now)}" if cause.due is not None else ""
+    return f"{cause.step}: waits for {what}{until}{TIMES_OUT[cause.times_out]}"
+
+
+def _list_words(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _tell_time(at: int | None, now: int) -> str:
+    """Return a time in UTC, and how far it is from now: `14:07:31Z (in 40 s)`."""
+    if at is None:
+        return "an unknown time"
+    try:
+        moment, today = (datetime.fromtimestamp(each / 1000, UTC) for each in (at, now))
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has, from a damaged row
+        return "an unknown time"
+    clock = f"{moment:%H:%M:%S}Z" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M}Z"
+    return f"{clock} ({_tell_distance((at - now) / 1000)})"
+
+
+def _tell_distance(seconds: float) -> str:
+    length, unit = next(((size, unit) for size, unit in UNITS if abs(seconds) >= size), UNITS[-1])
+    number = f"{round(abs(seconds) / length)} {unit}"
+    return f"in {number}" if seconds >= 0 else f"{number} ago"
