@@ -35,9 +35,11 @@ class Event(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, frozen=True):
     """One HTTP request to a webhook.
 
-    `headers`: the request's headers, without credentials.
+    `path`: the beginning of the request's path.
     `body_hash`: SHA-256 of the body, in hex.
     `event`: the id of the event made from the request. For a duplicate, the id of the original event.
+    `kept`: the bytes of `head` and `body`; 0 if neither is kept.
+    `head`, `body`: the request itself, as the way in encodes it; None if it is not kept. Lists do not load them.
     """
 
     id: str
@@ -47,10 +49,12 @@ class Delivery(msgspec.Struct, frozen=True):
     at: int
     outcome: DeliveryOutcome
     reason: str | None = None
-    headers: Value = NULL
     body_hash: str | None = None
     size: int = 0
     event: str | None = None
+    kept: int = 0
+    head: bytes | None = None
+    body: bytes | None = None
 
 
 StepScope: TypeAlias = Literal["flow", "answer"]

@@ -59,6 +59,7 @@ from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
 from triggers.waits.proofs import WAITS_PREFIX
+from triggers.webhooks.request_keeper import KeptLimits, RequestKeeper
 from triggers.webhooks.route import PREFIX
 from triggers.webhooks.webhooks import ANSWERED_METHODS, WebhookLimiters, Webhooks
 
@@ -83,6 +84,7 @@ class Service:
     recovery: Recovery
     schedules: Schedules
     webhooks: Webhooks
+    keeper: RequestKeeper
     app: Starlette
     gateway: Gateway
     secrets: Secrets
@@ -193,22 +195,20 @@ async def _open_ways_in(
     keys, key, key_file = await _load_keys(settings, instance, journal, secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
     limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
-    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
-    hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
-    webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
+    keeper = _make_keeper(settings, journal, key)
+    webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
     await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
     ways_in = (webhooks, schedules)
     for way_in in ways_in:
         await way_in.serve(folder.triggers, folder.broken)
+    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
+    api = Api(runner, journal, folder, schedules, webhooks, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}")
     app = _make_app(
         *Health(journal, runner, folder, settings.max_body_bytes).routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
         *WaitLinks(runner, journal, now, bounds, limiters.networks).routes(),
-        Mount(
-            "/api",
-            Api(runner, journal, folder, schedules, webhooks, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}").app(),
-        ),
+        Mount("/api", api.app()),
     )
     return Service(
         settings=settings,
@@ -223,11 +223,19 @@ async def _open_ways_in(
         recovery=Recovery(journal, runner, now),
         schedules=schedules,
         webhooks=webhooks,
+        keeper=keeper,
         app=app,
         gateway=Gateway(webhooks, app, keys, RateLimiter(settings.keyless_rate, time.monotonic_ns)),
         secrets=secrets,
         keys=keys,
     )
+
+
+def _make_keeper(settings: Settings, journal: Journal, key: str) -> RequestKeeper:
+    """What keeps the requests of deliveries. Its hashes of credentials are keyed by the API key, which is no part of
+    the journal."""
+    limits = KeptLimits(settings.max_delivery_bytes, settings.max_deliveries_bytes, settings.max_rejected_bytes)
+    return RequestKeeper(journal, limits, hashlib.sha256(f"withheld headers\0{key}".encode()).digest())
 
 
 async def _load_keys(
@@ -282,7 +290,13 @@ async def run_service(
     journal = service.journal
     background = [
         asyncio.create_task(work)
-        for work in (_recover(service), service.reload.watch(), journal.watch(), journal.check_after_crash())
+        for work in (
+            _recover(service),
+            service.reload.watch(),
+            journal.watch(),
+            journal.check_after_crash(),
+            service.keeper.watch(),
+        )
     ]
     scheduler = _start_sweeping(service.recovery)
     scheduler.add_job(service.webhooks.keep_unknown_paths, "interval", minutes=1, misfire_grace_time=None)

@@ -175,6 +175,25 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         le=LARGEST,
         description="How many connections are served at once; further ones get 503.",
     )
+    max_delivery_bytes: int = Field(
+        1024 * 1024,
+        ge=0,
+        le=2**40,
+        description="How many bytes of a request on a webhook are kept, so that it can be read and replayed; of a"
+        " larger one the body is not kept.",
+    )
+    max_deliveries_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=0,
+        le=2**50,
+        description="How many bytes of such requests are kept in all; beyond that the oldest are dropped.",
+    )
+    max_rejected_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        le=2**50,
+        description="The same for rejected requests, which strangers may have sent.",
+    )
     webhook_rate: MostOften = Field(
         Rate.parse("60000/1m"),
         description="How many genuine requests a webhook accepts at once, and again in that time; further ones get 429."

@@ -30,10 +30,9 @@ class AdmissionWrites:
     def prepare(self, admission: Admission) -> Unit[Admitted]:
         """Encode an admission in the caller's thread. The returned unit raises `TooManyRuns`."""
         in_event: Payloads = {}
-        in_delivery: Payloads = {}
         event = encode_event(admission.event, in_event)
         runs = [self._encode_run(run, admission) for run in admission.runs]
-        delivery = encode_delivery(admission.delivery, in_delivery) if admission.delivery else None
+        delivery = encode_delivery(admission.delivery) if admission.delivery else None
         now = admission.event.time if admission.at is None else admission.at
         writes = self._writes
 
@@ -41,10 +40,8 @@ class AdmissionWrites:
             keys = admission.dedupe_keys
             first = writes.dedupe_keys.find_first(cursor, keys, now) if keys else None
             admitted = first or self._begin_runs(cursor, admission, runs, now)
-            if delivery and admission.delivery:
+            if delivery:
                 cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
-                if in_delivery:
-                    writes.payloads.add(cursor, admission.delivery.id, in_delivery)
             if admission.schedule:
                 writes.schedules.keep_fire(cursor, admission.schedule, admitted)
             if first:

@@ -1,21 +1,30 @@
-"""Deliveries: the requests that webhooks received, with their outcomes."""
+"""Deliveries: the requests that webhooks received, with their outcomes.
 
-from typing import TypedDict, Unpack
+Lists never read the requests themselves (`head`, `body`), which are bounded together: the oldest are dropped.
+"""
 
-from sqlalchemy import Connection, Row, select
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
-from durable.journal.payloads import DECODING_ERRORS, Payloads, PayloadWrites, decode_value, encode_value
-from durable.journal.tables import deliveries
+from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries
 from durable.units import Delivery, DeliveryOutcome
-from durable.values import NULL
+
+_LINE = [column for column in deliveries.c if column.name not in ("head", "body")]
+"""The columns that lists show."""
 
 
 class DeliveryFilter(TypedDict, total=False):
-    """Selects deliveries to list: those before the id `after`, at most `limit`."""
+    """Selects deliveries to list: those with ids of at least `since` and less than `before` and `after`, at most
+    `limit`."""
 
     trigger: str | None
     outcome: DeliveryOutcome | None
+    event: str | None
+    since: str | None
+    before: str | None
     after: str | None
     limit: int
 
@@ -23,22 +32,27 @@ class DeliveryFilter(TypedDict, total=False):
 class DeliveryWrites:
     """Writes deliveries, for units."""
 
-    def __init__(self, sql: SQL, payloads: PayloadWrites) -> None:
+    def __init__(self, sql: SQL) -> None:
         self.add_sql = sql.compile(sql.insert(deliveries))
-        self._payloads = payloads
+        self._drop_sql = sql.compile(
+            update(deliveries).where(deliveries.c.id == bindparam("of")).values(head=b"", body=None, kept=0)
+        )
 
     def prepare_add(self, delivery: Delivery) -> Unit[None]:
-        large: Payloads = {}
-        row = encode_delivery(delivery, large)
+        row = encode_delivery(delivery)
 
         def unit(cursor: Cursor) -> None:
-            self._payloads.add(cursor, delivery.id, large)
             cursor.execute(self.add_sql, row)
 
         return unit
 
+    def drop_requests(self, cursor: Cursor, ids: Sequence[str]) -> None:
+        """Remove the requests of deliveries, which remain in lists."""
+        for id in ids:
+            cursor.execute(self._drop_sql, {"of": id, "head": b"", "body": None, "kept": 0})
 
-def encode_delivery(delivery: Delivery, large: Payloads) -> Params:
+
+def encode_delivery(delivery: Delivery) -> Params:
     """Encode a delivery as a row."""
     return {
         "id": delivery.id,
@@ -48,29 +62,45 @@ def encode_delivery(delivery: Delivery, large: Payloads) -> Params:
         "at": delivery.at,
         "outcome": delivery.outcome,
         "reason": delivery.reason,
-        "headers": encode_value(delivery.headers, large),
+        "head": delivery.head or b"",
         "body_hash": delivery.body_hash,
         "size": delivery.size,
         "event": delivery.event,
+        "kept": delivery.kept,
+        "body": delivery.body,
     }
 
 
 def list_deliveries(connection: Connection, **wanted: Unpack[DeliveryFilter]) -> list[Delivery]:
-    """Return deliveries, newest first."""
-    query = select(deliveries)
-    if (trigger := wanted.get("trigger")) is not None:
-        query = query.where(deliveries.c.trigger == trigger)
-    if (outcome := wanted.get("outcome")) is not None:
-        query = query.where(deliveries.c.outcome == outcome)
-    if (after := wanted.get("after")) is not None:
-        query = query.where(deliveries.c.id < after)
+    """Return deliveries, newest first, without their requests."""
+    equal = (deliveries.c.trigger, deliveries.c.outcome, deliveries.c.event)
+    values: dict[str, Any] = dict(wanted)
+    query = select(*_LINE).where(*(column == value for column in equal if (value := values.get(column.name))))
+    if (since := wanted.get("since")) is not None:
+        query = query.where(deliveries.c.id >= since)
+    for bound in (wanted.get("before"), wanted.get("after")):
+        if bound is not None:
+            query = query.where(deliveries.c.id < bound)
     query = query.order_by(deliveries.c.id.desc()).limit(wanted.get("limit", 50))
-    return [_decode_row(row) for row in connection.execute(query)]
+    return [Delivery(**row._mapping) for row in connection.execute(query)]
 
 
-def _decode_row(row: Row[tuple[object, ...]]) -> Delivery:
-    try:
-        headers = decode_value(row.headers)
-    except DECODING_ERRORS:
-        headers = NULL  # damaged headers must not hide the rest of the list
-    return Delivery(**{**row._mapping, "headers": headers})
+def find_delivery(connection: Connection, id: str) -> Delivery | None:
+    """Return a delivery with its request."""
+    row = connection.execute(select(deliveries).where(deliveries.c.id == id)).first()
+    return Delivery(**row._mapping) if row else None
+
+
+# -- the requests that are kept
+
+
+def sum_kept(connection: Connection, *, is_rejected: bool) -> int:
+    """Return the bytes of the requests that are kept: of rejected deliveries, or of all others."""
+    query = select(func.coalesce(func.sum(deliveries.c.kept), 0)).where(KEPT_REJECTED if is_rejected else KEPT)
+    return int(connection.execute(query).scalar_one())
+
+
+def list_oldest_kept(connection: Connection, limit: int, *, is_rejected: bool) -> list[tuple[str, int]]:
+    """Return the oldest deliveries whose requests are kept, each with its bytes."""
+    query = select(deliveries.c.id, deliveries.c.kept).where(KEPT_REJECTED if is_rejected else KEPT)
+    return [(row.id, row.kept) for row in connection.execute(query.order_by(deliveries.c.id).limit(limit))]

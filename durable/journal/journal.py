@@ -88,6 +88,10 @@ class Journal(Reads):
         self._ensure_room()
         return self._writer.submit(self._writes.deliveries.prepare_add(delivery))
 
+    def drop_requests(self, deliveries: Sequence[str]) -> asyncio.Future[None]:
+        """Remove the requests of deliveries, which remain in lists without them."""
+        return self._writer.submit(partial(self._writes.deliveries.drop_requests, ids=deliveries))
+
     def append(
         self,
         run: str,

@@ -1,7 +1,7 @@
 """Payloads: large values, each stored once under the SHA-256 of its bytes and shared by all rows that refer to it.
 
-A payload has owners: the runs, events and deliveries whose rows refer to it. A unit that writes a reference writes the
-owner too, and a unit that removes the last owner removes the payload. So a payload exists as long as it is referred to.
+A payload has owners: the runs and events whose rows refer to it. A unit that writes a reference writes the owner too,
+and a unit that removes the last owner removes the payload. So a payload exists as long as it is referred to.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class PayloadWrites:
         self._remove_sql = sql.compile(delete(payloads).where(payloads.c.ref == bindparam("of_ref"), ~has_owner))
 
     def add(self, cursor: Cursor, owner: str, values: Payloads) -> None:
-        """Store what a row of the run, event or delivery `owner` refers to."""
+        """Store what a row of the run or event `owner` refers to."""
         for ref, data in values.items():
             if data is not None:
                 cursor.execute(self._add_sql, {"ref": ref, "data": data})

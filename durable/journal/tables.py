@@ -17,6 +17,10 @@ _DESCENDED = text("origin IS NOT NULL")
 _REPEATING = text("source IS NOT NULL")
 _FAILED = text("error_key IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
+_BROUGHT = text("event IS NOT NULL")
+KEPT = text("kept > 0 AND outcome <> 'rejected'")
+KEPT_REJECTED = text("kept > 0 AND outcome = 'rejected'")
+"""Deliveries whose requests are kept, in the words of the partial indexes that sum them."""
 
 
 class TableRow(SQLModel):
@@ -107,12 +111,16 @@ class EventRow(TableRow, table=True):
 
 
 class DeliveryRow(TableRow, table=True):
-    """A request to a webhook, with its outcome."""
+    """A request to a webhook, with its outcome. `head`: its path, query and headers; `body`: its bytes, NULL if they
+    are not kept; `kept`: the size of both."""
 
     __tablename__ = "deliveries"
     __table_args__: ClassVar[Any] = (
         Index("deliveries_trigger", "trigger", "id"),
         Index("deliveries_outcome", "outcome", "id"),
+        Index("deliveries_event", "event", "id", sqlite_where=_BROUGHT, postgresql_where=_BROUGHT),
+        Index("deliveries_kept", "id", "kept", sqlite_where=KEPT, postgresql_where=KEPT),
+        Index("deliveries_kept_rejected", "id", "kept", sqlite_where=KEPT_REJECTED, postgresql_where=KEPT_REJECTED),
     )
 
     id: str = Field(primary_key=True)
@@ -122,10 +130,12 @@ class DeliveryRow(TableRow, table=True):
     at: int = Field(sa_type=BigInteger)
     outcome: str
     reason: str | None = None
-    headers: bytes = Field(sa_type=LargeBinary)
+    head: bytes = Field(sa_type=LargeBinary)
     body_hash: str | None = None
     size: int = Field(sa_type=BigInteger)
     event: str | None = None
+    kept: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    body: bytes | None = Field(sa_type=LargeBinary)
 
 
 class DedupeKeyRow(TableRow, table=True):
@@ -171,8 +181,8 @@ class PayloadRow(TableRow, table=True):
 
 
 class PayloadOwnerRow(TableRow, table=True):
-    """A row that refers to a payload: the id of a run, for its entries and its messages, of an event or of a delivery.
-    A payload without owners is removed."""
+    """A row that refers to a payload: the id of a run, for its entries and its messages, or of an event. A
+    payload without owners is removed."""
 
     __tablename__ = "payload_owners"
     __table_args__: ClassVar[Any] = (Index("payload_owners_owner", "owner"), {"sqlite_with_rowid": False})

@@ -31,7 +31,7 @@ class Writes:
         self.definitions = DefinitionWrites(sql)
         self.payloads = PayloadWrites(sql)
         self.events = EventWrites(sql)
-        self.deliveries = DeliveryWrites(sql, self.payloads)
+        self.deliveries = DeliveryWrites(sql)
         self.runs = RunWrites(sql)
         self.histories = HistoryWrites(sql)
         self.ownership = OwnershipWrites(sql, node, self.histories)

@@ -35,14 +35,14 @@ TABLES = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;
 CREATE TABLE events (id TEXT PRIMARY KEY, source TEXT, key TEXT, type TEXT, time INTEGER, data BLOB);
 CREATE TABLE deliveries (id TEXT PRIMARY KEY, trigger TEXT, path TEXT, method TEXT, at INTEGER, outcome TEXT,
-    headers BLOB, body_hash TEXT, size INTEGER, event TEXT);
+    headers BLOB, body_hash TEXT, size INTEGER, event TEXT, kept INTEGER, body BLOB);
 CREATE TABLE runs (id TEXT PRIMARY KEY, pipeline TEXT, version TEXT, event TEXT, status TEXT, node TEXT, epoch INTEGER,
     sequence INTEGER, created_at INTEGER, due_at INTEGER, finished_at INTEGER) WITHOUT ROWID;
 CREATE TABLE entries (run TEXT, sequence INTEGER, entries BLOB, PRIMARY KEY (run, sequence));
 CREATE INDEX runs_unfinished ON runs (id) WHERE finished_at IS NULL;
 """
 ADD_EVENT = "INSERT INTO events VALUES (?, 'p/hook', ?, 'x', ?, ?)"
-ADD_DELIVERY = "INSERT INTO deliveries VALUES (?, 'p/hook', '/p', 'POST', ?, 'accepted', ?, ?, ?, ?)"
+ADD_DELIVERY = "INSERT INTO deliveries VALUES (?, 'p/hook', '/p', 'POST', ?, 'accepted', ?, ?, ?, ?, ?, ?)"
 ADD_RUN = "INSERT INTO runs VALUES (?, 'p', ?, ?, 'running', 'node', 1, 2, ?, ?, NULL)"
 ADD_ENTRIES = "INSERT INTO entries VALUES (?, ?, ?)"
 ADVANCE = "UPDATE runs SET sequence = ?, due_at = ?, finished_at = ? WHERE id = ? AND epoch = 1"
@@ -119,7 +119,7 @@ class Bare:
         await self._writer.commit(
             [
                 (ADD_EVENT, (event, delivery, now, body)),
-                (ADD_DELIVERY, (delivery, now, kept, "h" * 64, len(body), event)),
+                (ADD_DELIVERY, (delivery, now, kept, "h" * 64, len(body), event, len(kept) + len(body), body)),
                 (ADD_RUN, (run, "v" * 64, event, now, now)),
                 (ADD_ENTRIES, (run, 1, encode(entries))),
             ]

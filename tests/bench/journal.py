@@ -18,7 +18,8 @@ from durable.units import Admission, DedupeKey, Delivery, Event, NewRun, RunView
 from durable.values import Value
 
 DATA = Value.of({"order": 4711, "customer": {"name": "Ada", "mail": "ada@example.com"}, "text": "x" * 400})
-HEADERS = Value.of({"content-type": "application/json", "user-agent": "bench/1.0", "x-request": "0123456789"})
+HEAD = b'{"path":"/hooks/orders","query":"","headers":[["content-type","application/json"],["x-request","0123456789"]]}'
+BODY = bytes(DATA.data)
 VIEW = RunView("running", due_at=2_000_000_000_000)
 NOW = 1_800_000_000_000
 _numbers = itertools.count()
@@ -35,7 +36,7 @@ def admission() -> Admission:
         Event(f"evt_{number}", "orders/hooks/orders", number, "order.paid", NOW, data=DATA),
         [NewRun(run, "orders", "v" * 64, "orders", NOW, entries, VIEW)],
         [DedupeKey("orders", number, NOW + 1000)],
-        Delivery(f"dlv_{number}", "orders", "/hooks/orders", "POST", NOW, "accepted", headers=HEADERS),
+        Delivery(f"dlv_{number}", "orders", "/hooks/orders", "POST", NOW, "accepted", kept=600, head=HEAD, body=BODY),
     )
 
 

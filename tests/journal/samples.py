@@ -42,7 +42,18 @@ def event(id: str, *, time: int = 1_000, data: Value = NULL) -> Event:
 
 def delivery(id: str) -> Delivery:
     return Delivery(
-        id, "shop", "/hooks/orders", "POST", 1_000, "accepted", None, Value.of({"content-type": "x"}), "hash", 12
+        id,
+        "shop",
+        "/hooks/orders",
+        "POST",
+        1_000,
+        "accepted",
+        None,
+        "hash",
+        2,
+        kept=13,
+        head=b'{"path":"/"}',
+        body=b"{}",
     )
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from durable.journal.deliveries import find_delivery
 from durable.journal.errors import UnitRefused
 from durable.journal.journal import Journal
 from durable.units import Admission, Admitted, DedupeKey
@@ -26,11 +27,10 @@ async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> N
     assert await journal.find_event("event-1") == event
     assert [run.id for run in await journal.list_runs(event="event-1")] == ["run-2", "run-1"]
     [delivery] = await journal.list_deliveries()
-    assert (delivery.outcome, delivery.event, delivery.headers) == (
-        "accepted",
-        "event-1",
-        Value.of({"content-type": "x"}),
-    )
+    assert (delivery.outcome, delivery.event, delivery.kept, delivery.body) == ("accepted", "event-1", 13, None)
+    whole = await journal.read(find_delivery, "delivery-1")
+    assert whole
+    assert (whole.head, whole.body) == (b'{"path":"/"}', b"{}")
 
 
 async def test_a_new_run_is_owned_by_this_node(journal: Journal) -> None:

@@ -6,27 +6,26 @@ from collections.abc import Mapping
 import msgspec
 
 from durable.units import Delivery, DeliveryOutcome
-from durable.values import JSON, Value
+from durable.values import JSON
 from triggers.trigger import build_trigger_document
-from triggers.webhooks.request import WebhookRequest
+from triggers.webhooks.request import WebhookRequest, read_headers
+from triggers.webhooks.request_keeper import RequestKeeper
 from triggers.webhooks.route import read_parameters
 from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.verifier import Verified
 
 PATH_LIMIT = 500
-"""The characters of a request's path that the journal keeps."""
+"""The characters of a request's path that lists show."""
 
 
 class PendingDelivery(msgspec.Struct, frozen=True):
     """A request, the webhook that it is for, and when it arrived (ms). `parameters` are the parts of the path that the
-    route names, undecoded. `headers` exclude credentials; `withheld` has keyed hashes of those."""
+    route names, undecoded."""
 
     id: str
     hook: WebhookTrigger
     parameters: Mapping[str, str]
     request: WebhookRequest
-    headers: dict[str, JSON]
-    withheld: dict[str, JSON]
     at: int
 
     def build_document(self, verified: Verified) -> dict[str, JSON]:
@@ -41,15 +40,14 @@ class PendingDelivery(msgspec.Struct, frozen=True):
             method=request.method,
             path=dict(read_parameters(self.parameters, hook.charset)) if self.parameters else {},
             query=request.read_query(),
-            headers=self.headers,
+            headers=read_headers(request.headers, hook.credentials),
             body=body,
         )
 
-    def make_record(self, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
-        """The delivery as the journal keeps it. A rejected one keeps no headers, since anybody may have sent them."""
+    def make_record(self, keeper: RequestKeeper, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
+        """The delivery as the journal keeps it."""
         request = self.request
-        is_known = outcome != "rejected"
-        headers: dict[str, JSON] = {"headers": self.headers, "withheld": self.withheld} if is_known else {}
+        head, body = keeper.keep(request, self.hook, self.parameters, outcome)
         return Delivery(
             id=self.id,
             trigger=self.hook.name,
@@ -58,7 +56,9 @@ class PendingDelivery(msgspec.Struct, frozen=True):
             at=self.at,
             outcome=outcome,
             reason=reason,
-            headers=Value.from_json(msgspec.json.encode(headers)),  # Latin-1 is always JSON
             body_hash=hashlib.sha256(request.body).hexdigest(),
             size=len(request.body),
+            kept=len(head or b"") + len(body or b""),
+            head=head,
+            body=body,
         )

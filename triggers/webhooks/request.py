@@ -3,7 +3,6 @@
 Rejected   the request was not verified; `reason` goes into the delivery's record
 """
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias, TypeVar
@@ -154,21 +153,14 @@ def _find_single(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
     return values[0] if values else None
 
 
-def withhold_headers(headers: Pairs, names: Collection[str], key: bytes) -> tuple[dict[str, JSON], dict[str, JSON]]:
-    """Split off the headers with these names: returns the other headers, and for the named ones a BLAKE2b hash under
-    `key`.
-
-    The hashes show whether two deliveries carried the same credential, and reveal nothing about it.
-    """
-    kept: dict[str, JSON] = {}
-    hashes: dict[str, JSON] = {}
+def read_headers(headers: Pairs, names: Collection[str]) -> dict[str, JSON]:
+    """The headers as expressions read them, without those with these names: a text, or a list if one is repeated."""
+    read: dict[str, JSON] = {}
     for name, value in headers:
-        found, text = kept, value
         if name in names:
-            found = hashes
-            text = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest()
-        if name in found:
-            append_value(found, name, text)
+            continue
+        if name in read:
+            append_value(read, name, value)
         else:
-            found[name] = text
-    return kept, hashes
+            read[name] = value
+    return read

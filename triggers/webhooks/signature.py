@@ -34,17 +34,22 @@ _CREDENTIALS = re.compile(r"([^ \t]*)[ \t]*(.*)", re.DOTALL)
 
 def check_token(scheme: Token, request: WebhookRequest, secrets: Sequence[str]) -> bytes:
     """The token that was sent, if it equals one of the secrets; raises `Rejected`."""
-    known = [secret.strip(" \t").encode("utf-8", "surrogateescape") for secret in secrets]
-    known = [secret for secret in known if secret]  # no header can show the white space around one
+    known = [secret for secret in map(encode_secret, secrets) if secret]
     if not known:
         raise Rejected("missing_secret", "the secret of this webhook is not set")
-    sent = _read_token(scheme, request.find_header(scheme.header))
+    sent = read_token(scheme, request.find_header(scheme.header))
     if not sum([hmac.compare_digest(sent, secret) for secret in known]):  # all of them: the time does not tell which
         raise Rejected("bad_signature", f"the token in {scheme.header} is not this webhook's")
     return sent
 
 
-def _read_token(scheme: Token, value: str | None) -> bytes:
+def encode_secret(secret: str) -> bytes:
+    """A secret as a header shows it: no header can show the white space around one."""
+    return secret.strip(" \t").encode("utf-8", "surrogateescape")
+
+
+def read_token(scheme: Token, value: str | None) -> bytes:
+    """The token that a header's value holds; raises `Rejected`."""
     if not value:
         raise Rejected("missing_signature", f"the header {scheme.header} is missing")
     word, rest = _CREDENTIALS.fullmatch(value).groups("")  # type: ignore[union-attr]  # it matches any text

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from triggers.trigger import Kind, Trigger, parse_expressions
 from triggers.webhooks.cors import Origins, read_origin
 from triggers.webhooks.route import compile_route, has_dots
 from triggers.webhooks.scheme import PresetReply
-from triggers.webhooks.verifier import Verifier, find_credential_headers
+from triggers.webhooks.verifier import Verifier, find_bearing_headers, find_credential_headers
 
 RespondWhen: TypeAlias = Literal["accepted", "result", "step"]
 _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
@@ -175,6 +175,7 @@ class WebhookTrigger(Trigger):
     secrets: tuple[tuple[SecretPlaceholder, ...], ...]
     verify_token: tuple[SecretPlaceholder, ...]
     credentials: frozenset[str]
+    bearing: frozenset[str]
     dedupe: Template | None
     dedupe_milliseconds: int
     respond: RespondWhen
@@ -197,6 +198,7 @@ class WebhookTrigger(Trigger):
             secrets=tuple(_find_placeholders(text) for text in verifier.secrets),
             verify_token=_find_placeholders(verifier.verify_token or ""),
             credentials=find_credential_headers(verifier.scheme),
+            bearing=find_bearing_headers(verifier.scheme),
             dedupe=Template.parse(given.dedupe.key) if given.dedupe and given.dedupe.key is not None else None,
             dedupe_milliseconds=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
             respond=given.respond,
@@ -216,6 +218,13 @@ class WebhookTrigger(Trigger):
         """The methods on which it accepts handshakes only."""
         scheme = self.verifier.scheme
         return frozenset({scheme.handshake.method} if scheme and scheme.handshake else ()) - self.methods
+
+    @cached_property
+    def query_token(self) -> str | None:
+        """The name in the query under which a handshake brings its token."""
+        scheme = self.verifier.scheme
+        token = scheme.handshake.token if scheme and scheme.handshake else None
+        return token.name if token and token.place == "query" else None
 
     @property
     def reply(self) -> PresetReply | None:

@@ -154,6 +154,16 @@ def shorten_identity(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
+def find_bearing_headers(scheme: Scheme | None) -> frozenset[str]:
+    """The headers whose values are credentials in themselves, and so are never stored. A signature is stored with its
+    delivery: it proves only that request."""
+    match scheme:
+        case Signed():
+            return CREDENTIALS - {scheme.sig.header}
+        case _:
+            return find_credential_headers(scheme)
+
+
 def find_credential_headers(scheme: Scheme | None) -> frozenset[str]:
     """The headers that hold credentials. They are taken out before an event is made of the request."""
     match scheme:

@@ -38,8 +38,10 @@ from triggers.trigger import EventFiltered, Trigger
 from triggers.webhooks import cors, responses
 from triggers.webhooks.dedupe import make_dedupe_keys
 from triggers.webhooks.delivery import PendingDelivery
+from triggers.webhooks.kept_request import encode_head
 from triggers.webhooks.presets import load_presets
-from triggers.webhooks.request import Rejected, WebhookRequest, withhold_headers
+from triggers.webhooks.request import Rejected, WebhookRequest
+from triggers.webhooks.request_keeper import RequestKeeper
 from triggers.webhooks.responses import WebhookResponse
 from triggers.webhooks.route import PREFIX, read_path
 from triggers.webhooks.trigger import Method, WebhookTrigger
@@ -92,13 +94,13 @@ class Webhooks:
         now: Callable[[], int],
         bounds: BodyLimits,
         limiters: WebhookLimiters,
-        hash_key: bytes,
+        keeper: RequestKeeper,
     ) -> None:
         self._engine = engine
         self._journal = journal
         self._secrets = secrets
         self._now = now
-        self._hash_key = hash_key
+        self._keeper = keeper
         self.unknown_paths = UnknownPaths(secrets.redactor.redact_text)
         self._bounds = bounds
         self._limiters = limiters
@@ -173,8 +175,7 @@ class Webhooks:
     ) -> PendingDelivery:
         at = self._now()
         request.charset = hook.charset
-        kept, hashes = withhold_headers(request.headers, hook.credentials, self._hash_key)
-        return PendingDelivery(new_id("dlv", at), hook, parameters, request, kept, hashes, at)
+        return PendingDelivery(new_id("dlv", at), hook, parameters, request, at)
 
     def _find_webhook(self, raw_path: str, method: str) -> tuple[WebhookTrigger, Mapping[str, str]] | None:
         path = read_path(raw_path)
@@ -218,7 +219,7 @@ class Webhooks:
         at = self._now()
         new_id("dlv", at)
         self.unknown_paths.count(request.method, request.path, self._hooks, at, are_all=self._are_all)
-        withhold_headers(request.headers, self._credentials, self._hash_key)
+        encode_head(request, None, {}, self._keeper.key)
         with contextlib.suppress(Rejected):
             DECOY.check(request, ["decoy"], at / 1000)
         hmac.digest(b"decoy", request.body, "sha256")
@@ -280,7 +281,9 @@ class Webhooks:
             reason = request.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
         keys = make_dedupe_keys(hook, verified, document, at)
-        return self._engine.admit(event, [start], dedupe_keys=keys, delivery=delivery.make_record("accepted"))
+        return self._engine.admit(
+            event, [start], dedupe_keys=keys, delivery=delivery.make_record(self._keeper, "accepted")
+        )
 
     def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
         """The reason for the record. A secret with an invisible newline or byte order mark is pointed out."""
@@ -326,7 +329,8 @@ class Webhooks:
                 return
             log.warning("a delivery to %s was rejected: %s", delivery.hook.name, reason)
         with contextlib.suppress(JournalError):
-            self._journal.add_delivery(delivery.make_record(outcome, reason)).add_done_callback(_log_failed_record)
+            record = self._journal.add_delivery(delivery.make_record(self._keeper, outcome, reason))
+            record.add_done_callback(_log_failed_record)
 
 
 def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse | None:

@@ -1,4 +1,5 @@
-"""What the day after a failure needs: which run repeats which, and the runs of a version."""
+"""What the day after a failure needs: which run repeats which, the runs of a version, and the requests of
+deliveries."""
 
 import re
 
@@ -14,6 +15,7 @@ def upgrade() -> None:
     _count_unknown_paths()
     _own_payloads()
     _keep_causes()
+    _keep_requests()
 
 
 def _repeat_runs() -> None:
@@ -23,13 +25,26 @@ def _repeat_runs() -> None:
     op.create_index("runs_version", "runs", ["version", "id"])
 
 
+def _keep_requests() -> None:
+    op.execute("ALTER TABLE deliveries RENAME COLUMN headers TO head")
+    op.add_column("deliveries", sa.Column("kept", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+    op.add_column("deliveries", sa.Column("body", sa.LargeBinary()))
+    brought = sa.text("event IS NOT NULL")
+    op.create_index("deliveries_event", "deliveries", ["event", "id"], sqlite_where=brought, postgresql_where=brought)
+    for name, condition in (
+        ("deliveries_kept", "kept > 0 AND outcome <> 'rejected'"),
+        ("deliveries_kept_rejected", "kept > 0 AND outcome = 'rejected'"),
+    ):
+        kept = sa.text(condition)
+        op.create_index(name, "deliveries", ["id", "kept"], sqlite_where=kept, postgresql_where=kept)
+
+
 _REF = re.compile(rb'"ref":"([0-9a-f]{64})"')
 
 _REFERRING = (
     ("entries", "run", "entries"),
     ("inbox", "run", "data"),
     ("events", "id", "data"),
-    ("deliveries", "id", "headers"),
 )
 """Table, column of the owner and column with references."""
 
