@@ -410,6 +410,20 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
 
 
+class PipelineVersion(msgspec.Struct, frozen=True):
+    """A stored version of a pipeline, and when it was first stored (ms)."""
+
+    version: str
+    created_at: int
+
+
+class VersionRuns(msgspec.Struct, frozen=True):
+    """How many runs of a version have each status. `has_more`: it has more runs than were counted."""
+
+    by_status: dict[RunStatus, int]
+    has_more: bool
+
+
 class UnknownPath(msgspec.Struct, frozen=True):
     """Requests with one method to one path that no webhook serves: how many came, and when the first and the last."""
 

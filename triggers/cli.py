@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "emit": "Send an event to pipelines and waiting steps.",
     "deliveries": "List requests to webhooks and their outcomes, newest first.",
     "pipelines": "List the pipelines of the running service or of the config folder.",
+    "versions": "List the versions of a pipeline, or show how two differ.",
     "schedules": "List schedules with their last fire and its run, the next fire, and missed fires.",
     "connectors": "List the installed connectors, one connector's actions and connections, or one action's inputs.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",

@@ -2,11 +2,16 @@
 
 RunNotFound          there is no such run
 KeyNotFound          there is no such key of the API
+PipelineNotFound     no file defines the pipeline, and it has no stored version
+VersionNotFound      there is no such version, or its beginning is not unambiguous
 PipelinesMissing     a config folder has no folder of pipelines
 NoConnectors         no package names the connectors that ship with Waypost
 """
 
+from collections.abc import Collection
 from pathlib import Path
+
+from durable.wording import quote, suggest
 
 
 class RunNotFound(LookupError):
@@ -21,6 +26,18 @@ class KeyNotFound(LookupError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no key {key!r}")
+
+
+class PipelineNotFound(LookupError):
+    """There is no such pipeline, now or earlier. `known` are the ids of those that are served."""
+
+    def __init__(self, pipeline: str, known: Collection[str]) -> None:
+        hint = suggest(pipeline, known) or "`waypost pipelines` lists them"
+        super().__init__(f"there is no pipeline {quote(pipeline)}; {hint}")
+
+
+class VersionNotFound(LookupError):
+    """There is no such version of a pipeline, or its beginning is not unambiguous; the message says which there are."""
 
 
 class PipelinesMissing(LookupError):

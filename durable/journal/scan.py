@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.state import State
 from durable.history.words import RunSource, RunStatus
-from durable.journal.definitions import load_definition
+from durable.journal.definitions import count_version_runs, load_definition
 from durable.journal.errors import RunUnreadable
 from durable.journal.events import find_event_key
 from durable.journal.histories import (
@@ -28,7 +28,7 @@ from durable.journal.histories import (
 )
 from durable.journal.payloads import load_payload
 from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished
-from durable.units import Run, UnfinishedRun
+from durable.units import Run, UnfinishedRun, VersionRuns
 from durable.values import Value
 
 SLICE = 0.001
@@ -80,6 +80,10 @@ class Scan:
 
     def load_definition(self, version: str) -> bytes | None:
         return load_definition(self._connection, version)
+
+    def count_version_runs(self, version: str) -> VersionRuns:
+        """Count the newest runs of a version by their status."""
+        return count_version_runs(self._connection, version)
 
     def load_value(self, value: Value) -> Value:
         """Return the value with its bytes in memory; raises `RunUnreadable` if they are missing or damaged."""

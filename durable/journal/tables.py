@@ -195,6 +195,7 @@ class DefinitionRow(TableRow, table=True):
     """A version of a pipeline, stored completely: a run keeps the definition that it started with."""
 
     __tablename__ = "definitions"
+    __table_args__: ClassVar[Any] = (Index("definitions_pipeline", "pipeline", "created_at", "version"),)
 
     version: str = Field(primary_key=True)
     pipeline: str

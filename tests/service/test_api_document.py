@@ -166,6 +166,8 @@ async def _use(service: Running, world: Outside) -> None:
         "schedules",
         "deliveries",
         "deliveries/unknown",
+        "pipelines/quick/versions",
+        "pipelines/quick/versions/current?against=current",
         "keys",
     )
     for path in (*lists, "openapi.json", "docs"):

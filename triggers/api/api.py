@@ -27,6 +27,7 @@ from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
 from triggers.api.unknown_paths import UnknownPathOperations
+from triggers.api.versions import VersionOperations
 from triggers.api.waits import WaitOperations
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
@@ -61,6 +62,7 @@ class Api:
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),
+            *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *DeliveryOperations(journal).operations(),
             *UnknownPathOperations(webhooks).operations(),

@@ -7,7 +7,14 @@ import httpx
 
 from durable.journal.errors import JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
-from triggers.not_found import KeyNotFound, NoConnectors, PipelinesMissing, RunNotFound
+from triggers.not_found import (
+    KeyNotFound,
+    NoConnectors,
+    PipelineNotFound,
+    PipelinesMissing,
+    RunNotFound,
+    VersionNotFound,
+)
 from triggers.reading.client import ServiceRefused
 from triggers.settings import SettingsError
 
@@ -22,7 +29,7 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{error}; `waypost runs` lists them")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
-        case ServiceRefused() | NoConnectors():
+        case ServiceRefused() | NoConnectors() | PipelineNotFound() | VersionNotFound():
             return CommandFailed(str(error))
         case httpx.TransportError():
             reason = str(error) or type(error).__name__

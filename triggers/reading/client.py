@@ -28,6 +28,7 @@ from triggers.documents.runs import (
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
 from triggers.documents.starts import EmittedDocument, StartedDocument
 from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
+from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.not_found import RunNotFound
@@ -128,6 +129,14 @@ class ServiceClient:
 
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         return (await self._ask(PipelinesDocument, "GET", "/api/pipelines")).pipelines
+
+    async def list_versions(self, pipeline: str, limit: int) -> list[VersionDocument]:
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/versions"
+        return (await self._ask(VersionsDocument, "GET", path, params={"limit": limit})).versions
+
+    async def get_version(self, pipeline: str, version: str, against: str | None) -> VersionTextDocument:
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/versions/{quote(version, safe='')}"
+        return await self._ask(VersionTextDocument, "GET", path, params=_drop_none({"against": against}))
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules

@@ -19,6 +19,7 @@ from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument
 from triggers.documents.schedules import ScheduleDocument
 from triggers.documents.unknown_paths import UnknownPathDocument
+from triggers.documents.versions import VersionDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument
 from triggers.instance import Instance
 from triggers.keys import Keys
@@ -32,6 +33,7 @@ from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
 from triggers.settings import Settings, SettingsError
+from triggers.versions import VersionReads, list_served
 from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.unknown_paths import describe_unknown_path
@@ -103,6 +105,19 @@ class Files:
         folder = load_folder(self._instance.config, self._instance.environment)
         files = [file.describe() for file in folder.files]
         return [msgspec.structs.replace(file, status="valid") if file.status == "serving" else file for file in files]
+
+    async def list_versions(self, pipeline: str, limit: int) -> list[VersionDocument]:
+        return (await (await self._open_versions()).list_versions(pipeline, None, limit)).versions
+
+    async def get_version(self, pipeline: str, version: str, against: str | None) -> VersionTextDocument:
+        return await (await self._open_versions()).get_version(pipeline, version, against)
+
+    async def _open_versions(self) -> VersionReads:
+        """The versions in the journal; those of the config folder are current, if there is one."""
+        served: dict[str, str] = {}
+        with contextlib.suppress(PipelinesMissing, SettingsError):
+            served = list_served(load_folder(self._instance.config, self._instance.environment).definitions)
+        return VersionReads(await self._open(), served)
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""

@@ -13,6 +13,7 @@ down_revision = "0006"
 def upgrade() -> None:
     _repeat_runs()
     _count_unknown_paths()
+    _list_versions()
     _own_payloads()
     _keep_causes()
     _keep_requests()
@@ -96,3 +97,7 @@ def _keep_causes() -> None:
         ("runs_pipeline_error", ["pipeline", "error_key", "id"]),
     ):
         op.create_index(name, "runs", columns, sqlite_where=failed, postgresql_where=failed)
+
+
+def _list_versions() -> None:
+    op.create_index("definitions_pipeline", "definitions", ["pipeline", "created_at", "version"])

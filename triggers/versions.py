@@ -1,0 +1,152 @@
+"""The versions of a pipeline: a list of them, the text of one, and how two differ."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import yaml
+
+from durable.definition import Definition
+from durable.durations import format_duration
+from durable.journal.definitions import find_versions, list_versions
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
+from durable.units import PipelineVersion
+from durable.values import JSON
+from durable.wording import quote
+from triggers.documents.fields import format_time
+from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
+from triggers.not_found import PipelineNotFound, VersionNotFound
+
+CURRENT = "current"
+"""Names the version that is served now."""
+
+SHORT = 12
+"""The characters of a hash that people read."""
+
+_CANDIDATES = 5
+_VERBATIM = frozenset({"input", "inputs", "outputs", "keep", "timeout_value"})
+"""The parts of a definition whose keys the author chose."""
+
+_RENAMED = {"condition": "if", "input": "with"}
+_DURATIONS = frozenset({"timeout", "min_delay", "max_delay", "for", "pause"})
+
+
+def list_served(definitions: Iterable[Definition]) -> dict[str, str]:
+    """The current version of each pipeline by its id."""
+    return {each.id: each.version for each in definitions}
+
+
+class VersionReads:
+    """Reads the versions of pipelines. `served` has the current version of each pipeline by its id."""
+
+    def __init__(self, reads: Reads, served: dict[str, str]) -> None:
+        self._reads = reads
+        self._served = served
+
+    async def list_versions(self, pipeline: str, after: str | None, limit: int) -> VersionsDocument:
+        """A page of a pipeline's versions, the newest first. Raises `PipelineNotFound` and `VersionNotFound`."""
+        last = await self._find(pipeline, after) if after is not None else None
+        found = await self._reads.read(list_versions, pipeline, last, limit)
+        if not found and last is None and pipeline not in self._served:
+            raise PipelineNotFound(pipeline, self._served)
+        page = await self._reads.scan(lambda scan: [self._describe(scan, pipeline, each) for each in found])
+        return VersionsDocument(page, found[-1].version if len(found) == limit else None)
+
+    def _describe(self, scan: Scan, pipeline: str, found: PipelineVersion) -> VersionDocument:
+        counted = scan.count_version_runs(found.version)
+        scan.rest()
+        return VersionDocument(
+            version=found.version,
+            stored_at=format_time(found.created_at),
+            is_current=self._served.get(pipeline) == found.version,
+            runs=counted.by_status,
+            has_more_runs=counted.has_more,
+        )
+
+    async def get_version(self, pipeline: str, version: str, against: str | None = None) -> VersionTextDocument:
+        """A version's text, and its differences to the version `against`. Both are a hash, the beginning of one, or
+        `current`. Raises `PipelineNotFound` and `VersionNotFound`."""
+        one = await self._find(pipeline, version)
+        other = await self._find(pipeline, against) if against is not None else None
+
+        def compare(scan: Scan) -> VersionTextDocument:
+            text = _load_text(scan, one.version)
+            diff = (
+                None if other is None else make_diff(one.version, text, other.version, _load_text(scan, other.version))
+            )
+            return VersionTextDocument(
+                version=one.version,
+                stored_at=format_time(one.created_at),
+                is_current=self._served.get(pipeline) == one.version,
+                text=text,
+                against=other.version if other else None,
+                diff=diff,
+            )
+
+        return await self._reads.scan(compare)
+
+    async def _find(self, pipeline: str, version: str) -> PipelineVersion:
+        wanted = self._served.get(pipeline) if version == CURRENT else version
+        found = await self._reads.read(find_versions, pipeline, wanted, _CANDIDATES + 1) if wanted else []
+        if len(found) == 1:
+            return found[0]
+        if len(found) > 1:
+            listed = ", ".join(each.version[:SHORT] for each in found[:_CANDIDATES])
+            raise VersionNotFound(f"several versions of {pipeline} begin with {quote(version)}: {listed}")
+        if not await self._reads.read(list_versions, pipeline, None, 1) and pipeline not in self._served:
+            raise PipelineNotFound(pipeline, self._served)
+        what = "no version of it is served now" if version == CURRENT else f"it has no version {quote(version)}"
+        raise VersionNotFound(f"{pipeline}: {what}; `waypost versions {pipeline}` lists those that it has")
+
+
+def _load_text(scan: Scan, version: str) -> str:
+    data = scan.load_definition(version)
+    text = format_definition(data or b"null")
+    scan.rest()
+    return text
+
+
+def format_definition(data: bytes) -> str:
+    """A stored definition as YAML, with the words of pipeline files where those are known."""
+    tree = _translate(msgspec.json.decode(data))
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+def make_diff(one: str, text: str, other: str, other_text: str) -> str:
+    """A unified diff of two texts; empty if they are equal."""
+    lines = difflib.unified_diff(text.splitlines(), other_text.splitlines(), one[:SHORT], other[:SHORT], lineterm="")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _translate(tree: Any) -> Any:
+    """The tree with the keys and the durations of pipeline files. What the author chose stays as it is."""
+    match tree:
+        case list():
+            return [_translate(each) for each in tree]
+        case dict():
+            translated = {name: value for name, value in tree.items() if (name, value) != ("kind", "action")}
+            first = {name: translated.pop(name) for name in ("id", "use") if name in translated}
+            return {
+                _RENAMED.get(name, name): value if name in _VERBATIM else _translate_value(name, value)
+                for name, value in (first | translated).items()
+            }
+    return tree
+
+
+def _translate_value(name: str, value: JSON) -> Any:
+    if name in _DURATIONS and isinstance(value, int) and not isinstance(value, bool):
+        return format_duration(value)
+    return _translate(value)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
