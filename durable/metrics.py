@@ -111,6 +111,8 @@ _COMMIT_SECONDS = LabelledHistogram(
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 
+_REMOVED = LabelledCounter("waypost_removed", "Rows that retention removed.", ["noun"])
+
 LIVE_RUNS = Gauge("waypost_live_runs", "Unfinished runs in memory.", registry=REGISTRY)
 ATTEMPTS_IN_FLIGHT = Gauge("waypost_attempts_in_flight", "Attempts at work.", registry=REGISTRY)
 ATTEMPTS_WAITING = Gauge(
@@ -143,6 +145,11 @@ def count_delivery(outcome: str) -> None:
 def count_fires(schedule: str, outcome: str, count: int = 1) -> None:
     """Count fires of a schedule; `outcome` is a `FireOutcome`."""
     _FIRES.add((schedule, outcome), count)
+
+
+def count_removed(noun: str, count: int) -> None:
+    """Count rows that retention removed."""
+    _REMOVED.add((noun,), count)
 
 
 def count_commit(units: int, seconds: float) -> None:

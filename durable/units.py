@@ -399,6 +399,16 @@ class Run(msgspec.Struct, frozen=True):
     error_key: str | None = None
 
 
+class Space(msgspec.Struct, frozen=True):
+    """The size of the journal's files, in bytes. `free`: the part of `database` that contains nothing and is used
+    again; `log`: the commits that were not moved into it yet."""
+
+    database: int
+    free: int
+    log: int
+    page: int
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send."""
 

@@ -30,11 +30,13 @@ from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.clock import new_id, now
 from durable.ids import first_id
+from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
 from durable.runner.attempt import ActionRuntime
 from durable.runner.live_runs import RunnerLimits
 from durable.runner.recovery import Recovery
+from durable.runner.retention import Retention
 from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
@@ -66,6 +68,7 @@ from triggers.webhooks.webhooks import ANSWERED_METHODS, WebhookLimiters, Webhoo
 log = logging.getLogger("waypost.service")
 
 SWEEP_SECONDS = 1
+RETENTION_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Service:
     journal: Journal
     runner: Runner
     recovery: Recovery
+    retention: Retention
     schedules: Schedules
     webhooks: Webhooks
     keeper: RequestKeeper
@@ -118,6 +122,7 @@ async def compose(
             connectors,
             secrets,
             run_timeout=settings.run_timeout,
+            retention=settings.retention,
             public_url=settings.public_url,
             connections=connections,
         )
@@ -180,6 +185,19 @@ def _make_runner(
     return Runner(journal, runtime, limits, addresses=addresses, pipelines=folder, first=first)
 
 
+def _make_retention(
+    settings: Settings, journal: Journal, runner: Runner, folder: Folder, now: Callable[[], int]
+) -> Retention:
+    return Retention(
+        journal,
+        folder,
+        delivery_age=settings.retention_deliveries,
+        event_age=settings.retention_events,
+        needs_version=runner.versions.needs,
+        now=now,
+    )
+
+
 async def _open_ways_in(
     settings: Settings,
     instance: Instance,
@@ -221,6 +239,7 @@ async def _open_ways_in(
         journal=journal,
         runner=runner,
         recovery=Recovery(journal, runner, now),
+        retention=_make_retention(settings, journal, runner, folder, now),
         schedules=schedules,
         webhooks=webhooks,
         keeper=keeper,
@@ -298,7 +317,7 @@ async def run_service(
             service.keeper.watch(),
         )
     ]
-    scheduler = _start_sweeping(service.recovery)
+    scheduler = _start_sweeping(service.recovery, service.retention)
     scheduler.add_job(service.webhooks.keep_unknown_paths, "interval", minutes=1, misfire_grace_time=None)
     alarm = Alarm(service.schedules)
     if fires_schedules:
@@ -330,13 +349,23 @@ async def _recover(service: Service) -> None:
         log.exception("recovery failed; the remaining runs are recovered on the next start")
 
 
-def _start_sweeping(recovery: Recovery) -> AsyncIOScheduler:
+def _start_sweeping(recovery: Recovery, retention: Retention) -> AsyncIOScheduler:
     async def sweep() -> None:
         with contextlib.suppress(asyncio.CancelledError):  # the service stops; the scheduler would log a failed job
             await recovery.sweep()
 
+    async def remove_old() -> None:
+        try:
+            await retention.make_pass()
+        except asyncio.CancelledError:
+            pass
+        except JournalError as error:
+            log.warning("old runs were not removed, the next pass tries again: %s", error)
+
     scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True, misfire_grace_time=None)
+    once = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, **once)
+    scheduler.add_job(remove_old, "interval", seconds=RETENTION_SECONDS, **once)
     scheduler.start()
     return scheduler
 

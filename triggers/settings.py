@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from durable.durations import Milliseconds, parse_duration
+from durable.retention import Age, RetentionPolicy
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error, find_nearest
@@ -242,6 +243,26 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     run_timeout: Timeout = Field(
         parse_duration("90d"), description="The timeout of runs whose pipeline has none; waiting counts."
     )
+    retention_completed: Age = Field(
+        parse_duration("30d"),
+        description='How long completed runs are kept after their end, unless their pipeline says otherwise; "forever"'
+        " keeps them.",
+    )
+    retention_failed: Age = Field(parse_duration("90d"), description="The same for failed runs.")
+    retention_cancelled: Age = Field(parse_duration("30d"), description="The same for cancelled runs.")
+    retention_max_runs: int | None = Field(
+        None,
+        ge=0,
+        le=LARGEST,
+        description="How many ended runs of a pipeline are kept at most, the newest; unset means any number.",
+    )
+    retention_deliveries: Age = Field(
+        parse_duration("30d"), description="How long requests to webhooks are kept, whatever their outcome."
+    )
+    retention_events: Age = Field(
+        parse_duration("30d"),
+        description="How long events that started no run are kept; other events are kept as long as their runs.",
+    )
     log_format: LogFormat = Field(
         "auto", description="text for people, json for programs; auto means text on a terminal and json elsewhere."
     )
@@ -259,6 +280,13 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     def url(self) -> str | None:
         """Where a service with these settings is reached; None if it will choose a free port."""
         return self.public_url or (make_url(self.host, self.port) if self.port else None)
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """How long the runs of a pipeline are kept whose file says nothing about it."""
+        return RetentionPolicy(
+            self.retention_completed, self.retention_failed, self.retention_cancelled, self.retention_max_runs
+        )
 
     @property
     def service_variables(self) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 from sqlalchemy import ClauseElement, Connection, Dialect, Engine, Table
 from sqlalchemy.dialects.sqlite import Insert
 
+from durable.units import Space
+
 Answer = TypeVar("Answer")
 Params: TypeAlias = dict[str, object]
 
@@ -88,6 +90,12 @@ class Database(Protocol):
 
     def finish(self, connection: WriteConnection) -> None:
         """Clean up the database and close the connection."""
+
+    def measure_space(self, connection: Connection) -> Space:
+        """Measure the database's files."""
+
+    def shrink(self, cursor: Cursor, pages: int) -> int:
+        """Give up to this many free pages back to the file system; returns their number. For a unit."""
 
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
         """Check the whole database and return the problems; a quick check covers less."""

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from durable.history.entries import AnyEntry
 from durable.journal.admission import AdmissionWrites
@@ -18,6 +18,7 @@ from durable.journal.append import AppendWrites
 from durable.journal.dialect import Cursor, Database
 from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalDamaged, JournalError
 from durable.journal.reads import Reads
+from durable.journal.retention import Removable
 from durable.journal.sqlite.database import SQLite
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
@@ -174,6 +175,18 @@ class Journal(Reads):
     def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
         """Revoke an API key; False if there is no valid key with this id."""
         return self._writer.submit(partial(self._writes.keys.revoke, id=id, at=at))
+
+    def remove(self, noun: Removable, rows: Sequence[Any], before: int) -> asyncio.Future[int]:
+        """Remove those of the rows that are still old (`RetentionWrites.remove`); returns their number."""
+        return self._writer.submit(partial(self._writes.retention.remove, noun=noun, rows=rows, before=before))
+
+    def shrink(self, pages: int) -> asyncio.Future[int]:
+        """Give up to this many free pages of the database's file back to the file system; returns their number."""
+        return self._writer.submit(partial(self._database.shrink, pages=pages))
+
+    def keep_note(self, name: str, value: str) -> asyncio.Future[None]:
+        """Store metadata of the journal under a name, over what was there."""
+        return self._writer.submit(partial(self._writes.meta.keep, name=name, value=value))
 
     async def is_writable(self, room: int = PROBE_BYTES) -> bool:
         """Whether deliveries can be stored: write a probe of a usual size, and check that the disk has `room` bytes."""

@@ -2,6 +2,8 @@
 
 import os
 
+from sqlalchemy import Connection, select
+
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.tables import meta
 
@@ -15,6 +17,15 @@ class MetaWrites:
             new.on_conflict_do_update(index_elements=["name"], set_={"value": new.excluded.value})
         )
 
+    def keep(self, cursor: Cursor, name: str, value: str) -> None:
+        """Store a value over the previous one of that name."""
+        cursor.execute(self._keep_sql, {"name": name, "value": value})
+
     def probe(self, cursor: Cursor, size: int) -> None:
         """Write a value of `size` bytes over that of the previous probe."""
-        cursor.execute(self._keep_sql, {"name": "probe", "value": os.urandom(8).hex().ljust(size, "0")})
+        self.keep(cursor, "probe", os.urandom(8).hex().ljust(size, "0"))
+
+
+def find_note(connection: Connection, name: str) -> str | None:
+    """Return the metadata that are stored under a name."""
+    return connection.scalar(select(meta.c.value).where(meta.c.name == name))

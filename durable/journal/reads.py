@@ -38,7 +38,7 @@ from durable.journal.histories import PAGE
 from durable.journal.migrate import ensure_current
 from durable.journal.scan import Scan
 from durable.journal.sqlite.database import SQLite
-from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, UnfinishedRun
+from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, Space, UnfinishedRun
 
 Found = TypeVar("Found")
 Given = ParamSpec("Given")
@@ -140,6 +140,9 @@ class Reads:
     async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
         """Check the whole database and return the problems. Closing the journal interrupts it."""
         return await self._read_in(self._checks, partial(self._database.check_integrity, is_quick=is_quick))
+
+    async def measure_space(self) -> Space:
+        return await self.read(self._database.measure_space)
 
     def report_damage(self, what: str) -> None:
         """Record damage of the file, once; it is kept until the process ends."""

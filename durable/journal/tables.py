@@ -246,7 +246,7 @@ class MatchedEventRow(TableRow, table=True):
     """An event that matched a wait of an unfinished run. It matches no other wait of that run."""
 
     __tablename__ = "heard"
-    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
+    __table_args__: ClassVar[Any] = (Index("heard_event", "event"), {"sqlite_with_rowid": False})
 
     run: str = Field(primary_key=True)
     event: str = Field(primary_key=True)

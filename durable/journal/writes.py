@@ -12,6 +12,7 @@ from durable.journal.keys import ApiKeyWrites
 from durable.journal.meta import MetaWrites
 from durable.journal.ownership import OwnershipWrites
 from durable.journal.payloads import PayloadWrites
+from durable.journal.retention import RetentionWrites
 from durable.journal.runs import RunWrites
 from durable.journal.schedules import ScheduleWrites
 from durable.journal.side_effects import SideEffectWrites
@@ -37,6 +38,7 @@ class Writes:
         self.ownership = OwnershipWrites(sql, node, self.histories)
         self.inboxes = InboxWrites(sql, self.runs, self.payloads)
         self.dedupe_keys = DedupeKeys(sql, self.runs)
+        self.retention = RetentionWrites(sql, self.payloads, self.dedupe_keys)
         self.subscriptions = EventSubscriptions(sql, self.dedupe_keys, self.inboxes)
         self.limits = ConcurrencyLimits(sql, self.inboxes)
         self.side_effects = SideEffectWrites(self.inboxes, self.dedupe_keys, self.subscriptions, self.limits)

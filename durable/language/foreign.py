@@ -57,6 +57,14 @@ _KEYS: Mapping[str, str] = {
         ("concurrency.cancel-in-progress", "concurrency.behavior", "concurrency.strategy"),
         "did you mean 'overflow', for example 'overflow: cancel_oldest'",
     ),
+    **dict.fromkeys(
+        ("retention.keep", "retention.count", "retention.newest", "retention.runs"), "did you mean 'max_runs'"
+    ),
+    **dict.fromkeys(
+        ("retention.days", "retention.age", "retention.max_age", "retention.all"),
+        "name the status, for example 'completed: 30d'",
+    ),
+    **dict.fromkeys(("retention.succeeded", "retention.success"), "did you mean 'completed'"),
     **dict.fromkeys(("retry.on", "retry.when", "retry.if"), "did you mean 'errors', for example 'errors: [network]'"),
 }
 """Hints for unknown keys; `retry.x` means `x` under `retry`."""
@@ -135,6 +143,7 @@ def suggest_connector(known: Collection[str]) -> str:
 
 _VALUES: Mapping[str, str] = {
     "concurrency": "{limit: 1}",
+    "retention": "{completed: 30d, failed: 90d, max_runs: 1000}",
     "defaults": "{timeout: 10s, retry: {max_attempts: 5}}",
     "triggers": "[{id: shop, use: webhook, with: {path: /orders, verify: {…}}}]",
     "inputs": "{order: {type: object}}",

@@ -115,7 +115,7 @@ def _check_file(
     infos = collect_steps(data, report, catalogue)
     by_id = {info.id: info for info in reversed(infos.values())}
     names = set(get_mapping(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
-    for at in ((), ("defaults",), ("concurrency",), ("defaults", "retry")):
+    for at in ((), ("defaults",), ("concurrency",), ("retention",), ("defaults", "retry")):
         check_filled(get_mapping(get_in(data, *at)), at, report)
     TriggerCheck(data, report, catalogue, expressions).run(Scope(OF_A_TRIGGER, by_id, names))
     passed = _find_header_inputs(data)

@@ -6,12 +6,14 @@ needs the whole file or the installed connectors. Durations stay text here: `par
 
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import Field, JsonValue
 
 from durable.blocks.policies import DefaultsSpec
 from durable.durations import Timeout
 from durable.history.words import Overflow
 from durable.language.steps import AnyStep
+from durable.retention import AgeText, RetentionPolicy, parse_age
 from durable.spec_model import Condition, Identifier, SpecModel, Whole
 
 
@@ -23,6 +25,34 @@ class ConcurrencySpec(SpecModel, title="Concurrency"):
     overflow: Overflow = Field(
         "queue", description="What happens to a run above the limit: it waits, is skipped, or cancels the oldest"
     )
+
+
+class RetentionSpec(SpecModel, title="Retention"):
+    """How long the pipeline's ended runs are kept. What is not given is as in settings.toml."""
+
+    completed: AgeText | None = Field(
+        None, description="How long completed runs are kept after their end, or `forever`; default 30d"
+    )
+    failed: AgeText | None = Field(
+        None, description="How long failed runs are kept after their end, or `forever`; default 90d"
+    )
+    cancelled: AgeText | None = Field(
+        None, description="How long cancelled runs are kept after their end, or `forever`; default 30d"
+    )
+    max_runs: Annotated[Whole, Field(ge=0, le=10_000_000)] | None = Field(
+        None, description="How many ended runs are kept at most, the newest; default: any number"
+    )
+
+    def fill_in(self, defaults: RetentionPolicy) -> RetentionPolicy:
+        """Return the policy, with the defaults for what is not given."""
+        given = {
+            name: parse_age(age)
+            for name in ("completed", "failed", "cancelled")
+            if (age := getattr(self, name)) is not None
+        }
+        if self.max_runs is not None:
+            given["max_runs"] = self.max_runs
+        return msgspec.structs.replace(defaults, **given)
 
 
 class TriggerSpec(SpecModel, title="TriggerSpec"):
@@ -51,6 +81,7 @@ class PipelineSpec(SpecModel):
         None, description="JSON Schemas by name, checked before a run starts; an input with a default is optional"
     )
     concurrency: ConcurrencySpec | None = Field(None, description="How many runs may be active at once")
+    retention: RetentionSpec | None = Field(None, description="How long ended runs are kept; not part of the version")
     timeout: Timeout | None = Field(None, description="The time limit of the whole run, including waits; default 90d")
     defaults: DefaultsSpec | None = Field(None, description="Default policies for steps that use a connector's action")
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1)] = Field(description="The steps, performed in this order")

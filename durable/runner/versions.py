@@ -13,9 +13,11 @@ class Versions:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._definitions: dict[str, Definition] = {}
+        self._offered: set[str] = set()
 
     async def offer(self, *definitions: Definition, at: int) -> None:
         """Store definitions in the journal, so that runs of them can start."""
+        self._offered.update(each.version for each in definitions)
         await asyncio.gather(
             *(self._journal.add_definition(each.version, each.id, each.data, at) for each in definitions)
         )
@@ -24,6 +26,10 @@ class Versions:
     def knows(self, definition: Definition) -> bool:
         """Whether the definition was offered."""
         return definition.version in self._definitions
+
+    def needs(self, version: str) -> bool:
+        """Whether a definition must remain in the journal: it was offered, or a run of it was taken over."""
+        return version in self._offered or version in self._definitions
 
     async def load_definition(self, run: str, version: str) -> Definition:
         """Return the definition of a run; raises `RunUnreadable`."""

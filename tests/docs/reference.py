@@ -63,6 +63,7 @@ def _file() -> Iterator[str]:
     yield from _part(RetrySpec)
     yield _policy(RetryPolicy())
     yield from _part(pipeline.ConcurrencySpec)
+    yield from _part(pipeline.RetentionSpec)
 
 
 def _part(model: type[BaseModel]) -> Iterator[str]:

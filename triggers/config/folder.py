@@ -20,6 +20,7 @@ from durable.language.core_action_check import PipelineCall
 from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
+from durable.retention import RetentionPolicy
 from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event
@@ -46,7 +47,7 @@ def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[TriggerIn
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
     """One file: what it defines, or its problems. `is_refused`: the file changed and is invalid, and its last valid
-    version is served. `triggers` are by kind."""
+    version is served. `triggers` are by kind. `retention`: how long its runs are kept; None means the default."""
 
     path: Path
     data: bytes
@@ -55,6 +56,7 @@ class PipelineFile:
     triggers: Mapping[str, Sequence[Trigger]] = field(default_factory=dict)
     calls: tuple[PipelineCall, ...] = ()
     is_refused: bool = False
+    retention: RetentionPolicy | None = None
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ class Folder:
         secrets: Secrets,
         *,
         run_timeout: int = RUN_TIMEOUT,
+        retention: RetentionPolicy | None = None,
         public_url: str | None = None,
         connections: Connections | None = None,
     ) -> None:
@@ -109,11 +112,13 @@ class Folder:
         self._catalogue = make_catalogue(connectors, list_models(public_url))
         self._secrets = secrets
         self._run_timeout = run_timeout
+        self._retention = retention or RetentionPolicy()
         self._loaded: Mapping[Path, PipelineFile] = {}
         self._is_rewired = False
         self.unread = UnreadFiles()
         self.files: tuple[PipelineFile, ...] = ()
         self._by_id: dict[str, Definition] = {}
+        self._policies: dict[str, RetentionPolicy] = {}
         self.serve(self.read())
 
     def read(self) -> dict[Path, PipelineFile]:
@@ -132,6 +137,7 @@ class Folder:
         before = {file.path: file for file in self.files}
         self.files = tuple(_disable_vain_calls(_disable_clashes(loaded.values()), before))
         self._by_id = {file.name: file.definition for file in self.files if file.definition}
+        self._policies = {file.name: file.retention for file in self.files if file.retention}
         reported = {file.path for file in changed}
         turned = [
             file
@@ -142,6 +148,10 @@ class Folder:
 
     def definition(self, pipeline: str) -> Definition | None:
         return self._by_id.get(pipeline)
+
+    def find_policy(self, pipeline: str) -> RetentionPolicy:
+        """How long the runs of a pipeline are kept."""
+        return self._policies.get(pipeline, self._retention)
 
     @property
     def definitions(self) -> list[Definition]:
@@ -207,7 +217,8 @@ class Folder:
             name: [kind.compile(definition, spec) for spec in triggers if spec.use == name]
             for name, kind in self._kinds.items()
         }
-        return PipelineFile(path, data, loaded.problems, definition, compiled, loaded.calls)
+        retention = loaded.pipeline.retention.fill_in(self._retention) if loaded.pipeline.retention else None
+        return PipelineFile(path, data, loaded.problems, definition, compiled, loaded.calls, retention=retention)
 
 
 def read_bytes(path: Path) -> bytes:

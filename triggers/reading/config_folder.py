@@ -27,6 +27,7 @@ def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets |
         connectors,
         known,
         run_timeout=settings.run_timeout,
+        retention=settings.retention,
         public_url=settings.public_url,
         connections=Connections(config, connectors, known),
     )

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from durable.journal.dialect import SQL, ErrorKind, WriteConnection
+from durable.journal.dialect import SQL, Cursor, ErrorKind, WriteConnection
 from durable.journal.errors import DataFolderUnusable, FilesReplaced
 from durable.journal.migrate import migrate
 from durable.journal.sqlite.files import FILE_NAME, OpenFiles, create_private, make_private
@@ -42,6 +42,7 @@ from durable.journal.sqlite.folder import (
     prepare_folder,
 )
 from durable.journal.sqlite.wal import find_commits
+from durable.units import Space
 
 log = logging.getLogger("waypost.journal")
 
@@ -249,6 +250,21 @@ class SQLite:
         if self._open_files:
             self._open_files.close()
 
+    def measure_space(self, connection: Connection) -> Space:
+        """Measure the database file and its WAL."""
+        pragmas = ("page_size", "page_count", "freelist_count")
+        page, pages, free = (int(connection.exec_driver_sql(f"PRAGMA {each}").scalar_one()) for each in pragmas)
+        log_bytes = self.wal.stat().st_size if self.wal.exists() else 0
+        return Space(database=page * pages, free=page * free, log=log_bytes, page=page)
+
+    def shrink(self, cursor: Cursor, pages: int) -> int:
+        """Move the last pages of the file to free ones, and cut it off. Its end moves at the next checkpoint."""
+        before = _count_free(cursor)
+        for _ in range(min(pages, before)):
+            # The driver steps this statement once, which moves a single page, whatever its number says.
+            cursor.execute("PRAGMA incremental_vacuum(1)", {})
+        return before - _count_free(cursor)
+
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
         """Check the whole file and return the problems. A quick check does not compare indexes with their tables."""
         check = "quick_check" if is_quick else "integrity_check"
@@ -311,6 +327,11 @@ def _to_number(value: Any) -> int | None:
 
 def _to_bytes(value: Any) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
+def _count_free(cursor: Cursor) -> int:
+    cursor.execute("PRAGMA freelist_count", {})
+    return int(cursor.fetchone()[0])
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _own_payloads()
     _keep_causes()
     _keep_requests()
+    op.create_index("heard_event", "heard", ["event"])
 
 
 def _repeat_runs() -> None:
