@@ -5,9 +5,12 @@ length is that of a ULID (https://github.com/ulid/spec), in lower case.
 """
 
 import hashlib
+import re
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+
+_WHOLE = re.compile(r"[a-z]+_[0-9a-z]{26}|[0-9a-f]{64}")
 
 LAST_TIME = 2**48 - 1
 """The latest time, in ms, that fits into an id."""
@@ -33,3 +36,8 @@ def first_id(kind: str, at: int) -> str:
     one."""
     at = min(max(at, 0), LAST_TIME)
     return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])
+
+
+def is_whole_id(text: str) -> bool:
+    """Whether a text has the form of an id, or of a pipeline's version, and is not a part of one."""
+    return _WHOLE.fullmatch(text) is not None

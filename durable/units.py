@@ -19,6 +19,10 @@ FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", 
 """The result of a schedule's fire. `skipped`: a run was still unfinished; `missed`: no service was running then."""
 
 
+IdKind: TypeAlias = Literal["run", "event", "delivery", "version"]
+"""What a short id can be the id of."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """An event as it was received, with the attributes of CloudEvents. `key` is its CloudEvents `id`, which its source
     chose."""

@@ -1,6 +1,8 @@
 """Errors for what is not there. They are apart from what raises them, so that a command can explain them without it.
 
 RunNotFound          there is no such run
+IdNotFound           no id begins or ends so
+IdAmbiguous          several ids begin or end so
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 VersionNotFound      there is no such version, or its beginning is not unambiguous
@@ -19,6 +21,18 @@ class RunNotFound(LookupError):
 
     def __init__(self, run: str) -> None:
         super().__init__(f"there is no run {run}")
+
+
+class IdNotFound(LookupError):
+    """No row of the `kind` has an id that begins or ends so."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class IdAmbiguous(LookupError):
+    """Several rows have an id that begins or ends so; the message lists them."""
 
 
 class KeyNotFound(LookupError):

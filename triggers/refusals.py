@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
-from triggers.not_found import PipelineNotFound, RunNotFound, VersionNotFound
+from triggers.not_found import IdAmbiguous, IdNotFound, PipelineNotFound, RunNotFound, VersionNotFound
 
 log = logging.getLogger("waypost.api")
 
@@ -42,6 +42,8 @@ class RateExceeded(Exception):
 REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     BadRequest: lambda error: Refusal(error.status, str(error), CLOSE if error.status in (408, 413) else {}),
     ClientDisconnect: lambda error: Refusal(400, "the client disconnected before its request was complete"),
+    IdNotFound: lambda error: Refusal(404, str(error)),
+    IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     PipelineNotFound: lambda error: Refusal(404, str(error)),
     VersionNotFound: lambda error: Refusal(404, str(error)),

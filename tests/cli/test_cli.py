@@ -27,7 +27,8 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         assert answer.status_code == 202
         run = answer.json()["runs"][0]
         until(place, run, "completed")
-        document = json.loads(waypost("show", run, "--json", cwd=place).stdout)
+        document = json.loads(waypost("show", run[-8:], "--json", cwd=place).stdout)
+        assert waypost("history", "latest", "--pipeline", "greet", cwd=place).stdout.count("run_started") == 1
         assert document["outputs"] == {"text": "Hello Ada", "times": 1}
         assert document["history"][0]["type"] == "run_started"
         assert run in waypost("runs", cwd=place).stdout
@@ -161,9 +162,14 @@ def test_runs_can_be_read_without_a_service_and_after_a_kill(place: Path) -> Non
         listed = waypost("runs", cwd=place)
         assert listed.returncode == 0
         assert "PIPELINE" in listed.stdout
+        assert (
+            waypost("show", "latest", cwd=place).stderr == "waypost: there is no run yet; `waypost runs` lists them\n"
+        )
     missing = waypost("show", "run_nobody", cwd=place)
     assert missing.returncode == 1
-    assert "there is no run run_nobody" in missing.stderr
+    assert "there is no run whose id begins or ends with 'run_nobody'; `waypost runs` lists them" in missing.stderr
+    whole = waypost("show", f"run_{26 * '0'}", cwd=place)
+    assert whole.stderr == f"waypost: there is no run run_{26 * '0'}; `waypost runs` lists them\n"
 
 
 def test_output_to_a_closed_pipe_ends_quietly(place: Path) -> None:

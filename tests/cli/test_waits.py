@@ -167,7 +167,7 @@ def test_an_unknown_run_is_reported_with_the_command_that_lists_runs(served: Pat
         missing = waypost(*command, cwd=served)
         assert (missing.returncode, missing.stderr) == (
             1,
-            "waypost: there is no run run_x; `waypost runs` lists them\n",
+            "waypost: there is no run whose id begins or ends with 'run_x'; `waypost runs` lists them\n",
         )
     step = waypost("answer", run, "asj", "--approve", cwd=served)
     assert "the run has no such step 'asj'; did you mean 'ask'" in step.stderr

@@ -160,6 +160,7 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("DELETE", f"/api/keys/{made['id']}")
     lists = (
         "runs",
+        "find?id=latest",
         "pipelines",
         "pipelines/quick",
         "pipelines/broken",

@@ -17,6 +17,7 @@ from triggers.api.access import Access
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
 from triggers.api.events import EventOperations
+from triggers.api.find import FindOperations
 from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
 from triggers.api.pipelines import PipelineOperations
@@ -64,6 +65,7 @@ class Api:
             *PipelineOperations(folder).operations(),
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
+            *FindOperations(journal).operations(),
             *DeliveryOperations(journal).operations(),
             *UnknownPathOperations(webhooks).operations(),
             *KeyOperations(keys).operations(),

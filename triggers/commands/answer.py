@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service_about
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
@@ -47,7 +47,7 @@ def answer(
     body = {"step": step} | {key: each for key, each in options.items() if each is not None}
     if value is not None:
         body["data"] = parse_json(value, "--value")
-    answered = ask_service(config, data, lambda service: _answer(service, run, body, field or ()))
+    answered = ask_service_about(config, data, run, lambda service, run: _answer(service, run, body, field or ()))
     print_json(answered) if as_json else typer.echo(f"answered; {answered.id} is {answered.status}")
 
 

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
 
+from durable.ids import is_whole_id
+from durable.units import IdKind
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.instance import Instance
 from triggers.reading.client import ServiceClient, connect_service
@@ -19,6 +21,44 @@ Source = TypeVar("Source")
 def ask_reader(config: Path, data: Path, question: Callable[[Reader], Awaitable[Result]]) -> Result:
     """The answer of the running service, or else of the instance's files."""
     return _ask(open_reader(Instance(config, data, os.environ)), question)
+
+
+def ask_reader_about(
+    config: Path,
+    data: Path,
+    id: str,
+    question: Callable[[Reader, str], Awaitable[Result]],
+    *,
+    kind: IdKind = "run",
+    pipeline: str | None = None,
+) -> Result:
+    """The answer about one thing, which a short id or `latest` may name; the question is asked with the whole id."""
+
+    async def ask(reader: Reader) -> Result:
+        return await question(reader, await _find_id(reader, kind, id, pipeline))
+
+    return ask_reader(config, data, ask)
+
+
+def ask_service_about(
+    config: Path,
+    data: Path,
+    id: str,
+    question: Callable[[ServiceClient, str], Awaitable[Result]],
+    *,
+    kind: IdKind = "run",
+    pipeline: str | None = None,
+) -> Result:
+    """The answer of the running service about one thing, which a short id or `latest` may name."""
+
+    async def ask(service: ServiceClient) -> Result:
+        return await question(service, await _find_id(service, kind, id, pipeline))
+
+    return ask_service(config, data, ask)
+
+
+async def _find_id(source: Reader, kind: IdKind, text: str, pipeline: str | None) -> str:
+    return text if is_whole_id(text) else await source.find_id(kind, text, pipeline)
 
 
 def ask_key_store(config: Path, data: Path, question: Callable[[KeyStore], Awaitable[Result]]) -> Result:

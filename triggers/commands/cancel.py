@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service_about
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 
@@ -16,5 +16,5 @@ def cancel(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    cancelled = ask_service(config, data, lambda service: service.cancel_run(run, reason))
-    print_json(cancelled) if as_json else typer.echo(f"{run} is {cancelled.status}")
+    cancelled = ask_service_about(config, data, run, lambda service, run: service.cancel_run(run, reason))
+    print_json(cancelled) if as_json else typer.echo(f"{cancelled.id} is {cancelled.status}")

@@ -8,6 +8,8 @@ import httpx
 from durable.journal.errors import JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
 from triggers.not_found import (
+    IdAmbiguous,
+    IdNotFound,
     KeyNotFound,
     NoConnectors,
     PipelineNotFound,
@@ -18,6 +20,9 @@ from triggers.not_found import (
 from triggers.reading.client import ServiceRefused
 from triggers.settings import SettingsError
 
+LISTS = {"run": "waypost runs", "delivery": "waypost deliveries"}
+"""The command that lists what an id can be the id of."""
+
 
 def explain_error(error: Exception) -> CommandFailed:
     """The message and the exit code of an error."""
@@ -27,9 +32,12 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{where}{error.strerror or error}; fix this and try again")
         case RunNotFound():
             return CommandFailed(f"{error}; `waypost runs` lists them")
+        case IdNotFound():
+            hint = f"; `{LISTS[error.kind]}` lists them" if error.kind in LISTS else ""
+            return CommandFailed(f"{error}{hint}")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
-        case ServiceRefused() | NoConnectors() | PipelineNotFound() | VersionNotFound():
+        case ServiceRefused() | NoConnectors() | IdAmbiguous() | PipelineNotFound() | VersionNotFound():
             return CommandFailed(str(error))
         case httpx.TransportError():
             reason = str(error) or type(error).__name__

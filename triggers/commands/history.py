@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from triggers.commands.ask import ask_reader
+from triggers.commands.ask import ask_reader_about
 from triggers.commands.output import (
     GAP,
     format_json,
@@ -19,7 +19,7 @@ from triggers.commands.output import (
     print_json,
     print_plainly,
 )
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, OfPipeline, RunId
 from triggers.documents.runs import EntryDocument
 
 Export = Annotated[
@@ -30,15 +30,16 @@ Export = Annotated[
 
 def history(
     run: RunId,
+    pipeline: OfPipeline = None,
     export: Export = False,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     if export:
-        typer.echo(ask_reader(config, data, lambda reader: reader.export_run(run)))
+        typer.echo(ask_reader_about(config, data, run, lambda reader, run: reader.export_run(run), pipeline=pipeline))
         return
-    entries = ask_reader(config, data, lambda reader: reader.get_history(run))
+    entries = ask_reader_about(config, data, run, lambda reader, run: reader.get_history(run), pipeline=pipeline)
     print_json(entries) if as_json else print_history(open_console(), entries)
 
 

@@ -62,7 +62,18 @@ Config = Annotated[Path, typer.Option("--config", envvar="WAYPOST_CONFIG", help=
 Data = Annotated[Path, typer.Option("--data", envvar="WAYPOST_DATA", help="The data folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PipelineId = Annotated[str, typer.Argument(help="The id of the pipeline.", autocompletion=complete_pipeline_ids)]
-RunId = Annotated[str, typer.Argument(help="The id of the run.", autocompletion=complete_run_ids)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="The run: its id, the beginning or the end of it, or `latest`.", autocompletion=complete_run_ids
+    ),
+]
+OfPipeline = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", help="With `latest`: the newest run of this pipeline.", autocompletion=complete_pipeline_ids
+    ),
+]
 StepPath = Annotated[str, typer.Argument(help="The path of the step, as `waypost show` prints it.")]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service_about
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json
@@ -32,5 +32,5 @@ def resolve(
         body["reason"] = reason
     if completed is not None:
         body["output"] = parse_json(completed, "--completed")
-    resolved = ask_service(config, data, lambda service: service.resolve_step(run, body))
+    resolved = ask_service_about(config, data, run, lambda service, run: service.resolve_step(run, body))
     print_json(resolved) if as_json else typer.echo(f"resolved; {resolved.id} is {resolved.status}")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands import next_steps
-from triggers.commands.ask import ask_reader
+from triggers.commands.ask import ask_reader_about
 from triggers.commands.history import print_history
 from triggers.commands.output import (
     format_count,
@@ -21,7 +21,7 @@ from triggers.commands.output import (
     print_json,
     style_status,
 )
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, OfPipeline, RunId
 from triggers.documents.runs import EntryDocument, RunDocument, StepDocument, UndoDocument
 from triggers.reading.reader import Reader
 
@@ -32,8 +32,10 @@ RUN_FIELDS = ("why", "inputs", "outputs", "error", "cleanup_error")
 STEP_FIELDS = ("input", "output", "error", "due_at")
 
 
-def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    found, entries, here = ask_reader(config, data, lambda reader: _get(reader, run))
+def show(
+    run: RunId, pipeline: OfPipeline = None, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False
+) -> None:
+    found, entries, here = ask_reader_about(config, data, run, _get, pipeline=pipeline)
     print_json(msgspec.to_builtins(found) | {"history": entries}) if as_json else print_run(
         open_console(), found, entries, here
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triggers.commands.ask import ask_reader
+from triggers.commands.ask import ask_reader, ask_reader_about
 from triggers.commands.next_steps import print_waits
 from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, complete_run_ids
@@ -18,7 +18,10 @@ def waits(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    found, here = ask_reader(config, data, lambda reader: _list(reader, run))
+    if run is None:
+        found, here = ask_reader(config, data, lambda reader: _list(reader, None))
+    else:
+        found, here = ask_reader_about(config, data, run, _list)
     print_json(found) if as_json else print_waits(open_console(), found, here)
 
 

@@ -12,9 +12,11 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
+from durable.units import IdKind
 from durable.values import JSON
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
 from triggers.documents.fields import Scope
+from triggers.documents.found import FoundDocument
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument, PipelinesDocument
 from triggers.documents.runs import (
@@ -31,7 +33,7 @@ from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDo
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.not_found import RunNotFound
+from triggers.not_found import IdNotFound, RunNotFound
 
 Answer = TypeVar("Answer")
 
@@ -59,6 +61,16 @@ class ServiceClient:
         self._client = client
         self.url = url
         self.pid = pid
+
+    async def find_id(self, kind: IdKind, text: str, pipeline: str | None = None) -> str:
+        """Return the whole id that a text means; raises `IdNotFound`."""
+        wanted = _drop_none({"kind": kind, "id": text, "pipeline": pipeline})
+        try:
+            return (await self._ask(FoundDocument, "GET", "/api/find", params=wanted)).id
+        except ServiceRefused as refused:
+            if refused.status == 404:
+                raise IdNotFound(kind, str(refused)) from None
+            raise
 
     async def list_runs(self, **filters: str | int | None) -> list[RunLineDocument]:
         return (await self._ask(RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs

@@ -12,6 +12,7 @@ from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.unknown_paths import list_unknown_paths
+from durable.units import IdKind
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.documents.fields import Scope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
@@ -33,6 +34,7 @@ from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
 from triggers.settings import Settings, SettingsError
+from triggers.short_ids import find_id
 from triggers.versions import VersionReads, list_served
 from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.trigger import WebhookTrigger
@@ -51,6 +53,9 @@ class Files:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._opened: Reads | None = None
+
+    async def find_id(self, kind: IdKind, text: str, pipeline: str | None = None) -> str:
+        return await find_id(await self._open(), kind, text, pipeline)
 
     async def list_runs(self, **filters: Any) -> list[RunLineDocument]:
         reads = await self._open()
