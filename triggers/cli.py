@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "resume": "Resume a paused run.",
     "emit": "Send an event to pipelines and waiting steps.",
     "deliveries": "List requests to webhooks and their outcomes, newest first.",
+    "listen": "Show live what arrives: deliveries, runs and their ends, unknown paths.",
     "send": "Sign a body as its sender would, and send it to a webhook.",
     "pipelines": "List the pipelines of the running service or of the config folder.",
     "versions": "List the versions of a pipeline, or show how two differ.",

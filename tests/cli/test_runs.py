@@ -194,3 +194,24 @@ def test_a_run_that_cannot_be_started_says_what_to_do(
     assert found.returncode == code
     assert expected in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_listen_shows_what_send_sends_until_it_is_stopped(place: Path) -> None:
+    with serving(place), start_command("listen", cwd=place) as listening:
+        assert listening.stderr
+        assert "listening at http://127.0.0.1:" in listening.stderr.readline()
+        (place / "ada.json").write_text('{"name": "Ada"}')
+        sent = waypost("send", "hmac", "ada.json", "--to", "/greet", cwd=place)
+        assert sent.returncode == 0, sent.stderr
+        wrong = waypost("send", "none", "ada.json", "--to", "/great", cwd=place)
+        assert (wrong.returncode, "--unknown" in wrong.stderr) == (1, True)
+        assert listening.stdout
+        seen = ""
+        for line in listening.stdout:
+            seen += line
+            if "/hooks/great" in line:
+                break
+        assert "did you mean '/hooks/greet'" in seen
+        assert "accepted   POST /hooks/greet  greet/greet  dlv_" in seen
+        listening.send_signal(signal.SIGINT)
+        assert listening.wait(30) == 0

@@ -3,14 +3,20 @@
 import asyncio
 from typing import Any
 
+from pydantic import Field
 from starlette.responses import Response
 
 from durable.links import hide_links
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
+from triggers.api.value_types import Moment
 from triggers.documents.fields import redact_document
 from triggers.documents.unknown_paths import UnknownPathsDocument
 from triggers.webhooks.unknown_paths import describe_unknown_path
 from triggers.webhooks.webhooks import Webhooks
+
+
+class ManyUnknownPaths(Parameters):
+    since: Moment | None = Field(None, alias="from", description="Only paths that were asked for then or later")
 
 
 class UnknownPathOperations:
@@ -21,14 +27,20 @@ class UnknownPathOperations:
 
     def operations(self) -> list[Operation[Any, Any]]:
         answers = {200: UnknownPathsDocument}
-        return [Operation("GET", "/deliveries/unknown", self.list_unknown_paths, "read", Parameters, Nothing, answers)]
+        return [
+            Operation("GET", "/deliveries/unknown", self.list_unknown_paths, "read", ManyUnknownPaths, Nothing, answers)
+        ]
 
-    async def list_unknown_paths(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
+    async def list_unknown_paths(self, asked: ApiRequest[ManyUnknownPaths, Nothing]) -> Response:
         """List the paths below `/hooks` that were asked for and that no webhook serves, the last request first."""
-        page = await asyncio.to_thread(self._describe)  # each path is compared with every served one
+        page = await asyncio.to_thread(
+            self._describe, asked.parameters.since or 0
+        )  # each path is compared with every served one
         return respond(page if asked.may_answer else redact_document(page, hide_links))
 
-    def _describe(self) -> UnknownPathsDocument:
+    def _describe(self, since: int) -> UnknownPathsDocument:
         hooks, are_all = self._webhooks.served
         found = self._webhooks.unknown_paths.list_paths()
-        return UnknownPathsDocument([describe_unknown_path(each, hooks, are_all=are_all) for each in found])
+        return UnknownPathsDocument(
+            [describe_unknown_path(each, hooks, are_all=are_all) for each in found if each.last_at >= since]
+        )

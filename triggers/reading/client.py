@@ -116,8 +116,9 @@ class ServiceClient:
     async def list_deliveries(self, **filters: str | int | None) -> list[DeliveryDocument]:
         return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
 
-    async def list_unknown_paths(self) -> list[UnknownPathDocument]:
-        return (await self._ask(UnknownPathsDocument, "GET", "/api/deliveries/unknown")).paths
+    async def list_unknown_paths(self, since: str | None = None) -> list[UnknownPathDocument]:
+        parameters = _drop_none({"from": since})
+        return (await self._ask(UnknownPathsDocument, "GET", "/api/deliveries/unknown", params=parameters)).paths
 
     async def answer_run(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
         return await self._send(run, "/answer", body)
