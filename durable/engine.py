@@ -139,6 +139,10 @@ class Engine(Protocol):
         passed."""
         ...
 
+    def is_busy(self) -> bool:
+        """Whether attempts or commits wait for their turn, or memory is scarce: work that can wait should."""
+        ...
+
     def count_unreadable(self) -> int:
         """Return how many runs are paused because some of their data cannot be read."""
         ...

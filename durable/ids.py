@@ -31,6 +31,17 @@ def derive_id(kind: str, at: int, *seed: str) -> str:
     return make_id(kind, at, int.from_bytes(digest))
 
 
+def parse_time(id: str) -> int | None:
+    """Return the time (ms) in an id; None if it is not an id."""
+    try:
+        number = 0
+        for character in id.rpartition("_")[2][:10]:
+            number = number << 5 | _ALPHABET.index(character)
+    except ValueError:
+        return None
+    return number
+
+
 def first_id(kind: str, at: int) -> str:
     """Return text that sorts before every id of the kind made at this time (ms) or later, and after every earlier
     one."""

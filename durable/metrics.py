@@ -101,6 +101,9 @@ _DELIVERIES = LabelledCounter("waypost_deliveries", "Requests on webhooks, and w
 _FIRES = LabelledCounter(
     "waypost_schedule_fires", "Fires of schedules, and what became of them.", ["schedule", "outcome"]
 )
+_BULK_ITEMS = LabelledCounter(
+    "waypost_bulk_items", "Runs and deliveries of bulks, and what became of them.", ["action", "outcome"]
+)
 _COMMITS = LabelledCounter("waypost_commits", "Transactions of the journal.")
 _COMMIT_UNITS = LabelledHistogram(
     "waypost_commit_units", "How many units shared a transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -150,6 +153,11 @@ def count_fires(schedule: str, outcome: str, count: int = 1) -> None:
 def count_removed(noun: str, count: int) -> None:
     """Count rows that retention removed."""
     _REMOVED.add((noun,), count)
+
+
+def count_bulk_item(action: str, outcome: str) -> None:
+    """Count an item of a bulk; `action` is a `BulkAction`, `outcome` is `done` or `refused`."""
+    _BULK_ITEMS.add((action, outcome))
 
 
 def count_commit(units: int, seconds: float) -> None:

@@ -3,6 +3,7 @@
 RunNotFound          there is no such run
 IdNotFound           no id begins or ends so
 IdAmbiguous          several ids begin or end so
+BulkNotFound         there is no such bulk
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 VersionNotFound      there is no such version, or its beginning is not unambiguous
@@ -33,6 +34,13 @@ class IdNotFound(LookupError):
 
 class IdAmbiguous(LookupError):
     """Several rows have an id that begins or ends so; the message lists them."""
+
+
+class BulkNotFound(LookupError):
+    """There is no such bulk."""
+
+    def __init__(self, bulk: str) -> None:
+        super().__init__(f"there is no bulk {bulk}")
 
 
 class KeyNotFound(LookupError):

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
-from triggers.not_found import IdAmbiguous, IdNotFound, PipelineNotFound, RunNotFound, VersionNotFound
+from triggers.not_found import BulkNotFound, IdAmbiguous, IdNotFound, PipelineNotFound, RunNotFound, VersionNotFound
 
 log = logging.getLogger("waypost.api")
 
@@ -39,6 +39,10 @@ class RateExceeded(Exception):
         self.closes = closes
 
 
+class BulkRefused(Exception):
+    """A bulk cannot be created, stopped or resumed; the message says why."""
+
+
 REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     BadRequest: lambda error: Refusal(error.status, str(error), CLOSE if error.status in (408, 413) else {}),
     ClientDisconnect: lambda error: Refusal(400, "the client disconnected before its request was complete"),
@@ -47,6 +51,8 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     PipelineNotFound: lambda error: Refusal(404, str(error)),
     VersionNotFound: lambda error: Refusal(404, str(error)),
+    BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
+    BulkRefused: lambda error: Refusal(409, str(error)),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(
         429, str(error), {"Retry-After": str(error.seconds), **(CLOSE if error.closes else {})}

@@ -21,7 +21,7 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
@@ -44,6 +44,8 @@ from durable.wording import quote
 from triggers import logs
 from triggers.api.access import WRONG_KEYS
 from triggers.api.api import Api, answer_http_exception
+from triggers.bulks.actions import BulkActions
+from triggers.bulks.bulks import Bulks
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.folder import Folder
@@ -87,6 +89,7 @@ class Service:
     recovery: Recovery
     retention: Retention
     schedules: Schedules
+    bulks: Bulks
     webhooks: Webhooks
     keeper: RequestKeeper
     app: Starlette
@@ -217,17 +220,14 @@ async def _open_ways_in(
     webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
     await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
-    ways_in = (webhooks, schedules)
-    for way_in in ways_in:
-        await way_in.serve(folder.triggers, folder.broken)
+    bulks = Bulks(runner, journal, BulkActions(runner, journal), now)
+    reload = Reloader(folder, runner, (webhooks, schedules))
+    await reload.serve()
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
-    api = Api(runner, journal, folder, schedules, webhooks, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}")
-    app = _make_app(
-        *Health(journal, runner, folder, settings.max_body_bytes).routes(),
-        Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
-        *WaitLinks(runner, journal, now, bounds, limiters.networks).routes(),
-        Mount("/api", api.app()),
-    )
+    waits_url = f"{url}{WAITS_PREFIX}"
+    api = Api(runner, journal, folder, schedules, webhooks, bulks, now, bounds, keys, guesses, waits_url)
+    health = Health(journal, runner, folder, settings.max_body_bytes)
+    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), api)
     return Service(
         settings=settings,
         url=url,
@@ -235,12 +235,13 @@ async def _open_ways_in(
         data=instance.data,
         key_file=key_file,
         folder=folder,
-        reload=Reloader(folder, runner, ways_in),
+        reload=reload,
         journal=journal,
         runner=runner,
         recovery=Recovery(journal, runner, now),
         retention=_make_retention(settings, journal, runner, folder, now),
         schedules=schedules,
+        bulks=bulks,
         webhooks=webhooks,
         keeper=keeper,
         app=app,
@@ -268,7 +269,13 @@ async def _load_keys(
     return keys, key, file
 
 
-def _make_app(*routes: BaseRoute) -> Starlette:
+def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, api: Api) -> Starlette:
+    routes = [
+        *health.routes(),
+        Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
+        *links.routes(),
+        Mount("/api", api.app()),
+    ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})
     app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
     return app
@@ -322,6 +329,7 @@ async def run_service(
     alarm = Alarm(service.schedules)
     if fires_schedules:
         alarm.start(scheduler)
+        await service.bulks.continue_all()
     address_file = service.data / ADDRESS_FILE
     make_private([address_file])
     create_private(address_file)
@@ -332,6 +340,7 @@ async def run_service(
         alarm.stop()
         scheduler.shutdown(wait=False)
         await service.schedules.close()
+        await service.bulks.close()
         for task in background:
             task.cancel()
         service.runner.begin_draining()

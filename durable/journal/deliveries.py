@@ -6,7 +6,7 @@ Lists never read the requests themselves (`head`, `body`), which are bounded tog
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select, update
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
 from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries
@@ -23,6 +23,7 @@ class DeliveryFilter(TypedDict, total=False):
     trigger: str | None
     outcome: DeliveryOutcome | None
     event: str | None
+    ids: Sequence[str] | None
     since: str | None
     before: str | None
     after: str | None
@@ -73,16 +74,28 @@ def encode_delivery(delivery: Delivery) -> Params:
 
 def list_deliveries(connection: Connection, **wanted: Unpack[DeliveryFilter]) -> list[Delivery]:
     """Return deliveries, newest first, without their requests."""
-    equal = (deliveries.c.trigger, deliveries.c.outcome, deliveries.c.event)
-    values: dict[str, Any] = dict(wanted)
-    query = select(*_LINE).where(*(column == value for column in equal if (value := values.get(column.name))))
-    if (since := wanted.get("since")) is not None:
-        query = query.where(deliveries.c.id >= since)
-    for bound in (wanted.get("before"), wanted.get("after")):
-        if bound is not None:
-            query = query.where(deliveries.c.id < bound)
+    query = _filter_deliveries(select(*_LINE), wanted)
     query = query.order_by(deliveries.c.id.desc()).limit(wanted.get("limit", 50))
     return [Delivery(**row._mapping) for row in connection.execute(query)]
+
+
+def select_delivery_ids(**wanted: Unpack[DeliveryFilter]) -> Select[tuple[str]]:
+    """Return the query of the ids of these deliveries, without order and limit."""
+    return _filter_deliveries(select(deliveries.c.id), wanted)
+
+
+def _filter_deliveries(query: Select[Any], wanted: DeliveryFilter) -> Select[Any]:
+    id, equal = deliveries.c.id, (deliveries.c.trigger, deliveries.c.outcome, deliveries.c.event)
+    values: dict[str, Any] = dict(wanted)
+    query = query.where(*(column == value for column in equal if (value := values.get(column.name))))
+    if (ids := wanted.get("ids")) is not None:
+        query = query.where(id.in_(ids))
+    if (since := wanted.get("since")) is not None:
+        query = query.where(id >= since)
+    for bound in (wanted.get("before"), wanted.get("after")):
+        if bound is not None:
+            query = query.where(id < bound)
+    return query
 
 
 def find_delivery(connection: Connection, id: str) -> Delivery | None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from durable.bulks import Bulk, BulkItem, BulkStatus
 from durable.history.entries import AnyEntry
 from durable.journal.admission import AdmissionWrites
 from durable.journal.append import AppendWrites
@@ -187,6 +188,30 @@ class Journal(Reads):
     def keep_note(self, name: str, value: str) -> asyncio.Future[None]:
         """Store metadata of the journal under a name, over what was there."""
         return self._writer.submit(partial(self._writes.meta.keep, name=name, value=value))
+
+    def add_bulk(self, bulk: Bulk) -> asyncio.Future[None]:
+        """Store a new bulk."""
+        return self._writer.submit(partial(self._writes.bulks.add, bulk=bulk))
+
+    def add_bulk_items(self, bulk: str, items: Sequence[str]) -> asyncio.Future[None]:
+        """Record the next items of a bulk, before anything is done with them; there is at least one."""
+        return self._writer.submit(partial(self._writes.bulks.add_items, bulk=bulk, items=items))
+
+    def keep_bulk_outcomes(self, bulk: str, items: Sequence[BulkItem]) -> asyncio.Future[None]:
+        """Record what became of a bulk's pending items."""
+        return self._writer.submit(partial(self._writes.bulks.keep_outcomes, bulk=bulk, items=items))
+
+    def change_bulk_status(
+        self, bulk: str, before: BulkStatus, status: BulkStatus, at: int | None = None, by: str | None = None
+    ) -> asyncio.Future[bool]:
+        """Change a bulk's status, unless it is not `before` any more: then the result is False. `at` (ms) is when it
+        ended, `by` who stopped it."""
+        change = self._writes.bulks.change_status
+        return self._writer.submit(partial(change, bulk=bulk, before=before, status=status, at=at, by=by))
+
+    def resume_bulk(self, bulk: str, rate: int | None) -> asyncio.Future[bool]:
+        """Set a stopped bulk to running, with another rate if one is given; False if it is not stopped."""
+        return self._writer.submit(partial(self._writes.bulks.resume, bulk=bulk, rate=rate))
 
     async def is_writable(self, room: int = PROBE_BYTES) -> bool:
         """Whether deliveries can be stored: write a probe of a usual size, and check that the disk has `room` bytes."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, func, or_, select, update
 
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.dialect import SQL, Cursor
@@ -16,13 +16,18 @@ IS_UNFINISHED = runs.c.finished_at.is_(None)
 
 
 class RunFilter(TypedDict, total=False):
-    """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`."""
+    """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`.
+
+    `ended_before`: only runs that have not ended, or ended before that time (ms)."""
 
     pipeline: str | None
     status: RunStatus | None
     trigger: str | None
     event: str | None
     tag: str | None
+    ids: Sequence[str] | None
+    is_unfinished: bool
+    ended_before: int | None
     since: str | None
     before: str | None
     after: str | None
@@ -83,21 +88,39 @@ def find_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, RunSt
 
 def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
     """Return runs, newest first."""
+    query, id = _filter_runs(select(runs), wanted)
+    return _load_runs(connection, query.order_by(id.desc()).limit(wanted.get("limit", 50)))
+
+
+def select_run_ids(**wanted: Unpack[RunFilter]) -> Select[tuple[str]]:
+    """Return the query of the ids of these runs, without order and limit."""
+    query, id = _filter_runs(select(runs.c.id), wanted)
+    return query.with_only_columns(id)
+
+
+def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], ColumnElement[str]]:
+    """Return a query of `runs` with the conditions of a filter, and the column of ids to sort by."""
     equal = (runs.c.pipeline, runs.c.status, runs.c.trigger, runs.c.event)
     values: dict[str, Any] = dict(wanted)
-    query = select(runs).where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
+    query = query.where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
     if (status := wanted.get("status")) is not None:  # repeats the partial indexes' conditions, so that they are used
         query = query.where(runs.c.finished_at.is_not(None) if status in get_args(EndStatus) else IS_UNFINISHED)
+    if wanted.get("is_unfinished"):
+        query = query.where(IS_UNFINISHED)
+    if (ended_before := wanted.get("ended_before")) is not None:
+        query = query.where(or_(IS_UNFINISHED, runs.c.finished_at < ended_before))
     id: ColumnElement[str] = runs.c.id
     if (tag := wanted.get("tag")) is not None:
         id = tags.c.run
         query = query.join_from(tags, runs, tags.c.run == runs.c.id).where(tags.c.tag == tag)
+    if (ids := wanted.get("ids")) is not None:
+        query = query.where(id.in_(ids))
     if (since := wanted.get("since")) is not None:
         query = query.where(id >= since)
     for bound in (wanted.get("before"), wanted.get("after")):
         if bound is not None:
             query = query.where(id < bound)
-    return _load_runs(connection, query.order_by(id.desc()).limit(wanted.get("limit", 50)))
+    return query, id
 
 
 def list_repeats(connection: Connection, run: str, limit: int) -> list[Run]:

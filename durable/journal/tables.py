@@ -278,6 +278,45 @@ class UnknownPathRow(TableRow, table=True):
     last_at: int = Field(sa_type=BigInteger)
 
 
+class BulkRow(TableRow, table=True):
+    """A bulk: an action on every run or delivery that a filter selects. `filter` is a `BulkFilter` as JSON; `cursor` is
+    the last item that was selected. `total` is the number of items when it was created, exact if `is_exact`."""
+
+    __tablename__ = "bulks"
+
+    id: str = Field(primary_key=True)
+    action: str
+    filter: bytes = Field(sa_type=LargeBinary)
+    by: str
+    reason: str | None = None
+    rate: int
+    status: str
+    total: int
+    is_exact: bool
+    done: int
+    refused: int
+    cursor: str | None = None
+    created_at: int = Field(sa_type=BigInteger)
+    finished_at: int | None = Field(sa_type=BigInteger)
+    stopped_by: str | None = None
+
+
+class BulkItemRow(TableRow, table=True):
+    """A run or a delivery that a bulk has selected. `run` is the run that the action concerned, or started."""
+
+    __tablename__ = "bulk_items"
+    __table_args__: ClassVar[Any] = (
+        Index("bulk_items_outcome", "bulk", "outcome", "item"),
+        {"sqlite_with_rowid": False},
+    )
+
+    bulk: str = Field(primary_key=True)
+    item: str = Field(primary_key=True)
+    outcome: str
+    run: str | None = None
+    reason: str | None = None
+
+
 class MetaRow(TableRow, table=True):
     """Metadata of the journal, by name."""
 
@@ -308,4 +347,6 @@ subscriptions = table(SubscriptionRow)
 matched_events = table(MatchedEventRow)
 api_keys = table(ApiKeyRow)
 unknown_paths = table(UnknownPathRow)
+bulks = table(BulkRow)
+bulk_items = table(BulkItemRow)
 meta = table(MetaRow)

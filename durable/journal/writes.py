@@ -1,5 +1,6 @@
 """The write operations of all nouns: statements and functions of a database, compiled once per node."""
 
+from durable.journal.bulks import BulkWrites
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.dedupe import DedupeKeys
 from durable.journal.definitions import DefinitionWrites
@@ -29,6 +30,7 @@ class Writes:
         self.keys = ApiKeyWrites(sql)
         self.unknown_paths = UnknownPathWrites(sql)
         self.schedules = ScheduleWrites(sql)
+        self.bulks = BulkWrites(sql)
         self.definitions = DefinitionWrites(sql)
         self.payloads = PayloadWrites(sql)
         self.events = EventWrites(sql)

@@ -176,6 +176,11 @@ class LiveRuns:
 
         await self.answers.wait(run, seconds, is_over)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether attempts wait for a permit, or less than half of the memory for runs is free."""
+        return self.permits.count_all_waiting() > 0 or self.room.is_half_full
+
     def begin_draining(self) -> None:
         """Accept and start nothing more, and wake all tasks that wait for the end or the answer of a run."""
         self.is_draining = True

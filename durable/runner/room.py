@@ -30,6 +30,10 @@ class Room:
         """How many more runs fit, regardless of their pipeline."""
         return max(0, self._number - self._total)
 
+    @property
+    def is_half_full(self) -> bool:
+        return self._total > self._number // 2
+
     def count_free(self, pipeline: str) -> int:
         """Return how many more runs of the pipeline fit."""
         held = self._held.get(pipeline, 0)

@@ -30,6 +30,9 @@ from durable.runner.versions import Versions
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
 
+BUSY_COMMITS = 64
+"""Units that wait for their commit while the engine is busy."""
+
 
 class Runner:
     """Connects the parts that admit events and advance runs. `pipelines` are those that runs can call and events can
@@ -162,6 +165,9 @@ class Runner:
 
     async def wait_for_answer(self, run: str, seconds: float) -> None:
         await self.runs.wait_for_answer(run, seconds)
+
+    def is_busy(self) -> bool:
+        return self.runs.is_crowded or self._journal.waiting > BUSY_COMMITS
 
     def count_unreadable(self) -> int:
         return len(self.runs.retries.unreadable.reasons)

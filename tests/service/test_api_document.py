@@ -148,6 +148,7 @@ async def _use(service: Running, world: Outside) -> None:
     held = (await ask("POST", runs("quick"), json={"delay": "1h", "expires_in": "2h"})).json()["id"]
     items = [{"idempotency_key": "k"}, {}, {"inputs": {"n": "x"}}, {"priority": 1000}, waits]
     await ask("POST", f"{runs('quick')}/batch", json={"runs": items})
+    await _use_bulks(service)
     for run in (hanging, held):
         await ask("GET", f"/api/runs/{run}")
         await ask("POST", f"/api/runs/{run}/cancel", json={"reason": "enough"})
@@ -175,6 +176,24 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")
     await ask("GET", "/api/runs?limit=0")
+
+
+async def _use_bulks(service: Running) -> None:
+    """Request a bulk that is stopped and resumed before it has finished."""
+    ask = service.client.request
+    for _ in range(3):
+        await ask("POST", "/api/pipelines/quick/runs", json={"delay": "1h", "tags": ["bulk"]})
+    wanted = {"action": "cancel", "filter": {"tag": "bulk", "from": "2020-01-01T00:00:00Z"}}
+    await ask("POST", "/api/bulks/preview", json=wanted)
+    bulk = (await ask("POST", "/api/bulks", json={**wanted, "rate": 1, "expected": 3})).json()["id"]
+    await ask("POST", f"/api/bulks/{bulk}/stop")
+    while (await ask("GET", f"/api/bulks/{bulk}")).json()["status"] != "stopped":
+        await asyncio.sleep(0.01)
+    await ask("POST", f"/api/bulks/{bulk}/resume", json={"rate": 1000})
+    while (await ask("GET", f"/api/bulks/{bulk}")).json()["status"] != "finished":
+        await asyncio.sleep(0.01)
+    for path in ("", f"/{bulk}/items", f"/{bulk}/items?outcome=done&limit=1", "?limit=1"):
+        await ask("GET", f"/api/bulks{path}")
 
 
 async def test_the_page_shows_the_document_and_loads_nothing(tmp_path: Path) -> None:

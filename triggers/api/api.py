@@ -14,6 +14,7 @@ from durable.engine import Engine
 from durable.journal.journal import Journal
 from durable.wording import quote
 from triggers.api.access import Access
+from triggers.api.bulks import BulkOperations
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
 from triggers.api.events import EventOperations
@@ -30,6 +31,7 @@ from triggers.api.starts import StartOperations
 from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.versions import VersionOperations
 from triggers.api.waits import WaitOperations
+from triggers.bulks.bulks import Bulks
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
@@ -48,6 +50,7 @@ class Api:
         folder: Folder,
         schedules: Schedules,
         webhooks: Webhooks,
+        bulks: Bulks,
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
@@ -68,6 +71,7 @@ class Api:
             *FindOperations(journal).operations(),
             *DeliveryOperations(journal).operations(),
             *UnknownPathOperations(webhooks).operations(),
+            *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),
         ]
         self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations

@@ -1,7 +1,7 @@
 """Reading a request: its parameters and its body, each by its operation's model."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -51,7 +51,16 @@ def read_body_of(model: type[Model], given: object) -> Model:
     if not isinstance(given, dict):
         found = "null" if given is None else "a list" if isinstance(given, list) else "a single value"
         raise ApiError(422, f"the body must be a JSON object, not {found}; send {{}} where there is nothing to say")
-    return _read(model, given, [info.alias or name for name, info in model.model_fields.items()])
+    return _read(model, given, list(_list_names(model)))
+
+
+def _list_names(model: type[BaseModel], head: str = "") -> Iterator[str]:
+    """The names in a body, those of a body inside it behind its own name: `filter`, `filter.tag`."""
+    for field, info in model.model_fields.items():
+        name = f"{head}{info.alias or field}"
+        yield name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _list_names(info.annotation, f"{name}.")
 
 
 def _read(model: type[Model], given: dict[str, JSON], known: Collection[str]) -> Model:

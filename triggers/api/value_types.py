@@ -69,3 +69,9 @@ RunId: TypeAlias = Annotated[str, StringConstraints(pattern="^run_[0-9a-z]{26}$"
 
 DeliveryId: TypeAlias = Annotated[str, StringConstraints(pattern="^dlv_[0-9a-z]{26}$")]
 """The id of a delivery, as a cursor."""
+
+BulkId: TypeAlias = Annotated[str, StringConstraints(pattern="^blk_[0-9a-z]{26}$")]
+"""The id of a bulk, as a cursor."""
+
+ItemId: TypeAlias = Annotated[str, StringConstraints(pattern="^(run|dlv)_[0-9a-z]{26}$")]
+"""The id of a run or a delivery, as a cursor."""

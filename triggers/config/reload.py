@@ -98,11 +98,15 @@ class Reloader:
                 await self._engine.offer(file.definition)
         before = _by_path(self._folder.files)
         changed = self._folder.serve(loaded)
-        for way_in in self._ways_in:
-            await way_in.serve(self._folder.triggers, self._folder.broken)
+        await self.serve()
         after = _by_path(self._folder.files)  # a file that is valid in itself may want what another has
         for path in (file.path for file in changed):
             self._report(before.get(path), after.get(path))
+
+    async def serve(self) -> None:
+        """Give every way in the triggers of the folder."""
+        for way_in in self._ways_in:
+            await way_in.serve(self._folder.triggers, self._folder.broken)
 
     def _report(self, before: PipelineFile | None, now: PipelineFile | None) -> None:
         if now is None:

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _keep_causes()
     _keep_requests()
     op.create_index("heard_event", "heard", ["event"])
+    _add_bulks()
 
 
 def _repeat_runs() -> None:
@@ -102,3 +103,36 @@ def _keep_causes() -> None:
 
 def _list_versions() -> None:
     op.create_index("definitions_pipeline", "definitions", ["pipeline", "created_at", "version"])
+
+
+def _add_bulks() -> None:
+    op.create_table(
+        "bulks",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("filter", sa.LargeBinary(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("reason", sa.String()),
+        sa.Column("rate", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("is_exact", sa.Boolean(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("cursor", sa.String()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger()),
+        sa.Column("stopped_by", sa.String()),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "bulk_items",
+        sa.Column("bulk", sa.String(), nullable=False),
+        sa.Column("item", sa.String(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.Column("run", sa.String()),
+        sa.Column("reason", sa.String()),
+        sa.PrimaryKeyConstraint("bulk", "item"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("bulk_items_outcome", "bulk_items", ["bulk", "outcome", "item"])

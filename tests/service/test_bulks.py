@@ -1,0 +1,193 @@
+"""Bulks over the API: previewed, created, paced, stopped, resumed, and continued after a restart."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.running import Running, running
+
+pytestmark = pytest.mark.anyio
+
+QUICK = """
+steps:
+  - {id: text, use: transform.set, with: {values: {text: hello}}}
+"""
+
+
+async def start_delayed(service: Running, count: int, *tags: str, pipeline: str = "quick") -> list[str]:
+    """Start runs that begin in an hour."""
+    runs = [{"delay": "1h", "tags": list(tags)}] * count
+    answer = await service.client.post(f"/api/pipelines/{pipeline}/runs/batch", json={"runs": runs})
+    return [each["run"]["id"] for each in answer.json()["answers"]]
+
+
+async def create(service: Running, action: str, filter: Mapping[str, Any], **more: Any) -> httpx.Response:
+    return await service.client.post("/api/bulks", json={"action": action, "filter": filter, **more})
+
+
+async def wait_for_bulk(service: Running, bulk: str, *statuses: str) -> dict[str, Any]:
+    """Return the bulk once it has one of the statuses."""
+    async with asyncio.timeout(60):
+        while True:
+            found: dict[str, Any] = (await service.client.get(f"/api/bulks/{bulk}")).json()
+            if found["status"] in statuses:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def list_items(service: Running, bulk: str, **query: Any) -> list[dict[str, Any]]:
+    answer = await service.client.get(f"/api/bulks/{bulk}/items", params={"limit": 1000, **query})
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_a_preview_counts_what_matches_in_words_and_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK, "other": QUICK}) as service:
+        runs = await start_delayed(service, 3, "eu")
+        await start_delayed(service, 1, "eu", pipeline="other")
+        await start_delayed(service, 1)
+        wanted = {"action": "cancel", "filter": {"pipeline": "quick", "tag": "eu"}}
+        found = (await service.client.post("/api/bulks/preview", json=wanted)).json()
+        assert (found["count"], found["exact"]) == (3, True)
+        assert (found["oldest"]["id"], found["newest"]["id"]) == (runs[0], runs[2])
+        assert found["filter"]["from"] is None
+        until = found["filter"]["to"]
+        assert (
+            found["words"] == f"unfinished runs of the pipeline 'quick' with the tag 'eu' that started before {until}"
+        )
+        assert (await service.client.get("/api/bulks")).json() == {"bulks": [], "after": None}
+        assert {(await service.run(run))["status"] for run in runs} == {"queued"}
+
+
+async def test_a_bulk_cancels_what_matches_and_each_run_names_it(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        runs = await start_delayed(service, 5, "eu")
+        (spared,) = await start_delayed(service, 1)
+        answer = await create(service, "cancel", {"tag": "eu"}, reason="wrong prices", rate=1000)
+        assert answer.status_code == 202
+        bulk = await wait_for_bulk(service, answer.json()["id"], "finished")
+        assert (bulk["total"], bulk["done"], bulk["refused"], bulk["by"]) == (5, 5, 0, "admin")
+        assert bulk["finished_at"]
+        for run in runs:
+            found = await service.run(run)
+            assert (found["status"], found["reason"]) == ("cancelled", f"bulk {bulk['id']}: wrong prices")
+        assert (await service.run(spared))["status"] == "queued"
+        items = await list_items(service, bulk["id"])
+        assert items == [{"item": run, "outcome": "done", "run": run, "reason": None} for run in runs]
+
+
+async def test_a_bulk_acts_on_nothing_that_started_after_its_upper_bound(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        (early,) = await start_delayed(service, 1)
+        preview = (await service.client.post("/api/bulks/preview", json={"action": "cancel"})).json()
+        await asyncio.sleep(0.002)  # ids have a resolution of a millisecond
+        (late,) = await start_delayed(service, 1)
+        answer = await create(service, "cancel", {"to": preview["filter"]["to"]}, expected=1)
+        bulk = await wait_for_bulk(service, answer.json()["id"], "finished")
+        assert bulk["done"] == 1
+        assert (await service.run(early))["status"] == "cancelled"
+        assert (await service.run(late))["status"] == "queued"
+
+
+async def test_a_bulk_of_nothing_or_of_more_than_expected_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        answer = await create(service, "cancel", {"tag": "nobody"})
+        assert answer.status_code == 409
+        assert "there is nothing to cancel: no unfinished runs with the tag 'nobody'" in answer.json()["detail"]
+        await start_delayed(service, 2)
+        answer = await create(service, "cancel", {}, expected=1)
+        assert answer.status_code == 409
+        assert "2 items match now, and 1 were expected" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("action", "filter", "detail"),
+    [
+        ("cancel", {"status": "failed"}, "`filter.status`: cancel does nothing with failed runs; use one of queued"),
+        ("retry", {"status": "completed"}, "retry does nothing with completed runs; use one of failed, paused"),
+        ("cancel", {"outcome": "rejected"}, "`filter.outcome`: cancel selects runs, which have none; leave it out"),
+        ("replay", {"tag": "eu", "outcome": "rejected"}, "`filter.tag`: replay selects deliveries"),
+        ("replay", {}, "`filter.outcome`: it is missing; name one, such as rejected or filtered"),
+        ("cancel", {"pipelin": "x"}, "there is no such name; did you mean 'filter.pipeline'"),
+        ("destroy", {}, "`action`"),
+    ],
+)
+async def test_a_filter_that_does_not_fit_its_action_is_refused(
+    tmp_path: Path, action: str, filter: dict[str, str], detail: str
+) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        answer = await create(service, action, filter)
+        assert answer.status_code == 422
+        assert detail in answer.json()["detail"]
+
+
+async def test_a_stopped_bulk_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        await start_delayed(service, 20)
+        bulk = (await create(service, "cancel", {}, rate=1)).json()["id"]
+        assert (await service.client.post(f"/api/bulks/{bulk}/resume")).status_code == 409
+        assert (await service.client.post(f"/api/bulks/{bulk}/stop")).status_code == 202
+        stopped = await wait_for_bulk(service, bulk, "stopped")
+        assert stopped["done"] < 20
+        assert stopped["stopped_by"] == "admin"
+        assert len(await list_items(service, bulk, outcome="done")) == stopped["done"]
+        assert (await service.client.post(f"/api/bulks/{bulk}/stop")).status_code == 409
+        assert (await service.client.post(f"/api/bulks/{bulk}/resume", json={"rate": 1000})).json()["rate"] == 1000
+        assert (await wait_for_bulk(service, bulk, "finished"))["done"] == 20
+
+
+async def test_a_bulk_goes_on_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        runs = await start_delayed(service, 150)
+        bulk = (await create(service, "cancel", {}, rate=10)).json()["id"]
+        while not (await service.client.get(f"/api/bulks/{bulk}")).json()["done"]:
+            await asyncio.sleep(0.01)
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        found = (await service.client.get(f"/api/bulks/{bulk}")).json()
+        assert found["status"] == "running"
+        assert 0 < found["done"] < 150
+        await service.client.post(f"/api/bulks/{bulk}/stop")
+        await wait_for_bulk(service, bulk, "stopped")
+        await service.client.post(f"/api/bulks/{bulk}/resume", json={"rate": 1000})
+        found = await wait_for_bulk(service, bulk, "finished")
+        assert (found["done"], found["refused"]) == (150, 0)
+        assert [each["item"] for each in await list_items(service, bulk)] == runs
+
+
+async def test_a_run_that_ended_meanwhile_is_refused_with_the_reason(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        runs = await start_delayed(service, 3)
+        bulk = (await create(service, "cancel", {}, rate=1)).json()["id"]
+        await service.client.post(f"/api/runs/{runs[2]}/cancel", json={"reason": "by hand"})
+        await service.wait_for_end(runs[2])
+        while not (found := await list_items(service, bulk, outcome="done")):
+            await asyncio.sleep(0.01)
+        assert found[0]["item"] == runs[0]
+        await service.client.post(f"/api/bulks/{bulk}/stop")
+        await wait_for_bulk(service, bulk, "stopped")
+        await service.client.post(f"/api/bulks/{bulk}/resume", json={"rate": 1000})
+        await wait_for_bulk(service, bulk, "finished")
+        refused = await list_items(service, bulk, outcome="refused")
+        assert [(each["item"], each["reason"]) for each in refused] == [
+            (runs[2], "it has ended already: it is cancelled")
+        ]
+
+
+async def test_an_unknown_bulk_is_not_found_and_a_reader_may_not_create_one(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        for path in ("", "/items"):
+            answer = await service.client.get(f"/api/bulks/blk_none{path}")
+            assert answer.status_code == 404
+            assert "there is no bulk blk_none; GET /api/bulks lists them" in answer.json()["detail"]
+        assert (await service.client.post("/api/bulks/blk_none/stop")).status_code == 404
+        assert (await service.client.post("/api/bulks/blk_none/resume")).status_code == 404
+        made = (await service.client.post("/api/keys", json={"name": "reader", "scope": "read"})).json()
+        reader = {"authorization": f"Bearer {made['key']}"}
+        wanted = {"action": "cancel"}
+        answer = await service.client.post("/api/bulks/preview", json=wanted, headers=reader)
+        assert answer.status_code == 200
+        assert (await service.client.post("/api/bulks", json=wanted, headers=reader)).status_code == 403

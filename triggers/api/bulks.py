@@ -1,0 +1,227 @@
+"""Operations on bulks: preview one, create it, read it and its items, stop it and resume it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
+
+from durable.bulks import Bulk, BulkAction, BulkFilter, BulkOutcome
+from durable.history.words import RunStatus
+from durable.journal.bulks import list_bulk_items, list_bulks
+from durable.journal.journal import Journal
+from durable.units import DeliveryOutcome
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.problem import ApiError
+from triggers.api.value_types import BulkId, ItemId, Limit, Moment, Tag
+from triggers.bulks.bulks import Bulks
+from triggers.bulks.filters import InvalidFilter, complete_filter, describe_filter
+from triggers.documents.bulks import (
+    BulkDocument,
+    BulkItemDocument,
+    BulkItemsDocument,
+    BulkPreviewDocument,
+    BulksDocument,
+)
+from triggers.problem_details import Mistake
+
+RATE = 50
+FASTEST = 1_000
+"""Items a second: by default, and at most."""
+
+MOST_IDS = 1_000
+"""The most ids that a filter names."""
+
+Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+class FilterBody(Body):
+    """Selects runs (cancel, retry, rerun) or deliveries (replay): those that meet every condition."""
+
+    pipeline: Word | None = Field(None, description="Only runs of this pipeline")
+    status: RunStatus | None = Field(
+        None, description="Only runs with this status; by default, cancel: unfinished ones, retry and rerun: `failed`"
+    )
+    tag: Tag | None = Field(None, description="Only runs with this tag")
+    trigger: Word | None = Field(None, description="Only runs that this trigger started, or deliveries to this webhook")
+    outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
+    since: Moment | None = Field(
+        None, alias="from", description="Only what started or arrived then or later; null: from the beginning"
+    )
+    until: Moment | None = Field(None, alias="to", description="Only what started or arrived before; null: now")
+    ids: list[ItemId] | None = Field(None, max_length=MOST_IDS, min_length=1, description="Only these")
+
+
+class BulkPreviewBody(Body):
+    """An action and what it is for."""
+
+    action: BulkAction = Field(description="What to do with each run or delivery")
+    filter: FilterBody = Field(default_factory=FilterBody, description="Which runs or deliveries")
+
+
+class BulkBody(BulkPreviewBody):
+    """A bulk to create."""
+
+    reason: Reason | None = Field(None, description="Why, for those who read the runs")
+    rate: int = Field(RATE, ge=1, le=FASTEST, description="At most this many items a second")
+    expected: int | None = Field(
+        None, ge=0, description="The `count` of the preview: refused (409) if more items than that match now"
+    )
+
+
+class BulkResumption(Body):
+    """How a stopped bulk goes on."""
+
+    rate: int | None = Field(None, ge=1, le=FASTEST, description="At most this many items a second; null: as before")
+
+
+class OneBulk(Parameters):
+    bulk: str = Field(description="The bulk's id")
+
+
+class ManyBulks(Parameters):
+    after: BulkId | None = Field(None, description="Go on after this bulk: the `after` of the page before")
+    limit: Limit = Field(50, description="How many at most")
+
+
+class ManyBulkItems(OneBulk):
+    outcome: BulkOutcome | None = Field(None, description="Only items with this outcome")
+    after: ItemId | None = Field(None, description="Go on after this item: the `after` of the page before")
+    limit: Limit = Field(100, description="How many at most")
+
+
+# -- what answers -----------------------------------------------------------------------------------------------
+
+
+class BulkOperations:
+    """Previews, creates, reads and steers bulks."""
+
+    def __init__(self, bulks: Bulks, journal: Journal, now: Callable[[], int]) -> None:
+        self._bulks = bulks
+        self._journal = journal
+        self._now = now
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        missing = {404: "There is no such bulk"}
+        one = {200: BulkDocument}
+        return [
+            Operation(
+                "POST",
+                "/bulks/preview",
+                self.preview_bulk,
+                "read",
+                Parameters,
+                BulkPreviewBody,
+                {200: BulkPreviewDocument},
+            ),
+            Operation(
+                *("POST", "/bulks", self.create_bulk, "start", Parameters, BulkBody, {202: BulkDocument}),
+                problems={409: "Nothing matches, more matches than `expected`, or too many bulks are unfinished"},
+            ),
+            Operation("GET", "/bulks", self.list_bulks, "read", ManyBulks, Nothing, {200: BulksDocument}),
+            Operation("GET", "/bulks/{bulk}", self.get_bulk, "read", OneBulk, Nothing, one, problems=missing),
+            Operation(
+                "GET",
+                "/bulks/{bulk}/items",
+                self.list_bulk_items,
+                "read",
+                ManyBulkItems,
+                Nothing,
+                {200: BulkItemsDocument},
+                problems=missing,
+            ),
+            Operation(
+                *("POST", "/bulks/{bulk}/stop", self.stop_bulk, "start", OneBulk, Nothing, {202: BulkDocument}),
+                problems=missing | {409: "The bulk is not running"},
+            ),
+            Operation(
+                *(
+                    "POST",
+                    "/bulks/{bulk}/resume",
+                    self.resume_bulk,
+                    "start",
+                    OneBulk,
+                    BulkResumption,
+                    {202: BulkDocument},
+                ),
+                problems=missing | {409: "The bulk is not stopped"},
+            ),
+        ]
+
+    async def preview_bulk(self, asked: ApiRequest[Parameters, BulkPreviewBody]) -> Response:
+        """Find what a bulk would act on now: how many items, the oldest and the newest. Nothing is changed.
+
+        Create the bulk with the `to` and, if `exact`, the `count` of the preview as `expected`, so that it acts on
+        nothing else."""
+        action = asked.body.action
+        filter = self._make_filter(asked.body)
+        found = await self._bulks.preview(action, filter)
+        return respond(BulkPreviewDocument.of(action, filter, describe_filter(action, filter), found))
+
+    async def create_bulk(self, asked: ApiRequest[Parameters, BulkBody]) -> Response:
+        """Cancel, retry or rerun all runs that match a filter, or replay all deliveries, oldest first; answered once
+        the bulk is durable. It acts on nothing that started or arrived at `to` or later, and on no run that ended after
+        the bulk was created."""
+        body = asked.body
+        bulk = await self._bulks.create(
+            body.action,
+            self._make_filter(body),
+            by=asked.by.name,
+            reason=body.reason,
+            rate=body.rate,
+            expected=body.expected,
+        )
+        return respond(_describe(bulk), 202)
+
+    async def list_bulks(self, asked: ApiRequest[ManyBulks, Nothing]) -> Response:
+        """List bulks, the newest first."""
+        wanted = asked.parameters
+        found = await self._journal.read(list_bulks, wanted.limit, wanted.after)
+        after = found[-1].id if len(found) == wanted.limit else None
+        return respond(BulksDocument([_describe(bulk) for bulk in found], after))
+
+    async def get_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
+        """Return one bulk with its progress."""
+        return respond(_describe(await self._bulks.find(asked.parameters.bulk)))
+
+    async def list_bulk_items(self, asked: ApiRequest[ManyBulkItems, Nothing]) -> Response:
+        """List what a bulk has selected so far, and what became of it, the oldest first."""
+        wanted = asked.parameters
+        bulk = await self._bulks.find(wanted.bulk)
+        found = await self._journal.read(list_bulk_items, bulk.id, wanted.limit, wanted.after, wanted.outcome)
+        after = found[-1].item if len(found) == wanted.limit else None
+        return respond(BulkItemsDocument([BulkItemDocument.of(each) for each in found], after))
+
+    async def stop_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
+        """Stop a bulk after the items that are being worked on; answered once that is durable."""
+        return respond(_describe(await self._bulks.stop(asked.parameters.bulk, asked.by.name)), 202)
+
+    async def resume_bulk(self, asked: ApiRequest[OneBulk, BulkResumption]) -> Response:
+        """Continue a stopped bulk where it was; answered once that is durable."""
+        bulk = await self._bulks.resume(asked.parameters.bulk, asked.by.name, asked.body.rate)
+        return respond(_describe(bulk), 202)
+
+    def _make_filter(self, body: BulkPreviewBody) -> BulkFilter:
+        """Return the complete filter; its upper bound in time is now if none was given. Raises `ApiError`."""
+        given = body.filter
+        filter = BulkFilter(
+            until=self._now() if given.until is None else min(given.until, self._now()),
+            since=given.since,
+            pipeline=given.pipeline,
+            status=given.status,
+            tag=given.tag,
+            trigger=given.trigger,
+            outcome=given.outcome,
+            ids=tuple(given.ids) if given.ids is not None else None,
+        )
+        try:
+            return complete_filter(body.action, filter)
+        except InvalidFilter as invalid:
+            raise ApiError.invalid([Mistake(name=f"filter.{invalid.name}", detail=str(invalid))]) from None
+
+
+def _describe(bulk: Bulk) -> BulkDocument:
+    return BulkDocument.of(bulk, describe_filter(bulk.action, bulk.filter))

@@ -1,0 +1,1 @@
+"""Bulks: one action on every run or delivery that a filter selects, paced, durable over a restart, and stoppable."""
