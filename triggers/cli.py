@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, str] = {
     "connectors": "List the installed connectors, one connector's actions and connections, or one action's inputs.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",
     "doctor": "Check what a service depends on, and say what to fix.",
+    "backup": "Copy the journal into a file, also while the service runs.",
+    "restore": "Put a backup into a data folder.",
     "version": "Print the versions of Waypost, Python and SQLite.",
     "keys": "Create, list and revoke API keys.",
 }

@@ -12,6 +12,7 @@ JournalError            the journal refuses an operation
 ├── JournalBroken       writing failed; it is unknown whether the unit was written, and the process must end
 ├── RunUnreadable       a value that a run needs is damaged or missing, or was written by a newer Waypost
 ├── DataFolderInUse     another process uses the data folder
+├── BackupUnusable      a backup is damaged, of a newer version, or no backup
 └── DataFolderUnusable  the data folder is missing, on a network file system, or of a newer version
 """
 
@@ -74,6 +75,10 @@ class RunUnreadable(JournalError, LookupError):
 
 class DataFolderInUse(JournalError):
     """Another process uses the data folder."""
+
+
+class BackupUnusable(JournalError):
+    """A file cannot be used as a backup; the message says why."""
 
 
 class DataFolderUnusable(JournalError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from durable.journal.errors import JournalError
+from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
 from triggers.not_found import (
     IdAmbiguous,
@@ -46,6 +46,8 @@ def explain_error(error: Exception) -> CommandFailed:
             )
         case SettingsError() | PipelinesMissing():
             return CommandFailed(str(error), WRONG_USE)
+        case BackupUnusable():
+            return CommandFailed(str(error))
         case JournalError():
             return CommandFailed(str(error), NOT_READY)
     if type(error).__module__ == "sqlalchemy.exc":  # its import takes half a second, for errors that are not its own

@@ -1,6 +1,7 @@
 """Printing: in colour and within the width of a terminal, plain and uncut in a pipe."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -147,6 +148,14 @@ def format_error(error: FailureDocument, *, with_step: bool = False) -> str:
 def format_count(number: int, what: str) -> str:
     """`1 attempt`, `2 attempts`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def format_size(size: int) -> str:
+    """A number of bytes, rounded: `12.3 MB`."""
+    if size < 1_000:
+        return f"{size} bytes"
+    power = min(int(math.log(size, 1_000)), 3)
+    return f"{size / 1_000**power:.1f} {('KB', 'MB', 'GB')[power - 1]}"
 
 
 def format_time(text: str | None) -> str:

@@ -1,0 +1,68 @@
+"""Backup and restore as an operator uses them."""
+
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from tests.cli.command import api, serving, until, waypost
+from tests.cli.conftest import write
+
+ASKS = """
+steps:
+  - {id: before, use: transform.set, with: {values: {n: 1}}}
+  - {id: ask, use: wait.approval, with: {to: ops, title: Ship it?}, timeout: 1h, on_timeout: fail}
+"""
+
+
+def test_a_backup_of_a_running_service_goes_on_in_another_folder(place: Path) -> None:
+    write(place, "asks", ASKS)
+    with serving(place):
+        with api(place) as client:
+            run = client.post("/api/pipelines/asks/runs", json={"inputs": {}}).json()["id"]
+        until(place, run, "waiting")
+        made = waypost("backup", "waypost.backup", cwd=place)
+        assert made.returncode == 0, made.stderr
+        assert "1 run (1 unfinished)" in made.stdout
+        assert "api.key" in made.stdout
+        assert stat.S_IMODE(os.stat(place / "waypost.backup").st_mode) == 0o600
+
+    other = place / "other"
+    other.mkdir()
+    shutil.copytree(place / "config", other / "config")
+    restored = waypost("restore", "../waypost.backup", cwd=other)
+    assert restored.returncode == 0, restored.stderr
+    assert "1 unfinished run will go on when the service starts" in restored.stdout
+    assert "idempotency keys" in restored.stdout
+    with serving(other):
+        answered = waypost("answer", run, "ask", "--approve", cwd=other)
+        assert answered.returncode == 0, answered.stderr
+        assert until(other, run, "completed")["steps"]["before"]["attempts"] == 1
+
+
+def test_the_backup_command_explains_what_it_refuses(place: Path) -> None:
+    missing = waypost("backup", "b", cwd=place)
+    assert (missing.returncode, "--data" in missing.stderr) == (3, True)
+    assert waypost("run", "greet", "--input", "name=Ada", cwd=place).returncode == 0
+    assert waypost("backup", "b", cwd=place).returncode == 0
+    again = waypost("backup", "b", cwd=place)
+    assert (again.returncode, "--force" in again.stderr) == (1, True)
+    assert json.loads(waypost("backup", "b", "--force", "--json", cwd=place).stdout)["runs"] == 1
+    assert waypost("backup", "config", cwd=place).returncode == 2
+    assert waypost("backup", "nowhere/b", cwd=place).returncode == 2
+
+
+def test_the_restore_command_explains_what_it_refuses(place: Path) -> None:
+    assert waypost("run", "greet", "--input", "name=Ada", cwd=place).returncode == 0
+    assert waypost("backup", "b", cwd=place).returncode == 0
+    full = waypost("restore", "b", cwd=place)
+    assert (full.returncode, "--force" in full.stderr) == (3, True)
+    with serving(place):
+        busy = waypost("restore", "b", "--force", cwd=place)
+        assert (busy.returncode, "in use" in busy.stderr) == (3, True)
+    replaced = waypost("restore", "b", "--force", cwd=place)
+    assert "The journal that was there is now" in replaced.stdout
+    no_backup = waypost("restore", "config/pipelines/greet.yaml", "--data", "new", cwd=place)
+    assert (no_backup.returncode, "is not a backup" in no_backup.stderr) == (1, True)
+    assert waypost("restore", "nothing", "--data", "new", cwd=place).returncode == 1

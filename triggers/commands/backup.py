@@ -1,0 +1,59 @@
+"""`waypost backup`: copy the journal into a file, whether or not a service is running."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from durable.journal.sqlite.backup import BackupContents, write_backup
+from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
+from triggers.commands.output import format_count, format_size, print_json
+from triggers.commands.parameters import DATA, AsJson, Data
+from triggers.documents.fields import format_time
+
+BackupFile = Annotated[Path, typer.Argument(help="The file of the backup.")]
+
+
+def backup(
+    file: BackupFile,
+    data: Data = DATA,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    if file.is_dir():
+        raise CommandFailed(f"{file} is a folder: name a file, such as {file / 'waypost.backup'}", WRONG_USE)
+    if not file.absolute().parent.is_dir():
+        raise CommandFailed(f"there is no folder {file.absolute().parent}: create it first", WRONG_USE)
+    try:
+        contents = write_backup(data, file, replaces=force)
+    except FileExistsError as error:
+        raise CommandFailed(str(error), FAILED) from None
+    if as_json:
+        print_json({"file": str(file), **describe_contents(contents)})
+        return
+    typer.echo(f"{file}: {summarize_contents(contents)}; checked")
+    typer.echo(
+        "It does not contain the config folder, the secrets, and the API key in the data folder (api.key): keep copies "
+        "of them too. `waypost restore` puts it into a data folder."
+    )
+
+
+def describe_contents(contents: BackupContents) -> dict[str, str | int | None]:
+    """The contents of a backup as JSON."""
+    return {
+        "bytes": contents.size,
+        "tables": contents.tables,
+        "runs": contents.runs,
+        "unfinished": contents.unfinished,
+        "events": contents.events,
+        "newest_run_at": format_time(contents.newest),
+        "taken_at": format_time(contents.taken_at),
+    }
+
+
+def summarize_contents(contents: BackupContents) -> str:
+    """The contents of a backup as text for people."""
+    newest = f", the newest of {format_time(contents.newest)}" if contents.newest is not None else ""
+    return (
+        f"{format_size(contents.size)}, {format_count(contents.runs, 'run')} ({contents.unfinished} unfinished){newest}"
+    )

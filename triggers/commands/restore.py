@@ -1,0 +1,35 @@
+"""`waypost restore`: put a backup into a data folder in which no service is running."""
+
+from typing import Annotated
+
+import typer
+
+from durable.journal.sqlite.backup import restore_backup
+from triggers.commands.backup import BackupFile, describe_contents, summarize_contents
+from triggers.commands.output import format_count, print_json
+from triggers.commands.parameters import DATA, AsJson, Data
+from triggers.documents.fields import format_time
+
+
+def restore(
+    file: BackupFile,
+    data: Data = DATA,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the journal that the folder has; it is kept under another name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    contents, old = restore_backup(file, data, replaces=force)
+    if as_json:
+        print_json({"data": str(data), "replaced": str(old) if old else None, **describe_contents(contents)})
+        return
+    typer.echo(f"{data}: restored {summarize_contents(contents)}")
+    if old:
+        typer.echo(f"The journal that was there is now {old}.")
+    if contents.unfinished:
+        taken = f" ({format_time(contents.taken_at)})" if contents.taken_at is not None else ""
+        typer.echo(
+            f"{format_count(contents.unfinished, 'unfinished run')} will go on when the service starts. What they did "
+            f"after the backup was taken{taken} is done again, with the same idempotency keys. Do not start it while "
+            "the original service still runs: every step would be performed twice."
+        )
