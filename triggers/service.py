@@ -57,6 +57,7 @@ from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
+from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.settings import Settings, load_api_key, make_url
@@ -220,7 +221,7 @@ async def _open_ways_in(
     webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
     await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
-    bulks = Bulks(runner, journal, BulkActions(runner, journal), now)
+    bulks = Bulks(runner, journal, BulkActions(runner, journal, Reruns(runner, journal, folder, now)), now)
     reload = Reloader(folder, runner, (webhooks, schedules))
     await reload.serve()
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)

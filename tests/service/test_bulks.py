@@ -17,6 +17,12 @@ steps:
   - {id: text, use: transform.set, with: {values: {text: hello}}}
 """
 
+FLAKY = """
+inputs: {n: {type: integer}}
+steps:
+  - {id: stop, use: flow.fail, if: "{{ inputs.n > 0 }}", with: {message: too many}}
+"""
+
 
 async def start_delayed(service: Running, count: int, *tags: str, pipeline: str = "quick") -> list[str]:
     """Start runs that begin in an hour."""
@@ -175,6 +181,24 @@ async def test_a_run_that_ended_meanwhile_is_refused_with_the_reason(tmp_path: P
         assert [(each["item"], each["reason"]) for each in refused] == [
             (runs[2], "it has ended already: it is cancelled")
         ]
+
+
+async def test_a_bulk_reruns_what_failed_once_and_each_run_names_its_source(tmp_path: Path) -> None:
+    async with running(tmp_path, {"flaky": FLAKY}) as service:
+        runs = [(await service.start("flaky", {"n": n})).json()["id"] for n in range(4)]
+        for run in runs:
+            await service.wait_for_end(run)
+        (tmp_path / "config" / "pipelines" / "flaky.yaml").write_text(FLAKY.replace("0", "10"))
+        await service.service.reload.reload()
+        bulk = (await create(service, "rerun", {"pipeline": "flaky"}, reason="mended", rate=1000)).json()["id"]
+        found = await wait_for_bulk(service, bulk, "finished")
+        assert (found["total"], found["done"], found["filter"]["status"]) == (3, 3, "failed")
+        for item in await list_items(service, bulk):
+            repeated = await service.wait_for_end(item["run"])
+            assert repeated["status"] == "completed"
+            source = repeated["source"]
+            assert (source["kind"], source["of"], source["by"]) == ("rerun", item["item"], "admin")
+            assert source["reason"] == f"bulk {bulk}: mended"
 
 
 async def test_an_unknown_bulk_is_not_found_and_a_reader_may_not_create_one(tmp_path: Path) -> None:

@@ -1,15 +1,25 @@
 """What a bulk does with one item: a table of the actions.
 
 Each is done once, however often the process dies: an item is recorded as pending before its action and with its outcome
-after it, and an action that is repeated in between changes nothing.
+after it, and an action that is repeated in between changes nothing. An action that starts a run takes a dedupe key of
+the bulk and the item.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from durable.bulks import Bulk, BulkAction, BulkItem
+from durable.durations import parse_duration
 from durable.engine import Engine
+from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
+from durable.units import DedupeKey
+from triggers.not_found import RunNotFound
+from triggers.repeats.refusal import RepeatRefused
+from triggers.repeats.reruns import Reruns
+
+KEY_LIFETIME = parse_duration("90d")
+"""How long (ms) after its creation a bulk can go on without doing anything twice."""
 
 Act: TypeAlias = Callable[[Bulk, str], Awaitable[BulkItem]]
 """Performs the action on an item. Raises `Overloaded` or a `JournalError` if it has to be tried again."""
@@ -18,10 +28,11 @@ Act: TypeAlias = Callable[[Bulk, str], Awaitable[BulkItem]]
 class BulkActions:
     """The actions of bulks on one item."""
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, journal: Journal, reruns: Reruns) -> None:
         self._engine = engine
         self._journal = journal
-        self.table: Mapping[BulkAction, Act] = {"cancel": self._cancel}
+        self._reruns = reruns
+        self.table: Mapping[BulkAction, Act] = {"cancel": self._cancel, "rerun": self._rerun}
 
     async def _cancel(self, bulk: Bulk, run: str) -> BulkItem:
         reason = explain_bulk(bulk)
@@ -34,6 +45,13 @@ class BulkActions:
             return BulkItem(run, "done", run)
         return _refuse(run, f"it has ended already: it is {found.status}")
 
+    async def _rerun(self, bulk: Bulk, run: str) -> BulkItem:
+        try:
+            repeated = await self._reruns.rerun(run, by=bulk.by, reason=explain_bulk(bulk), key=_make_key(bulk, run))
+        except (RepeatRefused, RunNotFound, RunUnreadable) as refused:
+            return _refuse(run, str(refused))
+        return BulkItem(run, "done", repeated.run)
+
 
 def explain_bulk(bulk: Bulk) -> str:
     """Return the reason that runs and deliveries show for what a bulk did with them."""
@@ -42,3 +60,7 @@ def explain_bulk(bulk: Bulk) -> str:
 
 def _refuse(item: str, reason: str) -> BulkItem:
     return BulkItem(item, "refused", None, reason)
+
+
+def _make_key(bulk: Bulk, item: str) -> DedupeKey:
+    return DedupeKey(f"#bulk/{bulk.id}", item, bulk.created_at + KEY_LIFETIME)
