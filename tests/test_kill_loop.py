@@ -18,6 +18,7 @@ from tests.kill.home import Home
 from tests.kill.loop import CONSTRUCTS, STEPS, kill_loop
 from tests.kill.processes import LedgerProcess, Service
 from tests.kill.provider import Provider, Webhook
+from tests.whole_run import read_whole_run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
@@ -104,7 +105,7 @@ async def test_a_step_that_must_not_be_repeated_stays_uncertain_after_a_kill(
         async with Service(home) as service:
             await service.wait_until_ready()
             await service.wait_until_idle()
-            document = await service.ask(f"/runs/{run}")
+            document = await read_whole_run(service.ask, run)
             service.kill()
             await service.wait_for_end()
         assert document["status"] == "paused"

@@ -1,6 +1,7 @@
 """Errors for what is not there. They are apart from what raises them, so that a command can explain them without it.
 
 RunNotFound          there is no such run
+StepNotFound         a run has not reached such a step
 IdNotFound           no id begins or ends so
 IdAmbiguous          several ids begin or end so
 BulkNotFound         there is no such bulk
@@ -22,6 +23,14 @@ class RunNotFound(LookupError):
 
     def __init__(self, run: str) -> None:
         super().__init__(f"there is no run {run}")
+
+
+class StepNotFound(LookupError):
+    """A run has not reached such a step."""
+
+    def __init__(self, run: str, path: str) -> None:
+        super().__init__(f"run {run} has reached no step {quote(path)}")
+        self.run = run
 
 
 class IdNotFound(LookupError):

@@ -13,7 +13,15 @@ from starlette.requests import ClientDisconnect
 from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
-from triggers.not_found import BulkNotFound, IdAmbiguous, IdNotFound, PipelineNotFound, RunNotFound, VersionNotFound
+from triggers.not_found import (
+    BulkNotFound,
+    IdAmbiguous,
+    IdNotFound,
+    PipelineNotFound,
+    RunNotFound,
+    StepNotFound,
+    VersionNotFound,
+)
 
 log = logging.getLogger("waypost.api")
 
@@ -53,6 +61,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     VersionNotFound: lambda error: Refusal(404, str(error)),
     BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
     BulkRefused: lambda error: Refusal(409, str(error)),
+    StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists those that it has"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(
         429, str(error), {"Retry-After": str(error.seconds), **(CLOSE if error.closes else {})}

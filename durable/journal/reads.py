@@ -34,6 +34,7 @@ from durable.journal import (
 )
 from durable.journal.dialect import Database
 from durable.journal.errors import DataFolderUnusable, JournalBusy, JournalDamaged
+from durable.journal.folds import Fold, Folds
 from durable.journal.histories import PAGE
 from durable.journal.migrate import ensure_current
 from durable.journal.scan import Scan
@@ -69,6 +70,7 @@ class Reads:
         self._long_scans = ThreadPoolExecutor(1, thread_name_prefix="journal-long-scan")
         self._checks = ThreadPoolExecutor(1, thread_name_prefix="journal-check")
         self._waiting_scans = 0
+        self._folds = Folds()
         self.damage: str | None = None
         self.unreadable: set[str] = set()
         """Runs that a scan could not read."""
@@ -87,9 +89,20 @@ class Reads:
         threads = self._long_scans if entries > LONG else self._short_scans
         self._waiting_scans += 1
         try:
-            return await self._read_in(threads, lambda connection: work(Scan(connection, self.unreadable.add)))
+            return await self._read_in(
+                threads, lambda connection: work(Scan(connection, self.unreadable.add, self._folds))
+            )
         finally:
             self._waiting_scans -= 1
+
+    async def scan_fold(self, run: Run, work: Callable[[Scan, Fold], Found]) -> Found:
+        """Do work with the fold of a run in a scan thread. Raises `JournalBusy` as `scan` does."""
+
+        def open_fold(scan: Scan) -> Found:
+            with scan.open_fold(run) as fold:
+                return work(scan, fold)
+
+        return await self.scan(open_fold, self._folds.count_missing(run))
 
     async def load_state(self, run: str) -> State:
         """Load a run's state; it is empty if there is no such run. Raises `RunUnreadable`."""

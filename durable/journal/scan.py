@@ -7,6 +7,7 @@ the pauses reduce a webhook's 99th percentile to a tenth.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,7 @@ from durable.history.words import RunSource, RunStatus
 from durable.journal.definitions import count_version_runs, load_definition
 from durable.journal.errors import RunUnreadable
 from durable.journal.events import find_event_key
+from durable.journal.folds import Fold, Folds, StoredValue
 from durable.journal.histories import (
     PAGE,
     Append,
@@ -26,6 +28,7 @@ from durable.journal.histories import (
     list_appends,
     list_appends_of,
 )
+from durable.journal.outline import StepOutline
 from durable.journal.payloads import load_payload
 from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished
 from durable.units import Run, UnfinishedRun, VersionRuns
@@ -38,11 +41,16 @@ lock."""
 
 
 class Scan:
-    """A journal as read by one thread over one connection. `note` is called for each run that cannot be read."""
+    """A journal as read by one thread over one connection. `note` is called for each run that cannot be read. `folds`
+    are those of earlier scans."""
 
-    def __init__(self, connection: Connection, note: Callable[[str], None] = lambda run: None) -> None:
+    def __init__(
+        self, connection: Connection, note: Callable[[str], None] = lambda run: None, folds: Folds | None = None
+    ) -> None:
         self._connection = connection
         self._note = note
+        self._folds = folds or Folds()
+        self._last_append: tuple[str, int, list[AnyEntry]] = ("", 0, [])
         self._pause_at = time.perf_counter() + SLICE
 
     def rest(self) -> None:
@@ -87,7 +95,11 @@ class Scan:
 
     def load_value(self, value: Value) -> Value:
         """Return the value with its bytes in memory; raises `RunUnreadable` if they are missing or damaged."""
-        if value.ref and not value.is_loaded:
+        if value.is_loaded:
+            return value
+        if isinstance(value, StoredValue):
+            value.attach(self.load_value(getattr(self.read_entry(value.run, value.entry), value.field)).data)
+        elif value.ref:
             value.attach(load_payload(self._connection, value.ref))
         return value
 
@@ -108,17 +120,55 @@ class Scan:
                     self.rest()
             last = page[-1].sequence
 
-    def replay(
-        self, run: str, sequence: int, see: Callable[[AnyEntry], None] | None = None
-    ) -> tuple[State, RunUnreadable | None]:
+    def read_entry(self, run: str, number: int) -> AnyEntry:
+        """Return one entry of a run; raises `RunUnreadable`."""
+        last_run, first, entries = self._last_append
+        if last_run != run or not first <= number < first + len(entries):  # neighbours are often read one after another
+            first = find_append_before(self._connection, run, number - 1)
+            rows = list_appends(self._connection, run, first - 1, limit=1)
+            entries = decode_append(run, rows[0], first) if rows else []
+            ensure_whole(run, first + len(entries) - 1, number)
+            self._last_append = run, first, entries
+        return entries[number - first]
+
+    @contextmanager
+    def open_fold(self, run: Run) -> Iterator[Fold]:
+        """Replay a run's history as far as it can be read, from where an earlier scan has kept it. No other thread uses
+        the fold meanwhile."""
+        fold = self._folds.take(run.id)
+        with fold.lock:
+            if fold.unreadable:  # another thread met this while it waited for the lock, and has dropped the fold
+                fold = Fold(run.id)
+            try:
+                self._advance_fold(fold, run.sequence)
+                yield fold
+            finally:
+                self._folds.keep(fold)
+
+    def _advance_fold(self, fold: Fold, sequence: int) -> None:
+        run, known = fold.state.run, fold.state.entries
+        try:
+            if known < sequence:
+                for number, entry in self.read_entries(run, known):
+                    fold.add(number, entry)
+            ensure_whole(run, fold.state.entries, sequence)
+        except RunUnreadable as unreadable:
+            self._note(run)
+            fold.unreadable = unreadable
+
+    def open_outline(self, fold: Fold) -> StepOutline:
+        """Return the outline of a fold that this thread has opened."""
+        if fold.outline is None:
+            fold.outline = StepOutline(fold.state, fold.traces, self.rest)
+        return fold.outline
+
+    def replay(self, run: str, sequence: int) -> tuple[State, RunUnreadable | None]:
         """Replay a history of `sequence` entries as far as it can be read; returns the state, and why the rest cannot
-        be read. `see` is called with each entry."""
+        be read."""
         state = State(run=run)
         try:
             for _, entry in self.read_entries(run):
                 fold_entry(state, entry)
-                if see:
-                    see(entry)
             ensure_whole(run, state.entries, sequence)
         except RunUnreadable as unreadable:
             self._note(run)

@@ -16,6 +16,7 @@ from tests.kill.people import People, PeopleRecord
 from tests.kill.processes import Died, LedgerProcess, Service
 from tests.kill.provider import Accepted, Provider
 from tests.kill.service import PLAIN, POINTS, SPECIAL, Point
+from tests.whole_run import read_whole_run
 
 Kind: TypeAlias = Point | Literal["random", "effect", "drain"]
 """`random` at any moment, `effect` after an effect and before its checkpoint, `drain` after SIGTERM and before the end
@@ -225,7 +226,7 @@ class Loop:
                 record.problems.append(f"not every run came to rest within {REST:g} s")
             self._people.close()
             runs = await service.runs()
-            record.runs = {run["id"]: await service.ask(f"/runs/{run['id']}") for run in runs}
+            record.runs = {run["id"]: await read_whole_run(service.ask, run["id"]) for run in runs}
             record.histories = {id: await service.history(id) for id in record.runs}
             service.terminate()
             if code := await service.wait_for_end():

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from durable import clock
 from durable.action import Connector
+from tests.whole_run import read_whole_run
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.http.server import Server, listen
 from triggers.instance import Instance
@@ -38,13 +39,17 @@ class Running:
         """Return the run once it has ended or is paused."""
         async with asyncio.timeout(within):
             while True:
-                found = await self.run(run)
-                if found["status"] in ENDS:
-                    return found
+                if (await self.ask(f"/runs/{run}"))["status"] in ENDS:
+                    return await self.run(run)
                 await asyncio.sleep(0.01)
 
     async def run(self, run: str) -> dict[str, Any]:
-        answer = await self.client.get(f"/api/runs/{run}")
+        """Return a run with all its steps by path."""
+        return await read_whole_run(self.ask, run)
+
+    async def ask(self, path: str) -> dict[str, Any]:
+        """Return what the API has at a path."""
+        answer = await self.client.get(f"/api{path}")
         answer.raise_for_status()
         document: dict[str, Any] = answer.json()
         return document

@@ -139,7 +139,10 @@ async def _use(service: Running, world: Outside) -> None:
         run = (await ask("POST", runs(pipeline), json=waits, headers={"idempotency-key": "k"})).json()["id"]
         await ask("POST", runs(pipeline), json={}, headers={"idempotency-key": "k"})
         await ask("GET", f"/api/runs/{run}")
-        await ask("GET", f"/api/runs/{run}/history")
+        for what in ("history", "steps", "steps?outline=true&order=time", "values/outputs", "values/error"):
+            await ask("GET", f"/api/runs/{run}/{what}")
+        for step in (await ask("GET", f"/api/runs/{run}")).json()["steps"]:
+            await ask("GET", f"/api/runs/{run}/steps/{step['path']}")
         await ask("POST", f"/api/runs/{run}/cancel")
         for _ in range(2):
             again = (await ask("POST", f"/api/runs/{run}/rerun", headers={"idempotency-key": "k"})).json()["id"]

@@ -127,8 +127,8 @@ async def test_link_keys_and_proofs_are_hidden_from_keys_that_may_not_answer(tmp
             assert key not in whole + read, path
             assert make_proof(key, run, "hook") not in read
             assert make_proof(key, run, "ask") not in read
-        document = (await reader.get(f"/api/runs/{run}")).json()
-        assert document["steps"]["link"]["output"]["link"].endswith(f"/waits/{run}/hook/…")
+        document = (await reader.get(f"/api/runs/{run}/steps/link")).json()
+        assert document["output"]["link"].endswith(f"/waits/{run}/hook/…")
         asking = await start_waiting_run(service, "callback")
         assert (await reader.get(f"/api/runs/{asking}")).json()["waits"][0]["link"] is None
         assert "links" not in (await reader.get(f"/api/runs/{run}/history")).json()["entries"][0]

@@ -85,7 +85,7 @@ async def documents(client: httpx.AsyncClient) -> dict[str, str]:
     """Every document that a key can read."""
     runs = [run["id"] for run in (await client.get("/api/runs")).json()["runs"]]
     paths = ["/api/runs", "/api/waits", "/api/deliveries", *(f"/api/waits?run={run}" for run in runs)]
-    paths += [f"/api/runs/{run}{what}" for run in runs for what in ("", "/history")]
+    paths += [f"/api/runs/{run}{what}" for run in runs for what in ("", "/history", "/steps", "/values/inputs")]
     answers = {path: await client.get(path) for path in paths}
     assert all(answer.status_code == 200 for answer in answers.values())
     return {path: answer.text for path, answer in answers.items()}
@@ -119,9 +119,9 @@ async def test_no_encoding_of_a_proof_is_shown_to_a_key_that_may_not_answer(
             await until_asked(service, run)
             secret = await token_of(service, run)
             asked = await documents(reader)
-            assert len(asked) == 3 + 3 * 3
+            assert len(asked) == 3 + 3 * 5
             whole = await documents(service.client)
-            made = (await service.client.get(f"/api/runs/{run}")).json()["steps"]["made"]["output"]
+            made = (await service.run(run))["steps"]["made"]["output"]
             answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "approved": False})
             assert answer.status_code == 202
             await until(service, run, "failed")
@@ -144,7 +144,7 @@ async def test_a_link_that_a_key_may_use_is_shown_unchanged(tmp_path: Path) -> N
         async with running(tmp_path, pipelines) as service, holder(service, "start") as starter:
             [run] = (await service.client.post("/api/events", json={"type": "begin"})).json()["runs"]
             made = (await until_asked(service, run))["steps"]["made"]["output"]
-            assert (await starter.get(f"/api/runs/{run}")).json()["steps"]["made"]["output"] == made
+            assert (await starter.get(f"/api/runs/{run}/steps/made")).json()["output"] == made
             link = base64.b64decode(made["encoded"]).decode()
             assert link == made["link"] == world.requests[0]["body"]["link"]
             assert (await starter.get(link, headers={"accept": "application/json"})).json()["status"] == "asked"

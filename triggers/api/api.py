@@ -28,6 +28,7 @@ from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
+from triggers.api.steps import StepOperations
 from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.versions import VersionOperations
 from triggers.api.waits import WaitOperations
@@ -63,6 +64,7 @@ class Api:
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, now, waits_url).operations(),
             *RepeatOperations(engine, journal, folder, now).operations(),
+            *StepOperations(journal).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),

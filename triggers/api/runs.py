@@ -11,7 +11,7 @@ from durable.engine import Engine
 from durable.history.words import RunStatus
 from durable.ids import first_id
 from durable.journal.journal import Journal
-from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag
 from triggers.documents.runs import CancelledDocument, ExportDocument, HistoryDocument, RunDocument, RunsDocument
@@ -25,6 +25,12 @@ from triggers.runs.run import encode_run
 
 class OneRun(Parameters):
     run: str = Field(description="The run's id")
+
+
+class KnownRun(OneRun):
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="The `ETag` of an earlier answer", json_schema_extra=HEADER
+    )
 
 
 class ManyRuns(Parameters):
@@ -66,7 +72,7 @@ class RunOperations:
     def operations(self) -> list[Operation[Any, Any]]:
         return [
             Operation("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: RunsDocument}),
-            Operation("GET", "/runs/{run}", self.get_run, "read", OneRun, Nothing, {200: RunDocument}),
+            Operation("GET", "/runs/{run}", self.get_run, "read", KnownRun, Nothing, {200: RunDocument, 304: None}),
             Operation(
                 "GET", "/runs/{run}/history", self.get_history, "read", OneHistory, Nothing, {200: HistoryDocument}
             ),
@@ -96,12 +102,23 @@ class RunOperations:
         )
         return respond(RunsDocument(lines, after))
 
-    async def get_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
-        """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
-        run, may_answer = asked.parameters.run, asked.may_answer
-        explain = self._engine.explain_progress
-        text = await encode_run(self._journal, run, may_answer=may_answer, waits_url=self._waits_url, explain=explain)
-        return Response(text, media_type="application/json")
+    async def get_run(self, asked: ApiRequest[KnownRun, Nothing]) -> Response:
+        """Tell one run: its inputs, outputs and error, what it waits for, and the steps to look at first.
+
+        It has less than 100 KB however long the run is. `omitted` names what is too large for it and where that is,
+        and `steps_after` is the cursor of the further steps. 304 if it is the same as an earlier answer.
+        """
+        wanted = asked.parameters
+        text, tag = await encode_run(
+            self._journal,
+            wanted.run,
+            may_answer=asked.may_answer,
+            waits_url=self._waits_url,
+            explain=self._engine.explain_progress,
+            known=wanted.if_none_match,
+        )
+        headers = {"ETag": tag, "Cache-Control": "no-cache"} if tag else {"Cache-Control": "no-store"}
+        return Response(text, 200 if text else 304, headers, media_type="application/json" if text else None)
 
     async def get_history(self, asked: ApiRequest[OneHistory, Nothing]) -> Response:
         """Tell a run's history, entry by entry."""

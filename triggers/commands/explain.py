@@ -15,6 +15,7 @@ from triggers.not_found import (
     PipelineNotFound,
     PipelinesMissing,
     RunNotFound,
+    StepNotFound,
     VersionNotFound,
 )
 from triggers.reading.client import ServiceRefused
@@ -35,6 +36,8 @@ def explain_error(error: Exception) -> CommandFailed:
         case IdNotFound():
             hint = f"; `{LISTS[error.kind]}` lists them" if error.kind in LISTS else ""
             return CommandFailed(f"{error}{hint}")
+        case StepNotFound():
+            return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists those that it has")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
         case ServiceRefused() | NoConnectors() | IdAmbiguous() | PipelineNotFound() | VersionNotFound():

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import httpx
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.table import Table
@@ -18,7 +19,9 @@ from triggers.commands import next_steps
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.commands.output import (
     format_count,
+    format_counts,
     format_error,
+    format_items,
     format_seconds,
     format_span,
     format_time,
@@ -41,6 +44,15 @@ class FollowView(Protocol):
     def show(self, run: RunDocument) -> None: ...
 
 
+def select_steps(run: RunDocument) -> list[StepDocument]:
+    """The steps that a follower shows, in the order in which they began: all of a short run. In a long one, loops stand
+    for what is inside them as long as nothing there needs attention."""
+    shown = run.steps
+    if run.steps_after:
+        shown = [step for step in shown if "[" not in step.path or step.status in ("failed", "uncertain", "waiting")]
+    return sorted(shown, key=lambda step: step.scheduled_at or step.finished_at or "")
+
+
 class LineView:
     """A plain line whenever something of a step changes."""
 
@@ -51,9 +63,9 @@ class LineView:
     def show(self, run: RunDocument) -> None:
         if run.status not in ENDED:
             self._print("", f"{run.id} {run.status}")
-        for path, step in run.steps.items():
-            noted = "".join(f", {note}" for note in _list_notes(run, path))
-            self._print(path, f"{path} {step.status}, {format_count(step.attempts, 'attempt')}{noted}")
+        for step in select_steps(run):
+            noted = "".join(f", {note}" for note in _list_notes(run, step))
+            self._print(step.path, f"{step.path} {step.status}, {format_count(step.attempts, 'attempt')}{noted}")
         self._print("", f"{run.id} {run.status}")
 
     def _print(self, what: str, line: str) -> None:
@@ -82,11 +94,14 @@ class LiveView:
         for _ in range(4):
             steps.add_column(no_wrap=True)
         steps.add_column()
-        for path, step in run.steps.items():
+        for step in select_steps(run):
             attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
-            note = "; ".join(_list_notes(run, path))
-            steps.add_row(f"  {path}", style_status(step.status), attempts, _format_duration(step), make_cuttable(note))
-        yield Group(head, steps) if run.steps else head
+            note = "; ".join(_list_notes(run, step))
+            steps.add_row(
+                f"  {step.path}", style_status(step.status), attempts, _format_duration(step), make_cuttable(note)
+            )
+        rest = [Text(f"  … {format_counts(run.step_counts)} in all")] if run.steps_after else []
+        yield Group(head, steps, *rest) if run.steps else head
 
 
 def _format_duration(what: RunDocument | StepDocument) -> str:
@@ -97,20 +112,20 @@ def _format_duration(what: RunDocument | StepDocument) -> str:
     return format_seconds(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
 
 
-def _list_notes(run: RunDocument, path: str) -> Iterator[str]:
-    """What a step that has not ended waits for, why, and what to do about it."""
-    step = run.steps[path]
+def _list_notes(run: RunDocument, step: StepDocument) -> Iterator[str]:
+    """How far a loop is; what a step that has not ended waits for, why, and what to do about it."""
+    if step.items and step.status != "skipped":
+        yield format_items(step.items)
     if step.status in ("completed", "skipped", "cancelled"):
         return
-    waits = [wait for wait in run.waits if wait.step == path]
+    waits = [wait for wait in run.waits if wait.step == step.path]
     if step.due_at and step.status == "waiting" and not waits:
         yield f"until {format_time(step.due_at)[11:]}"
     for wait in waits:
         yield f"waits for {next_steps.summarize_wait(wait)}"
         if wait.kind in ("approval", "webhook") and (command := next_steps.suggest_command(wait, run.id)):
             yield f"`{command}`"
-    errors = [each.error for each in step.tries if each.error]
-    if errors and (why := format_error(errors[-1])):
+    if step.error and (why := format_error(step.error)):
         yield why
 
 
@@ -137,19 +152,32 @@ class FollowedRun:
 
 
 async def follow(service: ServiceClient, id: str, stopping: asyncio.Event, view: FollowView) -> FollowedRun:
-    """Show a run until it is over or `stopping` is set."""
-    pause = FIRST_PAUSE
+    """Show a run until it is over or `stopping` is set. The outputs of a run that is over are whole."""
+    pause, tag = FIRST_PAUSE, None
+    run: RunDocument | None = None
     while True:
         try:
-            run = await service.get_run(id)
+            changed, tag = await service.get_run_if_changed(id, tag)
+            if changed:
+                run = changed
+                view.show(run)
+            assert run, "an answer without a document has a tag of an earlier one"
+            if run.status in ENDED or stopping.is_set():
+                return FollowedRun(await _complete_outputs(service, run), is_over=run.status in ENDED)
         except httpx.TransportError:
             raise CommandFailed(
                 f"the service at {service.url} no longer responds; {id} continues when it is back: `waypost show {id}`",
                 NOT_READY,
             ) from None
-        view.show(run)
-        if run.status in ENDED or stopping.is_set():
-            return FollowedRun(run, is_over=run.status in ENDED)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+async def _complete_outputs(service: ServiceClient, run: RunDocument) -> RunDocument:
+    """The run with its outputs, if its document has left them out."""
+    if "outputs" not in run.omitted:
+        return run
+    omitted = {name: part for name, part in run.omitted.items() if name != "outputs"}
+    outputs = await service.get_run_part(run.id, "outputs")
+    return msgspec.structs.replace(run, outputs=outputs, omitted=omitted)

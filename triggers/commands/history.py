@@ -21,6 +21,7 @@ from triggers.commands.output import (
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, OfPipeline, RunId
 from triggers.documents.runs import EntryDocument
+from triggers.reading.reader import Reader
 
 Export = Annotated[
     bool,
@@ -39,8 +40,18 @@ def history(
     if export:
         typer.echo(ask_reader_about(config, data, run, lambda reader, run: reader.export_run(run), pipeline=pipeline))
         return
-    entries = ask_reader_about(config, data, run, lambda reader, run: reader.get_history(run), pipeline=pipeline)
-    print_json(entries) if as_json else print_history(open_console(), entries)
+    ask_reader_about(config, data, run, _print_json if as_json else _print_pages, pipeline=pipeline)
+
+
+async def _print_pages(reader: Reader, run: str) -> None:
+    """Print page by page, so that the first one of a long history is there at once."""
+    out = open_console()
+    async for entries in reader.read_history(run):
+        print_history(out, entries)
+
+
+async def _print_json(reader: Reader, run: str) -> None:
+    print_json([entry async for page in reader.read_history(run) for entry in page])
 
 
 def print_history(out: Console, history: Iterable[EntryDocument]) -> None:

@@ -88,8 +88,8 @@ def _to_fill_in(wait: AnyWait) -> str:
 
 
 def list_decisions(run: RunDocument) -> Iterator[PendingDocument]:
-    """The decisions that a run needs of a person."""
-    steps = [path for path, step in run.steps.items() if step.decision_needed]
+    """The decisions that a run needs of a person; the steps of its document begin with them."""
+    steps = [step.path for step in run.steps if step.decision_needed]
     for path in steps:
         yield PendingDocument.make_decision(run.id, run.pipeline, None, path)
     if run.status == "paused" and not steps:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -14,8 +14,9 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
+from durable.history.words import StepStatus
 from durable.wording import make_printable
-from triggers.documents.runs import FailureDocument
+from triggers.documents.runs import FailureDocument, ItemsDocument
 
 GAP = 2
 """Blanks between two columns."""
@@ -173,3 +174,17 @@ def format_span(start: str | None, end: str | None) -> str:
 def format_seconds(seconds: float) -> str:
     """A length of time, as text for people."""
     return f"{seconds:.3f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def format_items(items: ItemsDocument) -> str:
+    """The items of a loop in a line, with the first that failed."""
+    counts = ", ".join(f"{count:,} {status}" for status, count in items.counts.items())
+    failed = ", ".join(f"[{number}]" for number in items.failed[:5])
+    more = ", …" if len(items.failed) > 5 else ""
+    total = f"{items.total:,} items" if items.total is not None else "turns"
+    return f"{total}: {counts or 'none'}" + (f" (failed: {failed}{more})" if failed else "")
+
+
+def format_counts(counts: Mapping[StepStatus, int]) -> str:
+    """How many steps have each status, in a line."""
+    return ", ".join(f"{count:,} {status}" for status, count in counts.items())

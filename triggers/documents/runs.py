@@ -1,6 +1,6 @@
 """Runs, their steps and their histories, as the API answers with them."""
 
-from typing import Annotated, Any, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import Struct
@@ -50,21 +50,6 @@ class AttemptDocument(Struct, frozen=True):
     error: FailureDocument | None
 
 
-class StepDocument(Struct, frozen=True):
-    """A step that was reached. Secrets stand in its input as references."""
-
-    status: StepStatus
-    input: Any
-    output: Any
-    error: FailureDocument | None
-    attempts: int
-    scheduled_at: Time | None
-    finished_at: Time | None
-    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
-    decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
-    tries: list[AttemptDocument]
-
-
 class CallingStepDocument(Struct, frozen=True):
     """The step that called a run."""
 
@@ -112,6 +97,55 @@ class UndoDocument(Struct, frozen=True):
     error: FailureDocument | None
 
 
+class OmittedDocument(Struct, frozen=True):
+    """A part that is too large for the document that it belongs to."""
+
+    size: Annotated[int, note("Its length in bytes, as JSON")]
+    url: Annotated[str, note("Where all of it is, below the address of the service")]
+
+
+Omitted: TypeAlias = Annotated[
+    dict[str, OmittedDocument],
+    note("The fields that are too large for this document, by name: each is null or empty, an error is shortened"),
+]
+
+
+class ItemsDocument(Struct, frozen=True):
+    """The items of a `foreach`, or the turns of a `repeat`."""
+
+    total: Annotated[int | None, note("How many there are; null of turns, of which nobody knows")]
+    counts: Annotated[dict[StepStatus, int], note("How many have each status")]
+    failed: Annotated[list[int], note("The numbers of the first that failed, from 0")]
+
+
+class StepDocument(Struct, frozen=True):
+    """A step that was reached. Secrets stand in its input as references."""
+
+    path: str
+    use: Annotated[str | None, note("Its action, or the kind of block that it is; null if the definition is missing")]
+    status: StepStatus
+    input: Any
+    output: Any
+    error: FailureDocument | None
+    attempts: int
+    scheduled_at: Time | None
+    finished_at: Time | None
+    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
+    decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
+    tries: Annotated[list[AttemptDocument], note("Its attempts that have ended, the last 20 at most")]
+    items: Annotated[ItemsDocument | None, note("Of a loop: its items")]
+    called: Annotated[CalledRunDocument | None, note("The run that it called")]
+    undo: Annotated[UndoDocument | None, note("What became of its undo, if it has one")]
+    omitted: Omitted
+
+
+class StepsDocument(Struct, frozen=True):
+    """A page of the steps of a run."""
+
+    steps: list[StepDocument]
+    after: PageCursor
+
+
 class RunLineDocument(Struct, frozen=True):
     """A run in a list."""
 
@@ -148,7 +182,7 @@ class RunLineDocument(Struct, frozen=True):
 
 
 class RunDocument(RunLineDocument, frozen=True):
-    """A run, whole."""
+    """A run, in less than 100 KB however long it is: larger values are left out, and lists end."""
 
     version: Annotated[str, note("The version of the pipeline: the hash of its meaning")]
     inputs: Any
@@ -163,10 +197,24 @@ class RunDocument(RunLineDocument, frozen=True):
     source: Annotated[SourceDocument | None, note("What it repeats")]
     repeats: Annotated[list[RepeatDocument], note("The runs that repeat it, the newest first, twenty at most")]
     parent: Annotated[CallingStepDocument | None, note("The step that called it")]
-    children: Annotated[list[CalledRunDocument], note("The runs that it called")]
-    waits: Annotated[list[WaitDocument], note("What it waits for now")]
-    undo: Annotated[list[UndoDocument], note("The steps with an effect that an undo takes back")]
-    steps: Annotated[dict[str, StepDocument], note("The steps that were reached, by path")]
+    children: Annotated[list[CalledRunDocument], note("The first runs that it called")]
+    children_count: Annotated[int, note("How many runs it called; the steps with `only=calls` name all of them")]
+    waits: Annotated[list[WaitDocument], note("The first things that it waits for now")]
+    waits_count: Annotated[int, note("How many there are; GET /api/waits lists all of them")]
+    undo: Annotated[list[UndoDocument], note("The first steps with an effect that an undo takes back")]
+    undo_count: Annotated[int, note("How many there are; the steps with `only=undo` name all of them")]
+    step_counts: Annotated[dict[StepStatus, int], note("How many of the steps that were reached have each status")]
+    steps: Annotated[
+        list[StepDocument], note("The steps that a person should look at first, then others, first those outside loops")
+    ]
+    steps_after: Annotated[PageCursor, note("What to ask GET /api/runs/{run}/steps for the next ones with")]
+    omitted: Omitted
+
+
+class RunValueDocument(Struct, frozen=True):
+    """A part of a run, whole."""
+
+    value: Any
 
 
 class RunsDocument(Struct, frozen=True):

@@ -25,6 +25,9 @@ from triggers.documents.runs import (
     RunDocument,
     RunLineDocument,
     RunsDocument,
+    RunValueDocument,
+    StepDocument,
+    StepsDocument,
     TakenDocument,
 )
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
@@ -33,7 +36,7 @@ from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDo
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.not_found import IdNotFound, RunNotFound
+from triggers.not_found import IdNotFound, RunNotFound, StepNotFound
 
 Answer = TypeVar("Answer")
 
@@ -78,15 +81,50 @@ class ServiceClient:
     async def get_run(self, run: str) -> RunDocument:
         return await self._ask_of(run, RunDocument, "GET", "")
 
-    async def get_history(self, run: str) -> list[EntryDocument]:
-        entries: list[EntryDocument] = []
+    async def get_run_if_changed(self, run: str, tag: str | None) -> tuple[RunDocument | None, str | None]:
+        """Return a run with the tag of its document; None instead of a run that is still as that tag says."""
+        headers = {"If-None-Match": tag} if tag else {}
+        answer = await self._client.get(_make_path(run, ""), headers=headers)
+        if answer.status_code == 304:
+            return None, tag
+        if answer.status_code == 404:
+            raise RunNotFound(run)
+        return self._decode(RunDocument, answer), answer.headers.get("etag")
+
+    async def get_run_part(self, run: str, part: str) -> JSON:
+        """Return a part of a run that its document leaves out."""
+        value: JSON = (await self._ask_of(run, RunValueDocument, "GET", f"/values/{part}")).value
+        return value
+
+    async def get_step(self, run: str, path: str) -> StepDocument:
+        """Return one step with nothing left out; raises `StepNotFound`."""
+        try:
+            return await self._ask(StepDocument, "GET", _make_path(run, f"/steps/{quote(path, safe='')}"))
+        except ServiceRefused as refused:
+            if refused.status == 404:
+                await self._ensure_run(run)
+                raise StepNotFound(run, path) from None
+            raise
+
+    async def read_steps(self, run: str, **filters: str) -> AsyncIterator[list[StepDocument]]:
+        """Read the steps of a run, page by page."""
+        after: str | None = None
+        while True:
+            page = await self._ask_of(
+                run, StepsDocument, "GET", "/steps", params=_drop_none({**filters, "after": after})
+            )
+            yield page.steps
+            if (after := page.after) is None:
+                return
+
+    async def read_history(self, run: str) -> AsyncIterator[list[EntryDocument]]:
+        """Read the history of a run, page by page."""
         after: int | None = 0
         while after is not None:
             # The entries have keys of their types, which a decoder of `HistoryDocument` would leave out.
             page = await self._ask_of(run, dict[str, Any], "GET", "/history", params={"after": after})
-            entries += page["entries"]
+            yield page["entries"]
             after = page["after"]
-        return entries
 
     async def export_run(self, run: str) -> str:
         answer = await self._client.get(_make_path(run, "/export"))
@@ -179,9 +217,13 @@ class ServiceClient:
         try:
             return await self._ask(TakenDocument, "POST", _make_path(run, what), json=body)
         except ServiceRefused as refused:
-            if refused.status == 404:  # raises `RunNotFound` if it is the run that is missing
-                await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})
+            if refused.status == 404:
+                await self._ensure_run(run)
             raise
+
+    async def _ensure_run(self, run: str) -> None:
+        """Raise `RunNotFound` if there is no such run."""
+        await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})
 
     async def _ask_of(self, run: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
         try:
@@ -192,7 +234,9 @@ class ServiceClient:
             raise
 
     async def _ask(self, document: type[Answer], method: str, path: str, **more: Any) -> Answer:
-        answer = await self._client.request(method, path, **more)
+        return self._decode(document, await self._client.request(method, path, **more))
+
+    def _decode(self, document: type[Answer], answer: httpx.Response) -> Answer:
         self._ensure_success(answer)
         try:
             return msgspec.json.decode(answer.content, type=document)

@@ -13,11 +13,12 @@ from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.unknown_paths import list_unknown_paths
 from durable.units import IdKind
+from durable.values import JSON
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.documents.fields import Scope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
-from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument
+from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
 from triggers.documents.schedules import ScheduleDocument
 from triggers.documents.unknown_paths import UnknownPathDocument
 from triggers.documents.versions import VersionDocument, VersionTextDocument
@@ -29,7 +30,8 @@ from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.rows import explain_nothing, list_run_lines
-from triggers.runs.run import encode_run
+from triggers.runs.run import encode_run, encode_run_part
+from triggers.runs.steps import StepQuery, encode_step, encode_steps
 from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
@@ -63,17 +65,31 @@ class Files:
         return await list_run_lines(reads, found, now(), may_answer=True, explain=explain_nothing)
 
     async def get_run(self, run: str) -> RunDocument:
-        reads = await self._open()
-        return msgspec.json.decode(await encode_run(reads, run, waits_url=self._find_waits_url()), type=RunDocument)
+        encoded = await encode_run(await self._open(), run, waits_url=self._find_waits_url())
+        return msgspec.json.decode(encoded.text, type=RunDocument)
 
-    async def get_history(self, run: str) -> list[EntryDocument]:
+    async def get_run_part(self, run: str, part: Any) -> JSON:
+        value: JSON = msgspec.json.decode(await encode_run_part(await self._open(), run, part))
+        return value
+
+    async def get_step(self, run: str, path: str) -> StepDocument:
+        return msgspec.json.decode(await encode_step(await self._open(), run, path), type=StepDocument)
+
+    async def read_steps(self, run: str, **filters: Any) -> AsyncIterator[list[StepDocument]]:
         reads = await self._open()
-        entries: list[EntryDocument] = []
+        after: str | None = None
+        while True:
+            page, after = await encode_steps(reads, run, StepQuery(**filters, after=after))
+            yield msgspec.json.decode(page, type=list[StepDocument])
+            if after is None:
+                return
+
+    async def read_history(self, run: str) -> AsyncIterator[list[EntryDocument]]:
+        reads = await self._open()
         after: int | None = 0
         while after is not None:
             page, after = await encode_history(reads, run, after)
-            entries += msgspec.json.decode(page)
-        return entries
+            yield msgspec.json.decode(page)
 
     async def export_run(self, run: str) -> str:
         return (await export_run(await self._open(), run)).decode()

@@ -1,26 +1,25 @@
-"""One run as a JSON document: its head, its steps with their attempts, and what it waits for.
+"""One run as a JSON document of bounded size: its head, the steps to look at first, and what it waits for.
 
-It is as long as the run's author made it, so its history is read and replayed, and the document encoded, in a thread
-for that, a piece at a time; what is stored as JSON goes into it as it is.
+Its history is as long as its author made it, so it is replayed and the document encoded in a thread for that, a piece
+at a time; what is stored as JSON goes into it as it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from durable.action import Ending
 from durable.clock import now
-from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted
-from durable.history.state import State, StepState
-from durable.history.words import Failure, RunStatus
+from durable.history.state import State
 from durable.journal.errors import RunUnreadable
+from durable.journal.folds import Fold
 from durable.journal.reads import Reads
+from durable.journal.runs import list_repeats
 from durable.journal.scan import Scan
 from durable.units import Run
+from durable.values import Value
 from triggers.documents.fields import format_time
 from triggers.documents.runs import (
-    AttemptDocument,
     CalledRunDocument,
     CallingStepDocument,
     FailureDocument,
@@ -28,19 +27,44 @@ from triggers.documents.runs import (
     RunDocument,
     RunLineDocument,
     SourceDocument,
-    StepDocument,
-    UndoDocument,
 )
 from triggers.documents.starts import EndedDocument
 from triggers.documents.waits import WaitDocument
 from triggers.runs.encoder import DocumentEncoder
+from triggers.runs.omissions import Omissions
 from triggers.runs.rows import ExplainProgress, explain_nothing, find_run, list_run_lines
+from triggers.runs.steps import PART_LIMIT, StepEncoder, StepQuery, find_performed_until, make_undo
+from triggers.runs.tags import hash_rows, holds_tag, make_tag
 from triggers.runs.why import explain_run
-from triggers.waits.question import Question, find_questions
-from triggers.waits.wait import load_inputs
+from triggers.waits.question import Question, find_questions_of, find_waiting_steps
+
+VALUE_LIMIT = 12_000
+"""The bytes of a run's inputs, outputs, answer or error from which they are left out of its document."""
+
+ERROR_LIMIT = 4_000
+"""The bytes of an error of the run from which it is shortened."""
+
+STEPS_LIMIT = 50
+STEPS_BYTES = 28_000
+"""The number of steps in the document of a run, and their bytes."""
+
+LISTED = 20
+LISTED_BYTES = 6_000
+"""The number of waits, called runs and undos in the document of a run, and the bytes of each of these lists."""
 
 REPEATS_SHOWN = 20
 """How many of the runs that repeat a run are listed with it."""
+
+RunPart: TypeAlias = Literal["inputs", "outputs", "answer", "error", "cleanup_error", "reason"]
+"""What a run's document may leave out or shorten."""
+
+
+class EncodedRun(NamedTuple):
+    """A `RunDocument` as JSON, empty if the reader has it already, and its tag, None if it may change without
+    notice."""
+
+    text: bytes
+    tag: str | None
 
 
 async def encode_run(
@@ -50,66 +74,109 @@ async def encode_run(
     may_answer: bool = True,
     waits_url: str | None = None,
     explain: ExplainProgress = explain_nothing,
-) -> bytes:
+    known: str | None = None,
+) -> EncodedRun:
     """Encode a `RunDocument`; raises `RunNotFound`. `waits_url` is where links to waits are answered now. Without it
-    the document has no links to its waits, and without `may_answer` no links at all."""
+    the document has no links to its waits, and without `may_answer` no links at all. `known` are the tags of the
+    documents that the reader has."""
     found = await find_run(reads, run)
     (line,) = await list_run_lines(reads, [found], now(), may_answer=True, explain=explain)
+    repeats = await reads.read(list_repeats, run, REPEATS_SHOWN)
+    rows = hash_rows(found, line, repeats, may_answer, waits_url)
+    if known is not None and holds_tag(known, rows, now()):
+        return EncodedRun(b"", known)
 
-    def encode(scan: Scan) -> bytes:
+    def encode(scan: Scan, fold: Fold) -> EncodedRun:
         encoder = DocumentEncoder(scan, run, may_answer=may_answer)
-        return msgspec.json.encode(_make_run(scan, found, line, encoder, waits_url))
+        document = _make_run(scan, fold, found, line, encoder, waits_url)
+        tag = make_tag(rows, fold.state, find_performed_until(found, fold.state))
+        return EncodedRun(msgspec.json.encode(document), None if document.children_count else tag)
 
-    return await reads.scan(encode, found.sequence)
+    return await reads.scan_fold(found, encode)
 
 
 async def encode_ended_run(reads: Reads, run: str, *, is_duplicate: bool) -> bytes:
-    """Encode an `EndedDocument`; raises `RunNotFound`."""
+    """Encode an `EndedDocument`, with outputs of any size; raises `RunNotFound`."""
     found = await find_run(reads, run)
     line = RunLineDocument.of(found, explain_run(found, now()))
 
-    def encode(scan: Scan) -> bytes:
-        document = _make_run(scan, found, line, DocumentEncoder(scan, run, may_answer=True), None)
+    def encode(scan: Scan, fold: Fold) -> bytes:
+        encoder = DocumentEncoder(scan, run, may_answer=True)
+        document = _make_run(scan, fold, found, line, encoder, None, whole=("outputs",))
         return msgspec.json.encode(EndedDocument(**msgspec.structs.asdict(document), duplicate=is_duplicate))
 
-    return await reads.scan(encode, found.sequence)
+    return await reads.scan_fold(found, encode)
+
+
+async def encode_run_part(reads: Reads, run: str, part: RunPart, *, may_answer: bool = True) -> bytes:
+    """Encode a part of a run's document whole; raises `RunNotFound` and `RunUnreadable`."""
+    found = await find_run(reads, run)
+
+    def encode(scan: Scan, fold: Fold) -> bytes:
+        encoder = DocumentEncoder(scan, run, may_answer=may_answer)
+        text = encoder.encode(_get_part(fold, found, part, encoder))
+        if encoder.missing:
+            raise encoder.missing
+        return text
+
+    return await reads.scan_fold(found, encode)
+
+
+def _get_part(fold: Fold, run: Run, part: RunPart, encoder: DocumentEncoder) -> object:
+    state = fold.state
+    match part:
+        case "inputs" | "outputs" | "answer":
+            value = _list_values(state)[part]
+            return encoder.raw(value) if value else None
+        case "error":
+            return FailureDocument.of(state.error)
+        case "cleanup_error":
+            return FailureDocument.of(state.finished.cleanup_error if state.finished else None)
+    return _find_reason(fold, run, encoder)
+
+
+def _list_values(state: State) -> dict[str, Value | None]:
+    return {"inputs": state.inputs, "outputs": state.main.outputs if state.main else None, "answer": state.answer}
+
+
+def _find_reason(fold: Fold, run: Run, encoder: DocumentEncoder) -> str | None:
+    """Why the run is as it is; first of all that it cannot be read."""
+    state, problem = fold.state, fold.unreadable or encoder.missing
+    return str(problem) if problem else state.reason or (state.ending.reason if state.ending else None) or run.reason
 
 
 def _make_run(
-    scan: Scan, run: Run, line: RunLineDocument, encoder: DocumentEncoder, waits_url: str | None
+    scan: Scan,
+    fold: Fold,
+    run: Run,
+    line: RunLineDocument,
+    encoder: DocumentEncoder,
+    waits_url: str | None,
+    whole: Collection[str] = (),
 ) -> RunDocument:
     """The run, of pieces that are encoded already. One whose history cannot be read is shown up to there, with the
-    reason."""
-    attempts: dict[str, list[AttemptDocument]] = {}
-    state, unreadable = scan.replay(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
-    try:
-        questions = find_questions(load_inputs(scan, state))
-    except RunUnreadable as lost:
-        encoder.missing, questions = lost, iter(())
-    children = [encoder.encode_piece(each) for each in _list_children(state, _find_statuses(scan, state))]
-    shown_url = waits_url if encoder.may_answer else None
-    waits = [encoder.encode_piece(make_wait(each, state, shown_url)) for each in questions]
-    undo = [encoder.encode_piece(each) for each in _list_undos(state)]
-    performed_until = _find_performed_until(run, state)
-    steps = {
-        path: encoder.encode_piece(_make_step(step, attempts.get(path, []), performed_until, encoder))
-        for path, step in state.steps.items()
-    }
-    started, main = state.started, state.main
-    values = [state.inputs, main.outputs if main else None, state.answer]
-    inputs, outputs, answer = (encoder.encode_piece(encoder.raw(value) if value else None) for value in values)
+    reason. The values that `whole` names are never left out."""
+    state, started = fold.state, fold.state.started
+    omissions = Omissions(VALUE_LIMIT, lambda name: f"/api/runs/{run.id}/values/{name}")
+    values: dict[str, Any] = {}
+    for name, value in _list_values(state).items():
+        shown = encoder.raw(value) if value and name in whole else omissions.take_value(name, value, encoder.raw)
+        values[name] = encoder.encode_piece(shown)
+    omissions.limit = ERROR_LIMIT
     cleanup_error = state.finished.cleanup_error if state.finished else None
-    problem = unreadable or encoder.missing
-    reason = str(problem) if problem else state.reason or (state.ending.reason if state.ending else None) or run.reason
-    line = msgspec.structs.replace(line, reason=reason, why=str(problem) if problem else line.why)
-    line = encoder.redact_links(line)
+    steps = StepEncoder(scan, fold, run, encoder).encode_page(StepQuery(limit=STEPS_LIMIT), STEPS_BYTES)
+    lists = _make_lists(scan, fold, encoder, waits_url if encoder.may_answer else None)
+    problem = fold.unreadable or encoder.missing
+    reason, why = _find_reason(fold, run, encoder), str(problem) if problem else line.why
+    line = msgspec.structs.replace(
+        line, reason=omissions.take_text("reason", reason), why=omissions.take_text("reason", why)
+    )
+    error = encoder.encode_piece(omissions.take_error("error", state.error))
     return RunDocument(
-        **(msgspec.structs.asdict(line) | {"error": encoder.encode_piece(FailureDocument.of(state.error))}),
+        **(msgspec.structs.asdict(encoder.redact_links(line)) | {"error": error}),
         version=run.version,
-        inputs=inputs,
-        outputs=outputs,
-        answer=answer,
-        cleanup_error=encoder.encode_piece(FailureDocument.of(cleanup_error)),
+        **values,
+        cleanup_error=encoder.encode_piece(omissions.take_error("cleanup_error", cleanup_error)),
         due_at=format_time(run.due_at),
         not_before=format_time(started.not_before) if started else None,
         expires_at=format_time(started.expires_at) if started else None,
@@ -117,11 +184,54 @@ def _make_run(
         source=SourceDocument.of_run(started.source) if started else None,
         repeats=_list_repeats(scan, run.id),
         parent=CallingStepDocument(started.parent.run, started.parent.path) if started and started.parent else None,
-        children=children,
-        waits=waits,
-        undo=undo,
-        steps=steps,
+        **lists,
+        step_counts=scan.open_outline(fold).counts,
+        steps=steps.steps,
+        steps_after=steps.after,
+        omitted=omissions.found,
     )
+
+
+def _make_lists(scan: Scan, fold: Fold, encoder: DocumentEncoder, waits_url: str | None) -> dict[str, Any]:
+    """The lists of a run, each as far as it fits, with the number of its elements."""
+    state, outline = fold.state, scan.open_outline(fold)
+    first = [(path, state.steps[path].child or "") for path in outline.calls[:LISTED]]
+    statuses = scan.find_statuses([child for _, child in first])
+    return {
+        "children": _take_first(encoder, (CalledRunDocument(path, run, statuses.get(run)) for path, run in first)),
+        "children_count": len(outline.calls),
+        "waits": _take_first(encoder, _list_waits(scan, state, encoder, waits_url)),
+        "waits_count": sum(len(state.steps[path].awaits) for path in find_waiting_steps(state)),
+        "undo": _take_first(encoder, (make_undo(state, path, PART_LIMIT) for path in outline.undos)),
+        "undo_count": len(outline.undos),
+    }
+
+
+def _take_first(encoder: DocumentEncoder, pieces: Iterable[msgspec.Struct]) -> list[msgspec.Struct]:
+    """The first pieces, encoded: as many as a document lists."""
+    taken: list[msgspec.Struct] = []
+    size = 0
+    for piece in pieces:
+        text = encoder.encode(piece)
+        size += len(text)
+        if len(taken) == LISTED or size > LISTED_BYTES:
+            break
+        taken.append(msgspec.Raw(text))  # type: ignore[arg-type]  # it is encoded as the piece is
+    return taken
+
+
+def _list_waits(scan: Scan, state: State, encoder: DocumentEncoder, waits_url: str | None) -> Iterator[WaitDocument]:
+    """What the run waits for; nothing more after an input that the journal has lost."""
+    for path in find_waiting_steps(state):
+        step = state.steps[path]
+        try:
+            scan.load_value(step.input)
+        except RunUnreadable as lost:
+            encoder.missing = lost
+            return
+        yield from (make_wait(each, state, waits_url) for each in find_questions_of(path, step))
+        if step.input.ref:
+            step.input.detach()
 
 
 def make_wait(question: Question, state: State, waits_url: str | None) -> WaitDocument:
@@ -140,78 +250,9 @@ def make_wait(question: Question, state: State, waits_url: str | None) -> WaitDo
     )
 
 
-def _find_statuses(scan: Scan, state: State) -> Mapping[str, RunStatus]:
-    return scan.find_statuses([step.child for step in state.steps.values() if step.child])
-
-
-def _list_children(state: State, statuses: Mapping[str, RunStatus]) -> Iterator[CalledRunDocument]:
-    """The runs that it called; one that has not begun has no status."""
-    for path, step in state.steps.items():
-        if step.child:
-            yield CalledRunDocument(path, step.child, statuses.get(step.child))
-
-
 def _list_repeats(scan: Scan, run: str) -> list[RepeatDocument]:
     """The newest runs that repeat this one. What kind of repetition each is stands in its first entry."""
     return [
         RepeatDocument(each.id, source.kind if (source := scan.find_source(each.id)) else None, each.status)
         for each in scan.list_repeats(run, REPEATS_SHOWN)
     ]
-
-
-def _list_undos(state: State) -> Iterator[UndoDocument]:
-    """The steps whose effect can be taken back, was, or could not be."""
-    for path, undo in state.undos.items():
-        if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful:
-            yield UndoDocument(path, undo.status, FailureDocument.of(undo.error))
-
-
-def _find_performed_until(run: Run, state: State) -> int:
-    """The time (ms) by which an attempt must have been due to have begun: none begins in a run that is paused, or that
-    no node owns."""
-    if run.node is None:
-        return 0
-    return now() if state.paused_at is None else state.paused_at
-
-
-def _make_step(
-    step: StepState, attempts: Sequence[AttemptDocument], performed_until: int, encoder: DocumentEncoder
-) -> StepDocument:
-    return StepDocument(
-        status=step.status,
-        input=encoder.input(step.input, step.secrets),
-        output=encoder.raw(step.output),
-        error=FailureDocument.of(step.error),
-        attempts=step.attempt - step.is_backing_off(performed_until),
-        scheduled_at=format_time(step.scheduled_at),
-        finished_at=format_time(step.finished_at),
-        due_at=format_time(step.due),
-        decision_needed=step.needs_person,
-        tries=list(attempts),
-    )
-
-
-def _add_attempt(attempts: dict[str, list[AttemptDocument]], entry: AnyEntry) -> None:
-    """Note the outcome of an attempt that has ended, by step."""
-    ending: Ending | Literal["completed", "lost"]
-    error: Failure | None
-    if not isinstance(entry, StepCompleted | AttemptFailed | AttemptLost):
-        return
-    match entry:
-        case StepCompleted(attempt=0):
-            return
-        case StepCompleted():
-            started_at, ending, error = entry.started_at, "completed", None
-        case AttemptFailed():
-            started_at, ending, error = entry.started_at, entry.ending, entry.error
-        case AttemptLost():
-            started_at, ending, error = entry.started_at, "lost", entry.error
-    attempts.setdefault(entry.path, []).append(
-        AttemptDocument(
-            attempt=entry.attempt,
-            started_at=format_time(started_at),
-            ended_at=format_time(entry.at),
-            ending=ending,
-            error=FailureDocument.of(error),
-        )
-    )

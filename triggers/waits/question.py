@@ -48,7 +48,7 @@ class Question:
 def find_questions(state: State) -> Iterator[Question]:
     """What a run waits for now. The inputs of the waiting steps must have been loaded."""
     for path in find_waiting_steps(state):
-        yield from _find_questions_of(path, state.steps[path])
+        yield from find_questions_of(path, state.steps[path])
 
 
 def find_waiting_steps(state: State) -> Iterator[str]:
@@ -58,7 +58,8 @@ def find_waiting_steps(state: State) -> Iterator[str]:
             yield path
 
 
-def _find_questions_of(path: str, step: StepState) -> Iterator[Question]:
+def find_questions_of(path: str, step: StepState) -> Iterator[Question]:
+    """What a waiting step waits for. Its input must have been loaded."""
     given = step.input.load()
     for each in step.awaits:
         yield _build_question(path, each, _find_input(given, each.name), each.due if each.due is not None else step.due)

@@ -1,0 +1,83 @@
+"""Operations on the parts of a run that its document leaves out: its steps in pages, one step whole, a large value."""
+
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
+
+from durable.history.words import StepStatus
+from durable.journal.journal import Journal
+from durable.journal.outline import StepKind, StepOrder
+from triggers.api.operation import ApiRequest, Nothing, Operation
+from triggers.api.runs import OneRun
+from triggers.api.value_types import Limit
+from triggers.documents.runs import RunValueDocument, StepDocument, StepsDocument
+from triggers.runs.run import RunPart, encode_run_part
+from triggers.runs.steps import CURSOR, StepQuery, encode_step, encode_steps
+
+PathText: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+
+
+class ManySteps(OneRun):
+    status: StepStatus | None = Field(None, description="Only steps with this status")
+    under: PathText = Field("", description="Only steps inside this block, or inside this item of a loop: `reserve[2]`")
+    outline: bool = Field(False, description="Leave out what is inside of loops there; each loop counts its items")
+    only: StepKind | None = Field(
+        None, description="Only steps that called a run, that have an undo, or that wait for a person's decision"
+    )
+    order: StepOrder = Field(
+        "attention",
+        description="`attention`: decisions, failed, waiting and running steps first, those outside of loops before "
+        "those inside, then the others; `time`: as they were reached",
+    )
+    after: Annotated[str, StringConstraints(pattern=CURSOR)] | None = Field(
+        None, description="Go on there: the `after` of the page before, or the `steps_after` of the run"
+    )
+    limit: Limit = Field(200, description="How many at most; a page also ends at 64 KB")
+
+
+class OneStep(OneRun):
+    step: PathText = Field(description="The path of the step")
+
+
+class OneValue(OneRun):
+    value: RunPart = Field(description="Which part of the run's document")
+
+
+class StepOperations:
+    """Reads the steps and the values of runs."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        return [
+            Operation("GET", "/runs/{run}/steps", self.list_steps, "read", ManySteps, Nothing, {200: StepsDocument}),
+            Operation("GET", "/runs/{run}/steps/{step}", self.get_step, "read", OneStep, Nothing, {200: StepDocument}),
+            Operation(
+                "GET", "/runs/{run}/values/{value}", self.get_value, "read", OneValue, Nothing, {200: RunValueDocument}
+            ),
+        ]
+
+    async def list_steps(self, asked: ApiRequest[ManySteps, Nothing]) -> Response:
+        """List the steps that a run has reached."""
+        wanted = asked.parameters
+        query = StepQuery(
+            *(wanted.status, wanted.under, wanted.outline, wanted.only, wanted.order, wanted.after, wanted.limit)
+        )
+        page, after = await encode_steps(self._journal, wanted.run, query, may_answer=asked.may_answer)
+        text = b'{"steps":%b,"after":%b}' % (page, msgspec.json.encode(after))
+        return Response(text, media_type="application/json")
+
+    async def get_step(self, asked: ApiRequest[OneStep, Nothing]) -> Response:
+        """Tell one step with nothing left out."""
+        wanted = asked.parameters
+        text = await encode_step(self._journal, wanted.run, wanted.step, may_answer=asked.may_answer)
+        return Response(text, media_type="application/json")
+
+    async def get_value(self, asked: ApiRequest[OneValue, Nothing]) -> Response:
+        """Tell a part of a run that its document leaves out or shortens, whole."""
+        wanted = asked.parameters
+        text = await encode_run_part(self._journal, wanted.run, wanted.value, may_answer=asked.may_answer)
+        return Response(b'{"value":%b}' % text, media_type="application/json")
