@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show what the config folder would change in the running service.",
     "run": "Start a run and follow it until it ends.",
     "runs": "List runs, newest first.",
-    "show": "Show one run: steps, attempts, values, errors, history.",
+    "show": "Show one run: why it is as it is, what to do next, its values and steps.",
     "history": "Show a run's history, entry by entry.",
     "cancel": "Cancel a run.",
     "waits": "List what runs are waiting for, with the commands that answer.",

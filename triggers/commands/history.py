@@ -44,28 +44,34 @@ def history(
 
 
 async def _print_pages(reader: Reader, run: str) -> None:
-    """Print page by page, so that the first one of a long history is there at once."""
-    out = open_console()
-    async for entries in reader.read_history(run):
-        print_history(out, entries)
+    await print_history(open_console(), reader, run)
 
 
 async def _print_json(reader: Reader, run: str) -> None:
     print_json([entry async for page in reader.read_history(run) for entry in page])
 
 
-def print_history(out: Console, history: Iterable[EntryDocument]) -> None:
-    """A line an entry; where one is cut, how to see all of it."""
+async def print_history(out: Console, reader: Reader, run: str) -> None:
+    """Print a line for each entry, page by page, so that the first ones of a long history are there at once; at the
+    end how to see what is cut."""
+    is_any_cut = False
+    async for entries in reader.read_history(run):
+        is_any_cut |= _print_entries(out, entries)
+    if is_any_cut:
+        out.print("values that end with … are cut; use --json or a pipe to see all of them")
+
+
+def _print_entries(out: Console, entries: Iterable[EntryDocument]) -> bool:
+    """Print a page of a history; return whether something was cut."""
     grid = Table.grid(padding=(0, GAP, 0, 0))
     for name in ("sequence", "at", "type"):
         grid.add_column(justify="right" if name == "sequence" else "left", no_wrap=True)
     grid.add_column()
-    rows = [_make_row(out, entry) for entry in history]
+    rows = [_make_row(out, entry) for entry in entries]
     for row in rows:
         grid.add_row(*row)
     print_plainly(out, grid)
-    if is_cut(out, rows):
-        out.print("values that end with … are cut; use --json or a pipe to see all of them")
+    return is_cut(out, rows)
 
 
 def _make_row(out: Console, entry: EntryDocument) -> tuple[str | Text, ...]:

@@ -114,8 +114,7 @@ async def _print(out: Console, reader: Reader, id: str, steps: str | None, *, ha
     _print_undo(out, run)
     if has_history:
         out.print(Text("\nHistory", "bold"))
-        async for entries in reader.read_history(id):
-            print_history(out, entries)
+        await print_history(out, reader, id)
 
 
 def print_run(out: Console, run: RunDocument, here: str | None) -> None:
