@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -89,7 +90,47 @@ def load_command(name: str) -> Any:
     holder.callback()(_do_nothing)  # without it a single command would not be in a group
     group = typer.main.get_command(holder)
     assert isinstance(group, TyperGroup)
+    _add_env_file(group.commands[name])
     return group.commands[name]
+
+
+def _add_env_file(command: Any) -> None:
+    """Add `--env-file` to a command, or to each command of a group, that reads the environment: all that have a config
+    folder do."""
+    for each in getattr(command, "commands", {}).values():
+        _add_env_file(each)
+    names = [parameter.name for parameter in command.params]
+    if "config" in names:
+        command.params.insert(names.index("config"), _make_env_file())
+
+
+def _make_env_file() -> Any:
+    """The option as typer makes it of a function's parameter."""
+    holder = typer.Typer(add_completion=False)
+    holder.command()(_read_env_files)
+    option = next(each for each in typer.main.get_command(holder).params if each.name == "env_file")
+    option.expose_value = False  # its callback is all that it does
+    return option
+
+
+def _load_env_files(paths: list[Path] | None) -> list[Path] | None:
+    if paths:
+        load_module("triggers.commands.env_files").load_env_files(paths)
+    return paths
+
+
+def _read_env_files(
+    env_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,  # the folders may be named in the file (WAYPOST_CONFIG)
+            callback=_load_env_files,
+            help="A file with lines NAME=VALUE; the environment wins over it. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    pass
 
 
 def _do_nothing() -> None:
