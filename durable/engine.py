@@ -95,10 +95,12 @@ class Engine(Protocol):
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
         is_recorded: bool = False,
+        free_keys: Sequence[DedupeKey] = (),
     ) -> Admitted:
         """Commit an event and start its runs in the same commit; raises `Overloaded` or a `JournalError`.
 
-        `is_recorded`: the event is in the journal already, and only the runs are new."""
+        `is_recorded`: the event is in the journal already, and only the runs are new. `free_keys`: dedupe keys that are
+        taken if they are free, and refuse nothing."""
         ...
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:

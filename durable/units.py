@@ -302,6 +302,7 @@ class Admission(msgspec.Struct, frozen=True):
     If one of the keys is already taken, only the delivery and the schedule's progress are written, as a duplicate.
 
     `dedupe_keys`: taken only if a run starts, or always with `keeps_keys`.
+    `free_keys`: taken like those if they are free; one that is taken refuses nothing.
     `at`: the time (ms) of the admission, at which keys are checked for expiry; None means the event's time.
     `schedule`: the progress of the schedule that fired. The id of the started run is added to it.
     `descent`: set for events sent by a run. `TooManyRuns` is raised if too many runs descend from its first event.
@@ -317,6 +318,7 @@ class Admission(msgspec.Struct, frozen=True):
     keeps_keys: bool = False
     descent: Descent | None = None
     is_recorded: bool = False
+    free_keys: Sequence[DedupeKey] = ()
 
 
 class Admitted(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ StepNotFound         a run has not reached such a step
 IdNotFound           no id begins or ends so
 IdAmbiguous          several ids begin or end so
 BulkNotFound         there is no such bulk
+DeliveryNotFound     there is no such delivery
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 VersionNotFound      there is no such version, or its beginning is not unambiguous
@@ -50,6 +51,13 @@ class BulkNotFound(LookupError):
 
     def __init__(self, bulk: str) -> None:
         super().__init__(f"there is no bulk {bulk}")
+
+
+class DeliveryNotFound(LookupError):
+    """There is no such delivery."""
+
+    def __init__(self, delivery: str) -> None:
+        super().__init__(f"there is no delivery {delivery}")
 
 
 class KeyNotFound(LookupError):

@@ -15,6 +15,7 @@ from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
 from triggers.not_found import (
     BulkNotFound,
+    DeliveryNotFound,
     IdAmbiguous,
     IdNotFound,
     PipelineNotFound,
@@ -62,6 +63,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
     BulkRefused: lambda error: Refusal(409, str(error)),
     StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists those that it has"),
+    DeliveryNotFound: lambda error: Refusal(404, f"{error}; GET /api/deliveries lists them"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(
         429, str(error), {"Retry-After": str(error.seconds), **(CLOSE if error.closes else {})}

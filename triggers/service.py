@@ -57,6 +57,7 @@ from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
+from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
@@ -226,7 +227,8 @@ async def _open_ways_in(
     await reload.serve()
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     waits_url = f"{url}{WAITS_PREFIX}"
-    api = Api(runner, journal, folder, schedules, webhooks, bulks, now, bounds, keys, guesses, waits_url)
+    replays = Replays(runner, journal, folder, secrets, keeper.key, now)
+    api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, now, bounds, keys, guesses, waits_url)
     health = Health(journal, runner, folder, settings.max_body_bytes)
     app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), api)
     return Service(

@@ -53,6 +53,9 @@ class AdmissionWrites:
             if admitted.runs or admission.keeps_keys:
                 for key in keys:
                     writes.dedupe_keys.take(cursor, key, admitted.event, admitted.runs)
+                for key in admission.free_keys:
+                    if not writes.dedupe_keys.is_taken(cursor, key, now):
+                        writes.dedupe_keys.take(cursor, key, admitted.event, admitted.runs)
             return admitted
 
         return unit

@@ -104,6 +104,13 @@ def find_delivery(connection: Connection, id: str) -> Delivery | None:
     return Delivery(**row._mapping) if row else None
 
 
+def find_delivery_of(connection: Connection, event: str) -> Delivery | None:
+    """Return the delivery that brought an event, with its request."""
+    query = select(deliveries).where(deliveries.c.event == event, deliveries.c.outcome != "duplicate")
+    row = connection.execute(query.order_by(deliveries.c.id).limit(1)).first()
+    return Delivery(**row._mapping) if row else None
+
+
 # -- the requests that are kept
 
 

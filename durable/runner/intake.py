@@ -65,6 +65,7 @@ class Intake:
         keeps_keys: bool = False,
         descent: Descent | None = None,
         is_recorded: bool = False,
+        free_keys: Sequence[DedupeKey] = (),
     ) -> Admitted:
         """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`.
 
@@ -83,6 +84,7 @@ class Intake:
             keeps_keys=keeps_keys,
             descent=descent,
             is_recorded=is_recorded,
+            free_keys=free_keys,
         )
         committed = self._journal.admit(admission)
         for run in begun:

@@ -104,9 +104,16 @@ class Runner:
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
         is_recorded: bool = False,
+        free_keys: Sequence[DedupeKey] = (),
     ) -> Admitted:
         return await self._intake.commit(
-            event, starts, dedupe_keys, delivery=delivery, schedule=schedule, is_recorded=is_recorded
+            event,
+            starts,
+            dedupe_keys,
+            delivery=delivery,
+            schedule=schedule,
+            is_recorded=is_recorded,
+            free_keys=free_keys,
         )
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:

@@ -37,6 +37,7 @@ from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
+from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.webhooks.webhooks import Webhooks
 
@@ -52,6 +53,7 @@ class Api:
         schedules: Schedules,
         webhooks: Webhooks,
         bulks: Bulks,
+        replays: Replays,
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
@@ -71,7 +73,7 @@ class Api:
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *FindOperations(journal).operations(),
-            *DeliveryOperations(journal).operations(),
+            *DeliveryOperations(journal, replays, now).operations(),
             *UnknownPathOperations(webhooks).operations(),
             *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),

@@ -1,45 +1,165 @@
-"""The operation that lists deliveries: the requests on webhooks with their outcomes."""
+"""Operations on deliveries, which are the requests on webhooks with their outcomes: list, read and replay them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
+from durable.ids import first_id
 from durable.journal.journal import Journal
-from durable.links import hide_links
-from durable.units import DeliveryOutcome
-from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
-from triggers.api.value_types import DeliveryId, Limit
-from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
-from triggers.documents.fields import redact_document
+from durable.journal.scan import Scan
+from durable.units import DedupeKey, DeliveryOutcome
+from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.problem import ApiError
+from triggers.api.repeats import Reason, make_refusal
+from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
+from triggers.api.value_types import DeliveryId, Limit, Moment
+from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
+from triggers.documents.starts import ReplayedDocument
+from triggers.repeats.refusal import RepeatRefused
+from triggers.repeats.replays import Replays
+from triggers.webhooks.details import describe_delivery, load_body, redact_delivery
+from triggers.webhooks.kept_delivery import RequestNotKept
+
+BYTES = "application/octet-stream"
+
+REDACTED = "waypost-redacted"
+"""The header of a body in which a secret was replaced."""
 
 
 class ManyDeliveries(Parameters):
     trigger: str | None = Field(None, description="Only deliveries on this webhook, named `pipeline/trigger`")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
+    event: str | None = Field(None, description="Only deliveries that brought this event, or brought it again")
+    since: Moment | None = Field(None, alias="from", description="Only deliveries that arrived then or later")
+    until: Moment | None = Field(None, alias="to", description="Only deliveries that arrived before")
     after: DeliveryId | None = Field(None, description="Go on after this delivery: the `after` of the page before")
     limit: Limit = Field(50, description="How many at most")
 
 
-class DeliveryOperations:
-    """Lists deliveries."""
+class OneDelivery(Parameters):
+    delivery: str = Field(description="The delivery's id")
 
-    def __init__(self, journal: Journal) -> None:
+
+class ReplayParameters(OneDelivery):
+    idempotency_key: IdempotencyKey | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="The same key for the same delivery is the same request, for seven days",
+        json_schema_extra=HEADER,
+    )
+
+
+class Replay(Body):
+    """How a delivery is taken in again."""
+
+    to: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
+        None, description="Another pipeline's webhook: `PIPELINE`, or `PIPELINE/TRIGGER`; default: its own"
+    )
+    unverified: bool = Field(False, description="Whether to leave out the check of its signature; for admins only")
+    reason: Reason | None = Field(None, description="Why, for those who read the run")
+
+
+class DeliveryOperations:
+    """Lists, reads and replays deliveries."""
+
+    def __init__(self, journal: Journal, replays: Replays, now: Callable[[], int]) -> None:
         self._journal = journal
+        self._replays = replays
+        self._redactor = replays.redactor
+        self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
+        one, replayed = "/deliveries/{delivery}", {200: ReplayedDocument, 202: ReplayedDocument}
         return [
             Operation(
                 "GET", "/deliveries", self.list_deliveries, "read", ManyDeliveries, Nothing, {200: DeliveriesDocument}
-            )
+            ),
+            Operation("GET", one, self.get_delivery, "read", OneDelivery, Nothing, {200: DeliveryDetailsDocument}),
+            Operation(
+                *("GET", f"{one}/body", self.get_delivery_body, "start", OneDelivery, Nothing, {200: BYTES}),
+                problems={409: "The body is not kept"},
+            ),
+            Operation(
+                *("POST", f"{one}/replay", self.replay_delivery, "start", ReplayParameters, Replay, replayed),
+                problems={
+                    409: "The request is not kept or not verified, `when` is false, or no such webhook is served",
+                    422: "It cannot be read, or its inputs do not fit",
+                },
+            ),
         ]
 
     async def list_deliveries(self, asked: ApiRequest[ManyDeliveries, Nothing]) -> Response:
         """List deliveries, the newest first."""
         wanted = asked.parameters
         found = await self._journal.list_deliveries(
-            trigger=wanted.trigger, outcome=wanted.outcome, after=wanted.after, limit=wanted.limit
+            trigger=wanted.trigger,
+            outcome=wanted.outcome,
+            event=wanted.event,
+            since=first_id("dlv", wanted.since) if wanted.since is not None else None,
+            before=first_id("dlv", wanted.until) if wanted.until is not None else None,
+            after=wanted.after,
+            limit=wanted.limit,
         )
         after = found[-1].id if len(found) == wanted.limit else None
-        page = DeliveriesDocument([DeliveryDocument.of(each) for each in found], after)
-        return respond(page if asked.may_answer else redact_document(page, hide_links))
+
+        def redact(scan: Scan) -> list[DeliveryDocument]:
+            lines = map(DeliveryDocument.of, found)
+            return [redact_delivery(line, self._redactor, scan, may_answer=asked.may_answer) for line in lines]
+
+        return respond(DeliveriesDocument(await self._journal.scan(redact), after))
+
+    async def get_delivery(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:
+        """Tell one delivery: its request, what became of it, and its runs and replays."""
+        delivery = asked.parameters.delivery
+        return respond(await describe_delivery(self._journal, delivery, self._redactor, may_answer=asked.may_answer))
+
+    async def get_delivery_body(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:
+        """Get the body of a delivery, byte for byte. A secret in it is replaced, and `Waypost-Redacted` says so."""
+        delivery = asked.parameters.delivery
+        try:
+            body, is_redacted = await load_body(self._journal, delivery, self._redactor)
+        except RequestNotKept as missing:
+            raise ApiError(409, str(missing)) from None
+        headers = {
+            "content-disposition": f'attachment; filename="{delivery}.body"',
+            "x-content-type-options": "nosniff",
+        }
+        if is_redacted:
+            headers[REDACTED] = "true"
+        return Response(body, 200, headers, media_type=BYTES)
+
+    async def replay_delivery(self, asked: ApiRequest[ReplayParameters, Replay]) -> Response:
+        """Take a delivery in again, as a new run; answered once it is durable.
+
+        Its request is verified again, with the secrets of today and the clock of its receipt. `when`, the inputs and
+        the pipeline are those of today. 200 if an earlier request with the same `Idempotency-Key` started the run.
+        """
+        delivery, given = asked.parameters.delivery, asked.body
+        if given.unverified and not asked.by.may("admin"):
+            raise ApiError(403, "`unverified` takes a key with the scope `admin`")
+        key = asked.parameters.idempotency_key
+        dedupe_key = DedupeKey(f"#replay/{delivery}", key, self._now() + DEDUPE_MILLISECONDS) if key else None
+        try:
+            replayed = await self._replays.replay(
+                delivery,
+                to=given.to,
+                is_unverified=given.unverified,
+                by=asked.by.name,
+                reason=given.reason,
+                key=dedupe_key,
+            )
+        except RepeatRefused as refused:
+            raise make_refusal(refused) from None
+        status = (await self._journal.find_statuses([replayed.run])).get(replayed.run)
+        document = ReplayedDocument(
+            replayed.run,
+            status,
+            replayed.is_duplicate,
+            of=delivery,
+            event=replayed.event,
+            pipeline=replayed.pipeline,
+            version=replayed.version,
+        )
+        return respond(document, 200 if replayed.is_duplicate else 202)

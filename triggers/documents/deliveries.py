@@ -1,9 +1,10 @@
 """Requests to webhooks."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from msgspec import Struct
 
+from durable.history.words import RunStatus
 from durable.units import Delivery, DeliveryOutcome
 from triggers.documents.fields import PageCursor, Time, format_time, note
 
@@ -34,6 +35,35 @@ class DeliveryDocument(Struct, frozen=True):
             event=delivery.event,
             size=delivery.size,
         )
+
+
+class DeliveryHeaderDocument(Struct, frozen=True):
+    """A header of a request. A credential has a hash instead of a value: equal ones have the same hash."""
+
+    name: str
+    value: str | None
+    hash: str | None
+
+
+class DeliveryRunDocument(Struct, frozen=True):
+    """A run that a delivery led to."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+
+
+class DeliveryDetailsDocument(DeliveryDocument, frozen=True):
+    """One request on a webhook, whole. Secrets that it holds are replaced by `***`."""
+
+    query: str
+    headers: Annotated[list[DeliveryHeaderDocument], note("In the order of the request")]
+    body: Annotated[Any, note("Its JSON, or its text; null if it is a file, too large to be shown here, or not kept")]
+    body_hash: Annotated[str | None, note("The SHA-256 of its bytes, in hex")]
+    kept: Annotated[bool, note("Whether the whole request is kept, so that it can be replayed")]
+    absence: Annotated[str | None, note("Why the request, or its body, is not kept")]
+    runs: Annotated[list[DeliveryRunDocument], note("The runs of its event, twenty at most")]
+    replays: Annotated[list[DeliveryRunDocument], note("The runs of its replays, the newest first, twenty at most")]
 
 
 class DeliveriesDocument(Struct, frozen=True):

@@ -29,6 +29,15 @@ class RepeatedDocument(StartedDocument, frozen=True):
     ]
 
 
+class ReplayedDocument(StartedDocument, frozen=True):
+    """A run that replays a delivery and is durable."""
+
+    of: Annotated[str, note("The delivery that it replays")]
+    event: Annotated[str, note("Its event: that of the delivery, or a new one if the delivery brought none")]
+    pipeline: str
+    version: Annotated[str, note("The version of the pipeline that it runs on")]
+
+
 class EndedDocument(RunDocument, frozen=True):
     """A run that ended while the request waited for it."""
 

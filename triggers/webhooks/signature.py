@@ -84,6 +84,15 @@ def check_signature(
     return agreeing[0], fields, message
 
 
+def read_unverified(scheme: Signed, request: WebhookRequest, public_url: str) -> tuple[Pairs, bytes | None]:
+    """The fields of the signature's header and the bytes that it should cover, without checking it; None if a part of
+    them is missing. Raises `Rejected` if the header cannot be read."""
+    fields = _split_fields(scheme.sig, request.find_header(scheme.sig.header) or "")
+    with suppress(Rejected):
+        return fields, _build_message(scheme, request, fields, public_url)
+    return fields, None
+
+
 def _decode_keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
     keys = []
     problem = "is not set"

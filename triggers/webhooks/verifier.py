@@ -17,9 +17,9 @@ from durable.values import JSON
 from triggers.webhooks import handshake
 from triggers.webhooks.handshake import HandshakeAnswer
 from triggers.webhooks.presets import find_scheme
-from triggers.webhooks.request import Pairs, WebhookRequest
+from triggers.webhooks.request import Pairs, Rejected, WebhookRequest
 from triggers.webhooks.scheme import Ref, Scheme, Signed, Token, read_scheme
-from triggers.webhooks.signature import check_signature, check_time, check_token
+from triggers.webhooks.signature import check_signature, check_time, check_token, read_unverified
 
 IDENTITY_LIMIT = 200
 """The characters of an id or type; a longer one is replaced by its hash."""
@@ -96,6 +96,24 @@ class Verifier:
             return Verified(answer=handshake.answer_handshake(asked, request, key))
         return verified
 
+    def read_identity(self, request: WebhookRequest) -> Verified:
+        """What an unverified request says of its id and type; nothing if it cannot be read."""
+        if self.scheme is None:
+            return Verified()
+        fields: Pairs = ()
+        message: bytes | None = request.body
+        try:
+            if isinstance(self.scheme, Signed):
+                fields, message = read_unverified(self.scheme, request, self.public_url)
+            return _read_identity(self.scheme, request, fields, message)
+        except Rejected:
+            return Verified()
+
+    def is_handshake(self, request: WebhookRequest) -> bool:
+        """Whether a request asks for the answer to a handshake, and so brings no event."""
+        asked = self.scheme.handshake if self.scheme else None
+        return asked is not None and handshake.is_met(asked, request)
+
 
 def _read_scheme(verify: dict[str, JSON]) -> Scheme:
     options = {name: value for name, value in verify.items() if name not in VERIFY_KEYS}
@@ -136,7 +154,7 @@ def _is_reference(text: str) -> bool:
     return bool(template.secrets) and not template.expressions
 
 
-def _read_identity(scheme: Scheme, request: WebhookRequest, fields: Pairs, message: bytes) -> Verified:
+def _read_identity(scheme: Scheme, request: WebhookRequest, fields: Pairs, message: bytes | None) -> Verified:
     key = request.find_value(scheme.dedupe, fields) if scheme.dedupe else None
     kind = request.find_value(scheme.type, fields) if scheme.type else None
     replayed = None if scheme.replay is None else request.body if scheme.replay == "body" else message

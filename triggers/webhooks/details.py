@@ -1,0 +1,123 @@
+"""One delivery as a document and as bytes, for people. Secrets and links are redacted here, and nowhere before."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+
+from durable.journal.deliveries import find_delivery
+from durable.journal.reads import Reads
+from durable.journal.runs import list_repeats
+from durable.journal.scan import Scan
+from durable.links import hide_links
+from durable.redactor import Redactor, run_slices
+from durable.units import Delivery, Run
+from durable.values import JSON
+from triggers.documents.deliveries import (
+    DeliveryDetailsDocument,
+    DeliveryDocument,
+    DeliveryHeaderDocument,
+    DeliveryRunDocument,
+)
+from triggers.http.body import BadRequest, parse_body
+from triggers.not_found import DeliveryNotFound
+from triggers.webhooks.kept_delivery import RequestNotKept, explain_absence, read_head
+from triggers.webhooks.kept_request import RequestHead
+
+SHOWN_BYTES = 64 * 1024
+"""The size of a body from which a document does not include it."""
+
+RUNS_SHOWN = 20
+
+HASH_SHOWN = 16
+"""The digits of a credential's hash that are shown."""
+
+
+AnyDelivery = TypeVar("AnyDelivery", bound=DeliveryDocument)
+
+
+async def describe_delivery(reads: Reads, id: str, redactor: Redactor, *, may_answer: bool) -> DeliveryDetailsDocument:
+    """Describe a delivery; raises `DeliveryNotFound`. Without `may_answer`, it has no links to waits."""
+    delivery = await _find(reads, id)
+    of_event = await reads.list_runs(event=delivery.event, limit=2 * RUNS_SHOWN) if delivery.event else []
+    replays = await reads.read(list_repeats, id, RUNS_SHOWN)
+
+    def describe(scan: Scan) -> DeliveryDetailsDocument:
+        document = _describe(delivery, [run for run in of_event if run.source is None], replays)
+        return redact_delivery(document, redactor, scan, may_answer=may_answer)
+
+    return await reads.scan(describe)
+
+
+async def load_body(reads: Reads, id: str, redactor: Redactor) -> tuple[bytes, bool]:
+    """The body of a delivery, byte for byte unless it holds a secret, and whether one was replaced. Raises
+    `DeliveryNotFound` and `RequestNotKept`."""
+    delivery = await _find(reads, id)
+    body = delivery.body
+    if body is None:
+        raise RequestNotKept(explain_absence(delivery))
+
+    def redact(scan: Scan) -> bytes:
+        # Latin-1 has a letter for each byte, and the redactor knows secrets in UTF-8 that is read as Latin-1.
+        text = run_slices(redactor.redact_text_in_slices(body.decode("latin-1")), scan.rest)
+        return text.encode("latin-1")
+
+    shown = await reads.scan(redact) if redactor.knows_any else body
+    return shown, shown != body
+
+
+def redact_delivery(document: AnyDelivery, redactor: Redactor, scan: Scan, *, may_answer: bool) -> AnyDelivery:
+    """A delivery without the values of secrets, and without links to waits for those who may not answer."""
+    redacted = run_slices(redactor.redact_in_slices(msgspec.to_builtins(document)), scan.rest)
+    return msgspec.convert(redacted if may_answer else hide_links(redacted), type(document))
+
+
+async def _find(reads: Reads, id: str) -> Delivery:
+    delivery = await reads.read(find_delivery, id)
+    if delivery is None:
+        raise DeliveryNotFound(id)
+    return delivery
+
+
+def _describe(delivery: Delivery, runs: Iterable[Run], replays: Iterable[Run]) -> DeliveryDetailsDocument:
+    head = read_head(delivery)
+    is_kept = head is not None and delivery.body is not None
+    line = DeliveryDocument.of(delivery)
+    if head:
+        line = msgspec.structs.replace(line, path=head.path)
+    return DeliveryDetailsDocument(
+        **msgspec.structs.asdict(line),
+        query=head.query if head else "",
+        headers=[_describe_header(each.name, each.value, each.hash) for each in head.headers] if head else [],
+        body=_read_body(delivery, head),
+        body_hash=delivery.body_hash,
+        kept=is_kept,
+        absence=None if is_kept else explain_absence(delivery),
+        runs=_describe_runs(runs),
+        replays=_describe_runs(replays),
+    )
+
+
+def _describe_header(name: str, value: str | None, hash: str | None) -> DeliveryHeaderDocument:
+    return DeliveryHeaderDocument(name, value, hash[:HASH_SHOWN] if hash else None)
+
+
+def _describe_runs(runs: Iterable[Run]) -> list[DeliveryRunDocument]:
+    return [DeliveryRunDocument(run.id, run.pipeline, run.status) for run in runs][:RUNS_SHOWN]
+
+
+def _read_body(delivery: Delivery, head: RequestHead | None) -> JSON:
+    """A body as JSON or text; None if it is neither, or large."""
+    if head is None or not delivery.body or len(delivery.body) > SHOWN_BYTES:
+        return None
+    media_type = next((each.value for each in head.headers if each.name == "content-type"), None)
+    body: JSON = None
+    with suppress(BadRequest):
+        body = parse_body(delivery.body, media_type)
+    if isinstance(body, dict) and set(body) == {"base64", "content_type"}:
+        body = None
+    if body is None:
+        with suppress(UnicodeDecodeError):
+            return delivery.body.decode()
+    return body
