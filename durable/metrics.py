@@ -123,6 +123,23 @@ ATTEMPTS_WAITING = Gauge(
 )
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
 
+JOURNAL_BYTES = Gauge("waypost_journal_bytes", "Size of the journal's database file.", registry=REGISTRY)
+JOURNAL_FREE_BYTES = Gauge(
+    "waypost_journal_free_bytes", "The part of the database file that is free to be used again.", registry=REGISTRY
+)
+JOURNAL_LOG_BYTES = Gauge("waypost_journal_wal_bytes", "Size of the journal's write-ahead log.", registry=REGISTRY)
+JOURNAL_ROWS = Gauge("waypost_journal_rows", "Rows of the journal, counted once an hour.", ["noun"], registry=REGISTRY)
+OLDEST_RUN_TIME = Gauge(
+    "waypost_oldest_run_timestamp_seconds",
+    "When the oldest run in the journal was created; 0 without runs.",
+    registry=REGISTRY,
+)
+RETENTION_TIME = Gauge(
+    "waypost_retention_timestamp_seconds",
+    "When retention last made a complete pass; 0 before the first.",
+    registry=REGISTRY,
+)
+
 
 def count_run_started(pipeline: str) -> None:
     """Count a run that started."""

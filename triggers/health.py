@@ -5,6 +5,7 @@ them expensive, all requests of the same moment share one check of the journal o
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -61,7 +62,7 @@ class Health:
         self._folder = folder
         room = 2 * largest_body  # what a delivery of the largest body takes: the event, and what a run is given of it
         self._probe = SharedWork(lambda: journal.is_writable(room))
-        self._exposition = SharedWork(_render_metrics)
+        self._exposition = SharedWork(self._render_metrics)
 
     def routes(self) -> list[Route]:
         return [
@@ -99,6 +100,10 @@ class Health:
         """The metrics in Prometheus' text format."""
         return Response(await self._exposition.result(), media_type=metrics.CONTENT_TYPE)
 
-
-async def _render_metrics() -> bytes:
-    return metrics.render_metrics()
+    async def _render_metrics(self) -> bytes:
+        with contextlib.suppress(JournalError):
+            space = await self._journal.measure_space()
+            metrics.JOURNAL_BYTES.set(space.database)
+            metrics.JOURNAL_FREE_BYTES.set(space.free)
+            metrics.JOURNAL_LOG_BYTES.set(space.log)
+        return metrics.render_metrics()

@@ -16,10 +16,14 @@ from durable import metrics
 from durable.history.words import EndStatus
 from durable.journal.journal import Journal
 from durable.journal.retention import (
+    COUNTED,
     PAGE,
     EndedRun,
     Removable,
+    count_rows,
     find_last_beyond,
+    find_oldest_start,
+    list_bulks,
     list_deliveries,
     list_ended,
     list_events,
@@ -34,8 +38,8 @@ log = logging.getLogger("waypost.retention")
 LEAST_AGE = 60_000
 """Milliseconds for which every run is kept after its end: whoever waits for its result reads it then."""
 
-DEFINITION_AGE = 30 * 86_400_000
-"""Milliseconds for which a pipeline version without runs is kept."""
+UNUSED_AGE = 30 * 86_400_000
+"""Milliseconds for which a pipeline version without runs is kept, and a bulk after its end."""
 
 BATCH_ROWS = 20
 BATCH_ENTRIES = 400
@@ -97,6 +101,7 @@ class Retention:
             self._next_full_pass = began + FULL_PASS_EVERY
         await self._shrink()
         await self._report(is_full=is_full)
+        await self._measure(is_full=is_full)
         return dict(self._removed)
 
     async def _remove_runs(self, pipeline: str) -> None:
@@ -125,12 +130,13 @@ class Retention:
             await self._remove_all("deliveries", page, before)
 
     async def _remove_unused(self) -> None:
-        """Remove events without runs, expired dedupe keys, and definitions that nothing needs."""
+        """Remove events without runs, expired dedupe keys, ended bulks, and definitions that nothing needs."""
         now = self._now()
         if self._event_age is not None:
             await self._remove_events(now - max(self._event_age, LEAST_AGE))
         await self._remove_keys(now)
-        unused = await self._journal.read(list_unused_definitions, now - DEFINITION_AGE)
+        await self._remove_bulks(now - UNUSED_AGE)
+        unused = await self._journal.read(list_unused_definitions, now - UNUSED_AGE)
         for version in unused:
             if not self._needs_version(version):  # asked anew each time, because a file may have changed back
                 await self._remove("definitions", [version], now)
@@ -146,6 +152,11 @@ class Retention:
         while page := await self._journal.read(list_keys, after):
             await self._remove_all("dedupe_keys", [(scope, key) for scope, key, until in page if until <= now], now)
             after = page[-1][:2]
+
+    async def _remove_bulks(self, before: int) -> None:
+        while page := await self._journal.read(list_bulks, before):
+            for bulk in page:  # some of the items of a long one remain for the next round
+                await self._remove("bulks", [bulk], before)
 
     async def _remove_all(self, noun: Removable, rows: Sequence[Any], before: int) -> None:
         for start in range(0, len(rows), BATCH_ROWS):
@@ -174,6 +185,12 @@ class Retention:
             log.info("removed %s", ", ".join(f"{count} {noun}" for noun, count in removed.items()))
         if removed or is_full:
             await self._journal.keep_note(NOTE, json.dumps({"at": self._now(), "removed": removed}))
+
+    async def _measure(self, *, is_full: bool) -> None:
+        metrics.RETENTION_TIME.set(self._now() / 1000)
+        metrics.OLDEST_RUN_TIME.set((await self._journal.read(find_oldest_start) or 0) / 1000)
+        for noun in COUNTED if is_full else ():
+            metrics.JOURNAL_ROWS.labels(noun).set(await self._journal.read(count_rows, noun))
 
 
 def split_into_batches(page: Sequence[EndedRun]) -> Iterator[Sequence[str]]:

@@ -112,6 +112,23 @@ async def test_a_definition_is_removed_once_no_run_has_it(journal: Journal) -> N
     assert await journal.remove("definitions", ["v1"], LATER) == 1
 
 
+async def test_a_long_bulk_is_removed_in_pages(journal: Journal, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "data" / FILE_NAME) as database:
+        for bulk, ended in (("blk-1", 2_000), ("blk-2", None)):
+            database.execute(
+                "INSERT INTO bulks (id, action, filter, by, rate, status, total, is_exact, done, refused, created_at,"
+                " finished_at) VALUES (?, 'cancel', x'', 'ops', 1, 'completed', 0, 1, 0, 0, 1000, ?)",
+                (bulk, ended),
+            )
+            items = [(bulk, f"run-{number}") for number in range(retention.PAGE + 1)]
+            database.executemany("INSERT INTO bulk_items (bulk, item, outcome) VALUES (?, ?, 'done')", items)
+    database.close()
+
+    assert await journal.read(retention.list_bulks, LATER) == ["blk-1"]
+    assert [await journal.remove("bulks", ["blk-1"], LATER) for _ in range(3)] == [0, 1, 0]
+    assert read_tables(tmp_path / "data") == {"bulks": 1, "bulk_items": retention.PAGE + 1}
+
+
 async def test_ended_runs_are_found_by_status_age_and_number(journal: Journal) -> None:
     runs = [make_id("run", at, 0) for at in (1_000, 1_001, 1_002, 1_003)]
     for number, run in enumerate(runs):

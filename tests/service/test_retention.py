@@ -129,4 +129,7 @@ async def test_the_last_pass_is_noted_in_the_journal(tmp_path: Path) -> None:
         note = await service.service.journal.read(meta.find_note, NOTE)
         assert note is not None
         assert '"removed": {"runs": 1}' in note
-        assert 'waypost_removed_total{noun="runs"}' in (await service.client.get("/metrics")).text
+        metrics = (await service.client.get("/metrics")).text
+        assert 'waypost_removed_total{noun="runs"}' in metrics
+        assert 'waypost_journal_rows{noun="runs"} 0.0' in metrics
+        assert "waypost_journal_bytes 0.0" not in metrics

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import platform
 import shutil
@@ -26,13 +27,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from durable.clock import now
 from durable.journal.errors import JournalDamaged, JournalError
+from durable.journal.meta import find_note
 from durable.journal.reads import Reads, open_reader
+from durable.journal.retention import count_rows, find_oldest_start
 from durable.journal.sqlite.files import FILE_NAME, OTHERS
 from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
+from durable.runner.retention import NOTE
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers.commands.failure import FAILED
-from triggers.commands.output import format_count, open_console, print_json, print_plainly
+from triggers.commands.output import format_count, format_size, open_console, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
 from triggers.config.catalogue import Connectors, load_connectors
@@ -65,6 +69,9 @@ CLOCK_SLACK = 2_000
 
 LONGEST_LOOK = 30.0
 """Seconds for which unfinished runs are read."""
+
+LONG_LOG = 500_000_000
+"""Bytes of WAL over which there is a warning."""
 
 RECENT = 100
 """How many of the newest runs and deliveries are looked at for the newest time."""
@@ -364,6 +371,7 @@ async def _check_journal(data: Path) -> AsyncIterator[Check]:
         reads = await open_reader(data)
         try:
             problems, newest = await reads.check_integrity(), await _find_newest_time(reads)
+            storage = await _measure_storage(reads)
             unreadable, looked = await reads.scan(lambda scan: scan.find_unreadable(LONGEST_LOOK))
         finally:
             await reads.close()
@@ -379,8 +387,25 @@ async def _check_journal(data: Path) -> AsyncIterator[Check]:
         yield Check("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
     else:
         yield Check("journal", "ok", f"{data / FILE_NAME} is intact")
+        yield storage
         yield _check_runs(unreadable, looked)
         yield _check_clock(newest)
+
+
+async def _measure_storage(reads: Reads) -> Check:
+    """How much space the journal takes, and when what is old was last removed from it."""
+    space, oldest = await reads.measure_space(), await reads.read(find_oldest_start)
+    free = f", of which {format_size(space.free)} are free" if space.free else ""
+    found = f"{format_size(space.database)}{free}, and a WAL of {format_size(space.log)}; "
+    found += format_count(await reads.read(count_rows, "runs"), "run")
+    if oldest is not None:
+        found += f", the oldest of {format_time(oldest)}"
+    if note := await reads.read(find_note, NOTE):
+        found += f"; old ones last removed at {format_time(json.loads(note)['at'])}"
+    if space.log > LONG_LOG:
+        cure = "a program or command that reads the journal for long keeps the WAL from being emptied: end it"
+        return Check("storage", "warning", found, cure)
+    return Check("storage", "ok", found)
 
 
 def _check_runs(unreadable: Mapping[str, str], looked: int) -> Check:
