@@ -415,6 +415,22 @@ class Space(msgspec.Struct, frozen=True):
     page: int
 
 
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Runs with the same error key.
+
+    `count`: how many there are, of those that were counted; `has_more`: there are more.
+    `newest`: the newest run; `first_at`: when the oldest was created, in ms.
+    `pipelines`: some of the pipelines that they are runs of.
+    """
+
+    key: str
+    count: int
+    has_more: bool
+    newest: Run
+    first_at: int
+    pipelines: tuple[str, ...]
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send."""
 

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show what the config folder would change in the running service.",
     "run": "Start a run and follow it until it ends.",
     "runs": "List runs, newest first.",
+    "errors": "List why runs failed, one line for all runs with the same failure.",
     "show": "Show one run: why it is as it is, what to do next, its values and steps.",
     "history": "Show a run's history, entry by entry.",
     "cancel": "Cancel a run.",

@@ -8,6 +8,7 @@ BulkNotFound         there is no such bulk
 DeliveryNotFound     there is no such delivery
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
+TriggerNotFound      no file has such a trigger, and it has started no run
 VersionNotFound      there is no such version, or its beginning is not unambiguous
 PipelinesMissing     a config folder has no folder of pipelines
 NoConnectors         no package names the connectors that ship with Waypost
@@ -73,6 +74,14 @@ class PipelineNotFound(LookupError):
     def __init__(self, pipeline: str, known: Collection[str]) -> None:
         hint = suggest(pipeline, known) or "`waypost pipelines` lists them"
         super().__init__(f"there is no pipeline {quote(pipeline)}; {hint}")
+
+
+class TriggerNotFound(LookupError):
+    """There is no such trigger, now or earlier. `known` are the ids of those that there are."""
+
+    def __init__(self, trigger: str, known: Collection[str]) -> None:
+        hint = suggest(trigger, known) or "`waypost pipelines` lists them"
+        super().__init__(f"there is no trigger {quote(trigger)}; {hint}")
 
 
 class VersionNotFound(LookupError):

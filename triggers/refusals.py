@@ -21,6 +21,7 @@ from triggers.not_found import (
     PipelineNotFound,
     RunNotFound,
     StepNotFound,
+    TriggerNotFound,
     VersionNotFound,
 )
 
@@ -59,6 +60,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     PipelineNotFound: lambda error: Refusal(404, str(error)),
+    TriggerNotFound: lambda error: Refusal(404, str(error)),
     VersionNotFound: lambda error: Refusal(404, str(error)),
     BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
     BulkRefused: lambda error: Refusal(409, str(error)),

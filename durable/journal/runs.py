@@ -24,6 +24,9 @@ class RunFilter(TypedDict, total=False):
     status: RunStatus | None
     trigger: str | None
     event: str | None
+    error_key: str | None
+    version: str | None
+    source: str | None
     tag: str | None
     ids: Sequence[str] | None
     is_unfinished: bool
@@ -80,6 +83,11 @@ def find_run(connection: Connection, id: str) -> Run | None:
     return found[0] if found else None
 
 
+def load_runs(connection: Connection, ids: Sequence[str]) -> list[Run]:
+    """Return these runs, without those that do not exist."""
+    return _load_runs(connection, select(runs).where(runs.c.id.in_(ids)))
+
+
 def find_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, RunStatus]:
     """Return the statuses of these runs, without those that do not exist."""
     found = connection.execute(select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids)))
@@ -100,7 +108,10 @@ def select_run_ids(**wanted: Unpack[RunFilter]) -> Select[tuple[str]]:
 
 def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], ColumnElement[str]]:
     """Return a query of `runs` with the conditions of a filter, and the column of ids to sort by."""
-    equal = (runs.c.pipeline, runs.c.status, runs.c.trigger, runs.c.event)
+    equal = (
+        *(runs.c.pipeline, runs.c.status, runs.c.trigger, runs.c.event),
+        *(runs.c.error_key, runs.c.version, runs.c.source),
+    )
     values: dict[str, Any] = dict(wanted)
     query = query.where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
     if (status := wanted.get("status")) is not None:  # repeats the partial indexes' conditions, so that they are used
@@ -126,6 +137,26 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
 def list_repeats(connection: Connection, run: str, limit: int) -> list[Run]:
     """Return the newest runs that repeat this run."""
     return _load_runs(connection, select(runs).where(runs.c.source == run).order_by(runs.c.id.desc()).limit(limit))
+
+
+def list_pipelines(connection: Connection) -> list[str]:
+    """Return the pipelines that have runs."""
+    names = select_distinct(runs.c.pipeline, [])
+    return list(connection.scalars(select(names.c.name).where(names.c.name.is_not(None))))
+
+
+def list_triggers(connection: Connection) -> list[str]:
+    """Return the triggers that have started runs."""
+    names = select_distinct(runs.c.trigger, [])
+    return list(connection.scalars(select(names.c.name).where(names.c.name.is_not(None))))
+
+
+def select_distinct(column: ColumnElement[Any], bounds: list[ColumnElement[bool]]) -> Any:
+    """Return a table expression of a column's values (`name`, the last one NULL), each found by one look-up in an index
+    that begins with the columns of the bounds and this one."""
+    names = select(func.min(column).label("name")).where(*bounds).cte("names", recursive=True)
+    following = select(func.min(column)).where(*bounds, column > names.c.name).scalar_subquery()
+    return names.union_all(select(following).where(names.c.name.is_not(None)))
 
 
 def list_unfinished(

@@ -1,8 +1,8 @@
 """The cost of lists among many runs: `python -m tests.bench.lists [RUNS]` prints response times in milliseconds.
 
-The runs (1,000,000) have ended, and are written by SQL into a separate journal: 20 pipelines, 1 % failed, 0.1 %
-with the tag `rare` and half of them with `usual`. Each list is requested repeatedly from the API's application,
-without a socket.
+The runs (1,000,000) have ended, and are written by SQL into a separate journal: 20 pipelines, 1 % failed (of 51
+causes, one of which has nine tenths), 0.1 % with the tag `rare` and half of them with `usual`; every thousandth repeats
+another. Each list is requested repeatedly from the API's application, without a socket.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ from rich.table import Table
 
 from durable.clock import new_id
 from durable.journal.journal import Journal
+from durable.journal.runs import encode_cause
 from durable.journal.sqlite.files import FILE_NAME
+from durable.units import Cause
 from tests.service.running import ENVIRONMENT
 from triggers.instance import Instance
 from triggers.service import compose
@@ -32,12 +34,20 @@ EVERY = 250
 """Milliseconds between two runs."""
 
 ASKED = 200
+CAUSE = encode_cause(Cause("failed", "charge", "server", "503", "http.post", "POST http://x answered 503", 3))
 BATCH = 20_000
 COLUMNS = (
     "id, pipeline, version, event, trigger, status, reason, node, epoch, sequence, recoveries, created_at, claimed_at,"
-    " due_at, finished_at"
+    " due_at, finished_at, source, cause, error_key"
 )
 
+GROUPS = {
+    "errors": {},
+    "errors of a pipeline": {"pipeline": "p17"},
+    "errors of an hour": {"from": "2027-01-14T00:00:00Z", "to": "2027-01-14T01:00:00Z"},
+    "errors of a pipeline, an hour": {"pipeline": "p17", "from": "2027-01-14T00:00:00Z", "to": "2027-01-14T01:00:00Z"},
+}
+IDS = {"the end of an id (none)": {"id": "zzzzzzzz"}, "latest": {"id": "latest", "pipeline": "p7"}}
 QUERIES = {
     "the first page": {},
     "pipeline": {"pipeline": "p7"},
@@ -49,6 +59,16 @@ QUERIES = {
     "trigger": {"trigger": "shop3"},
     "pipeline and trigger (none)": {"pipeline": "p7", "trigger": "nobody"},
     "status=running (none)": {"status": "running"},
+    "pipeline, trigger, tag and status": {"pipeline": "p17", "trigger": "shop3", "tag": "usual", "status": "failed"},
+    "error (0.9 %)": {"error": "outage"},
+    "error (20 runs)": {"error": "odd7"},
+    "error and pipeline": {"error": "outage", "pipeline": "p17"},
+    "error and pipeline (none)": {"error": "odd7", "pipeline": "p3"},
+    "error and tag (50 %)": {"error": "outage", "tag": "usual"},
+    "error, tag and trigger": {"error": "outage", "tag": "usual", "trigger": "shop3"},
+    "version (all) and status=failed": {"version": "v" * 64, "status": "failed"},
+    "source": {"source": "repeated"},
+    "event (none)": {"event": "evt_0"},
     "an hour, long ago": {"from": "2027-01-14T00:00:00Z", "to": "2027-01-14T01:00:00Z"},
 }
 
@@ -60,7 +80,10 @@ def rows(runs: int) -> Iterator[tuple[object, ...]]:
         id, pipeline, trigger = new_id("run", at), f"p{number % 20}", f"shop{number % 7}"
         event = id.replace("run", "evt")
         fixed = ("v" * 64, event, trigger, status, None, "node", 1, 9, 0, at, at, None, at + 60)
-        yield (id, pipeline, *fixed)
+        has_failed, failure = status == "failed", number // 100
+        key = f"odd{failure // 10 % 50}" if failure % 10 == 0 else "outage"
+        source = "repeated" if number % 1000 == 3 else None
+        yield (id, pipeline, *fixed, source, CAUSE if has_failed else None, key if has_failed else None)
 
 
 def fill(folder: Path, runs: int) -> None:
@@ -80,16 +103,17 @@ def fill(folder: Path, runs: int) -> None:
     connection.close()
 
 
-async def measure(client: httpx.AsyncClient, query: dict[str, str]) -> tuple[float, float, int]:
-    """The median and the 99th percentile of the response time in milliseconds, and the runs in the response."""
+async def measure(client: httpx.AsyncClient, path: str, query: dict[str, str]) -> tuple[float, float, int]:
+    """The median and the 99th percentile of the response time in milliseconds, and the items in the response."""
     took: list[float] = []
     found = 0
     for _ in range(ASKED):
         began = time.perf_counter()
-        answer = await client.get("/api/runs", params=query)
+        answer = await client.get(path, params=query)
         took.append((time.perf_counter() - began) * 1000)
-        answer.raise_for_status()
-        found = len(answer.json()["runs"])
+        if answer.status_code != 404:
+            answer.raise_for_status()
+        found = len(answer.json().get("runs", answer.json().get("errors", ())))
     cuts = statistics.quantiles(took, n=100)
     return cuts[49], cuts[98], found
 
@@ -106,8 +130,8 @@ async def cursor_of(client: httpx.AsyncClient, page: int, query: dict[str, str])
 
 
 async def main(runs: int) -> None:
-    table = Table(title=f"GET /api/runs among {runs:,} runs")
-    for column in ("list", "runs", "p50 ms", "p99 ms"):
+    table = Table(title=f"Lists among {runs:,} runs")
+    for column in ("list", "items", "p50 ms", "p99 ms"):
         table.add_column(column, justify="left" if column == "list" else "right")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -125,8 +149,11 @@ async def main(runs: int) -> None:
             async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as client:
                 hundredth = {"the hundredth page": await cursor_of(client, 100, {})}
                 hundredth["the hundredth page, status=failed"] = await cursor_of(client, 100, {"status": "failed"})
-                for said, query in (QUERIES | hundredth).items():
-                    p50, p99, found = await measure(client, query)
+                lists = [("/api/runs", *each) for each in (QUERIES | hundredth).items()]
+                lists += [("/api/errors", *each) for each in GROUPS.items()]
+                lists += [("/api/find", *each) for each in IDS.items()]
+                for path, said, query in lists:
+                    p50, p99, found = await measure(client, path, query)
                     table.add_row(said, str(found), f"{p50:.1f}", f"{p99:.1f}")
     Console(width=100).print(table)
 

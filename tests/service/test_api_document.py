@@ -171,6 +171,7 @@ async def _use(service: Running, world: Outside) -> None:
     lists = (
         "runs",
         "find?id=latest",
+        "errors",
         "pipelines",
         "pipelines/quick",
         "pipelines/broken",

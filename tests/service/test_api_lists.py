@@ -45,8 +45,32 @@ async def test_runs_are_filtered_by_their_attributes(tmp_path: Path) -> None:
         assert await _list_runs(service, tag="blue", status="completed") == [fine]
         assert await _list_runs(service, tag="green") == []
         assert await _list_runs(service, trigger="api", limit="1") == [held]
-        assert await _list_runs(service, trigger="nobody") == []
+        assert await _list_runs(service, trigger="api", status="failed", tag="red") == [failed]
+        document = await service.run(failed)
+        assert await _list_runs(service, event=document["event"]) == [failed]
+        assert await _list_runs(service, version=document["version"]) == [failed, fine]
+        assert await _list_runs(service, error=document["error_key"], pipeline="p") == [failed]
+        assert await _list_runs(service, source=fine) == []
         assert (await service.run(fine))["tags"] == ["blue", "red"]
+
+
+async def test_an_unknown_pipeline_or_trigger_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
+    hooked = "triggers: [{id: shop, use: webhook, with: {path: /p, verify: none}}]\n" + PIPELINES["q"]
+    async with running(tmp_path, {"orders": hooked, "q": PIPELINES["q"]}) as service:
+        for query, said in (
+            ({"pipeline": "ordres"}, "there is no pipeline 'ordres'; did you mean 'orders'"),
+            ({"trigger": "shob"}, "there is no trigger 'shob'; did you mean 'shop'"),
+            ({"trigger": "order/shop"}, "there is no pipeline 'order'; did you mean 'orders'"),
+        ):
+            answer = await service.client.get("/api/runs", params=query)
+            assert (answer.status_code, answer.json()["detail"]) == (404, said)
+        assert (await service.client.get("/api/errors?pipeline=x")).status_code == 404
+        for query in ({"pipeline": "orders"}, {"trigger": "shop"}, {"trigger": "orders/shop"}, {"trigger": "api"}):
+            assert await _list_runs(service, **query) == []
+        run = await _start_and_wait(service, "q")
+        (tmp_path / "config" / "pipelines" / "q.yaml").unlink()
+        await service.service.reload.reload()
+        assert await _list_runs(service, pipeline="q") == [run], "a removed pipeline still has runs"
 
 
 async def test_runs_are_filtered_by_start_time(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Api:
         self._access = Access(keys, guesses)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
-            *RunOperations(engine, journal, now, waits_url).operations(),
+            *RunOperations(engine, journal, folder, now, waits_url).operations(),
             *RepeatOperations(engine, journal, folder, now).operations(),
             *StepOperations(journal).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),

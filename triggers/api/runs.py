@@ -9,15 +9,17 @@ from starlette.responses import Response
 
 from durable.engine import Engine
 from durable.history.words import RunStatus
-from durable.ids import first_id
 from durable.journal.journal import Journal
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag
+from triggers.config.folder import Folder
+from triggers.documents.errors import ErrorGroupsDocument
 from triggers.documents.runs import CancelledDocument, ExportDocument, HistoryDocument, RunDocument, RunsDocument
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
-from triggers.runs.rows import find_run, list_run_lines
+from triggers.runs.lists import RunLists, RunQuery
+from triggers.runs.rows import find_run
 from triggers.runs.run import encode_run
 
 # -- what is asked ----------------------------------------------------------------------------------------------
@@ -37,7 +39,21 @@ class ManyRuns(Parameters):
     pipeline: str | None = Field(None, description="Only runs of this pipeline")
     status: RunStatus | None = Field(None, description="Only runs with this status")
     tag: Tag | None = Field(None, description="Only runs with this tag")
-    trigger: str | None = Field(None, description="Only runs that this trigger started; `api` is the API")
+    trigger: str | None = Field(
+        None, description="Only runs that this trigger started, as `TRIGGER` or `PIPELINE/TRIGGER`; `api` is the API"
+    )
+    event: str | None = Field(None, description="Only runs that this event started")
+    error: str | None = Field(None, description="Only runs with this failure: the `key` of `GET /api/errors`")
+    version: str | None = Field(None, description="Only runs of this version")
+    source: str | None = Field(None, description="Only runs that repeat this run or this delivery")
+    since: Moment | None = Field(None, alias="from", description="Only runs that were started then or later")
+    until: Moment | None = Field(None, alias="to", description="Only runs that were started before")
+    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
+    limit: Limit = Field(50, description="How many at most")
+
+
+class ManyErrors(Parameters):
+    pipeline: str | None = Field(None, description="Only failures of this pipeline")
     since: Moment | None = Field(None, alias="from", description="Only runs that were started then or later")
     until: Moment | None = Field(None, alias="to", description="Only runs that were started before")
     after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
@@ -63,15 +79,18 @@ class Cancel(Body):
 class RunOperations:
     """Reads and cancels runs."""
 
-    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int], waits_url: str) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, folder: Folder, now: Callable[[], int], waits_url: str
+    ) -> None:
         self._engine = engine
         self._journal = journal
-        self._now = now
+        self._lists = RunLists(journal, folder.list_names, now, engine.explain_progress)
         self._waits_url = waits_url
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
             Operation("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: RunsDocument}),
+            Operation("GET", "/errors", self.list_errors, "read", ManyErrors, Nothing, {200: ErrorGroupsDocument}),
             Operation("GET", "/runs/{run}", self.get_run, "read", KnownRun, Nothing, {200: RunDocument, 304: None}),
             Operation(
                 "GET", "/runs/{run}/history", self.get_history, "read", OneHistory, Nothing, {200: HistoryDocument}
@@ -86,21 +105,12 @@ class RunOperations:
     async def list_runs(self, asked: ApiRequest[ManyRuns, Nothing]) -> Response:
         """List runs, the newest first."""
         wanted = asked.parameters
-        found = await self._journal.list_runs(
-            pipeline=wanted.pipeline,
-            status=wanted.status,
-            tag=wanted.tag,
-            trigger=wanted.trigger,
-            since=first_id("run", wanted.since) if wanted.since is not None else None,
-            before=first_id("run", wanted.until) if wanted.until is not None else None,
-            after=wanted.after,
-            limit=wanted.limit,
-        )
-        after = found[-1].id if len(found) == wanted.limit else None
-        lines = await list_run_lines(
-            self._journal, found, self._now(), may_answer=asked.may_answer, explain=self._engine.explain_progress
-        )
-        return respond(RunsDocument(lines, after))
+        return respond(await self._lists.list_runs(RunQuery(**wanted.model_dump()), may_answer=asked.may_answer))
+
+    async def list_errors(self, asked: ApiRequest[ManyErrors, Nothing]) -> Response:
+        """List why runs failed: one item for all runs with the same failure, that with the newest run first."""
+        wanted = asked.parameters
+        return respond(await self._lists.list_errors(RunQuery(**wanted.model_dump()), may_answer=asked.may_answer))
 
     async def get_run(self, asked: ApiRequest[KnownRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs and error, what it waits for, and the steps to look at first.

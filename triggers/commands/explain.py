@@ -16,6 +16,7 @@ from triggers.not_found import (
     PipelinesMissing,
     RunNotFound,
     StepNotFound,
+    TriggerNotFound,
     VersionNotFound,
 )
 from triggers.reading.client import ServiceRefused
@@ -40,7 +41,14 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists those that it has")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
-        case ServiceRefused() | NoConnectors() | IdAmbiguous() | PipelineNotFound() | VersionNotFound():
+        case (
+            ServiceRefused()
+            | NoConnectors()
+            | IdAmbiguous()
+            | PipelineNotFound()
+            | TriggerNotFound()
+            | VersionNotFound()
+        ):
             return CommandFailed(str(error))
         case httpx.TransportError():
             reason = str(error) or type(error).__name__

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from durable.durations import parse_duration
 from triggers.instance import ADDRESS_FILE, KEY_FILE
 
 CONFIG, DATA = Path("config"), Path(".waypost")
@@ -68,6 +70,9 @@ RunId = Annotated[
         help="The run: its id, the beginning or the end of it, or `latest`.", autocompletion=complete_run_ids
     ),
 ]
+PipelineFilter = Annotated[
+    str | None, typer.Option("--pipeline", help="Only runs of this pipeline.", autocompletion=complete_pipeline_ids)
+]
 OfPipeline = Annotated[
     str | None,
     typer.Option(
@@ -85,3 +90,23 @@ def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word 
         if word == given:
             return word
     raise typer.BadParameter(f"{given!r} is not one of {', '.join(known)}", param_hint=f"'{option}'")
+
+
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Only those since a time, as ISO 8601 or as in 2h ago: 2h.")
+]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only those before a time.")]
+
+
+def parse_time(given: str | None, option: str) -> str | None:
+    """The time that an option gives, with its zone: a time of this machine's zone, or how long ago, such as `2h`;
+    raises `typer.BadParameter`."""
+    if given is None:
+        return None
+    with suppress(ValueError):
+        return (datetime.now(UTC) - timedelta(milliseconds=parse_duration(given))).isoformat()
+    try:
+        return datetime.fromisoformat(given).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        what = f"{given!r} is neither a time such as 2027-01-31T18:00 nor a duration such as 2h"
+        raise typer.BadParameter(what, param_hint=f"'{option}'") from None

@@ -1,14 +1,16 @@
 """`waypost runs`: runs, the newest first."""
 
-from collections.abc import Iterable
-from typing import Annotated, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from durable.history.words import RunStatus
-from durable.wording import make_printable
+from durable.ids import is_whole_id
+from durable.units import IdKind
+from durable.wording import make_printable, quote
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_span, format_time, open_console, print_json, print_table, style_status
 from triggers.commands.parameters import (
@@ -17,28 +19,80 @@ from triggers.commands.parameters import (
     AsJson,
     Config,
     Data,
-    complete_pipeline_ids,
+    PipelineFilter,
+    Since,
+    Until,
     parse_choice,
+    parse_time,
 )
 from triggers.documents.runs import RunLineDocument
+from triggers.reading.reader import Reader
 
-Pipeline = Annotated[
-    str | None, typer.Option("--pipeline", help="Only runs of this pipeline.", autocompletion=complete_pipeline_ids)
+ID_FILTERS: Mapping[str, IdKind] = {"event": "event", "version": "version", "source": "run"}
+"""The filters that are ids, of which a part is enough."""
+
+Tag = Annotated[str | None, typer.Option(help="Only runs with this tag.")]
+Trigger = Annotated[
+    str | None, typer.Option(metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api`: the API.")
 ]
+Event = Annotated[str | None, typer.Option(help="Only runs that this event started.")]
+Error = Annotated[str | None, typer.Option(metavar="KEY", help="Only runs with a failure of `waypost errors`.")]
+Version = Annotated[str | None, typer.Option(help="Only runs of this version; its beginning is enough.")]
+Source = Annotated[str | None, typer.Option(help="Only runs that repeat this run or delivery.")]
 
 
 def runs(
-    pipeline: Pipeline = None,
+    pipeline: PipelineFilter = None,
     status: Annotated[str | None, typer.Option(help="Only runs with this status.")] = None,
+    tag: Tag = None,
+    since: Since = None,
+    until: Until = None,
+    error: Error = None,
+    trigger: Trigger = None,
+    event: Event = None,
+    version: Version = None,
+    source: Source = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of runs.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    wanted = parse_choice(get_args(RunStatus), status, "--status")
-    filters = {"pipeline": pipeline, "status": wanted, "limit": limit}
-    found = ask_reader(config, data, lambda reader: reader.list_runs(**filters))
-    print_json(found) if as_json else print_runs(open_console(), found)
+    filters = {
+        "pipeline": pipeline,
+        "status": parse_choice(get_args(RunStatus), status, "--status"),
+        "tag": tag,
+        "from": parse_time(since, "--from"),
+        "to": parse_time(until, "--to"),
+        "error": error,
+        "trigger": trigger,
+        "event": event,
+        "version": version,
+        "source": source,
+    }
+    wanted = {name: value for name, value in filters.items() if value is not None}
+    found = ask_reader(config, data, lambda reader: _list(reader, wanted, limit))
+    if as_json:
+        print_json(found)
+    elif found:
+        print_runs(open_console(), found)
+    else:
+        typer.echo(f"there are no runs{' with ' if wanted else ''}{describe_filters(wanted)}")
+
+
+async def _list(reader: Reader, wanted: Mapping[str, str], limit: int) -> list[RunLineDocument]:
+    whole: dict[str, Any] = dict(wanted)
+    for name, kind in ID_FILTERS.items():
+        if name in wanted and not is_whole_id(wanted[name]):
+            whole[name] = await reader.find_id(kind, wanted[name], wanted.get("pipeline"))
+    return await reader.list_runs(**whole, limit=limit)
+
+
+def describe_filters(wanted: Mapping[str, str]) -> str:
+    """The filters in words: `pipeline 'orders', status 'failed', from 2027-01-31 18:00:00`."""
+    return ", ".join(
+        f"{name} {format_time(value)[:19] if name in ('from', 'to') else quote(value)}"
+        for name, value in wanted.items()
+    )
 
 
 def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:

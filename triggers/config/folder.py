@@ -30,6 +30,7 @@ from triggers.config.connections import Connections
 from triggers.config.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.kinds import list_kinds, list_models
+from triggers.runs.lists import ServedNames
 from triggers.trigger import Trigger
 
 log = logging.getLogger("waypost.folder")
@@ -165,6 +166,10 @@ class Folder:
     def find_triggers(self, wanted: type[Wanted]) -> list[Wanted]:
         """The triggers of one kind, by its class."""
         return [each for each in self.triggers if isinstance(each, wanted)]
+
+    def list_names(self) -> ServedNames:
+        """The names of all pipelines, and of the triggers of those that can be read."""
+        return ServedNames({file.name for file in self.files}, {trigger.id for trigger in self.triggers})
 
     @property
     def broken(self) -> set[str]:

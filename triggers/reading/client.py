@@ -15,6 +15,7 @@ import msgspec
 from durable.units import IdKind
 from durable.values import JSON
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
+from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
 from triggers.documents.found import FoundDocument
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
@@ -77,6 +78,9 @@ class ServiceClient:
 
     async def list_runs(self, **filters: str | int | None) -> list[RunLineDocument]:
         return (await self._ask(RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs
+
+    async def list_errors(self, **filters: str | int | None) -> list[ErrorGroupDocument]:
+        return (await self._ask(ErrorGroupsDocument, "GET", "/api/errors", params=_drop_none(filters))).errors
 
     async def get_run(self, run: str) -> RunDocument:
         return await self._ask_of(run, RunDocument, "GET", "")

@@ -1,13 +1,14 @@
 """What an instance's files say where no service runs: its journal and its config folder."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from durable.clock import new_id, now
+from durable.durations import parse_moment
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
@@ -15,6 +16,7 @@ from durable.journal.unknown_paths import list_unknown_paths
 from durable.units import IdKind
 from durable.values import JSON
 from triggers.documents.deliveries import DeliveryDocument
+from triggers.documents.errors import ErrorGroupDocument
 from triggers.documents.fields import Scope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
@@ -29,7 +31,8 @@ from triggers.not_found import KeyNotFound, PipelinesMissing
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
-from triggers.runs.rows import explain_nothing, list_run_lines
+from triggers.runs.lists import RunLists, RunQuery, ServedNames
+from triggers.runs.rows import explain_nothing
 from triggers.runs.run import encode_run, encode_run_part
 from triggers.runs.steps import StepQuery, encode_step, encode_steps
 from triggers.runs.waits import list_waits, list_waits_of
@@ -60,9 +63,10 @@ class Files:
         return await find_id(await self._open(), kind, text, pipeline)
 
     async def list_runs(self, **filters: Any) -> list[RunLineDocument]:
-        reads = await self._open()
-        found = await reads.list_runs(**filters)
-        return await list_run_lines(reads, found, now(), may_answer=True, explain=explain_nothing)
+        return (await (await self._open_lists()).list_runs(_make_query(filters), may_answer=True)).runs
+
+    async def list_errors(self, **filters: Any) -> list[ErrorGroupDocument]:
+        return (await (await self._open_lists()).list_errors(_make_query(filters), may_answer=True)).errors
 
     async def get_run(self, run: str) -> RunDocument:
         encoded = await encode_run(await self._open(), run, waits_url=self._find_waits_url())
@@ -133,6 +137,15 @@ class Files:
     async def get_version(self, pipeline: str, version: str, against: str | None) -> VersionTextDocument:
         return await (await self._open_versions()).get_version(pipeline, version, against)
 
+    async def _open_lists(self) -> RunLists:
+        return RunLists(await self._open(), self._load_names, now, explain_nothing)
+
+    def _load_names(self) -> ServedNames:
+        try:
+            return load_folder(self._instance.config, self._instance.environment).list_names()
+        except PipelinesMissing:
+            return ServedNames()
+
     async def _open_versions(self) -> VersionReads:
         """The versions in the journal; those of the config folder are current, if there is one."""
         served: dict[str, str] = {}
@@ -162,6 +175,17 @@ class Files:
         if self._opened is None:
             self._opened = await open_reader(self._instance.data)
         return self._opened
+
+
+def _make_query(filters: Mapping[str, Any]) -> RunQuery:
+    """The query of filters that are named and written as in the API."""
+    others = {name: value for name, value in filters.items() if name not in ("from", "to")}
+    since, until = filters.get("from"), filters.get("to")
+    return RunQuery(
+        **others,
+        since=None if since is None else parse_moment(since),
+        until=None if until is None else parse_moment(until),
+    )
 
 
 class JournalKeys:

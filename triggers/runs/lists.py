@@ -1,0 +1,138 @@
+"""Lists of runs and of failures: by filters, whose unknown names are errors, in pages."""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from durable.history.words import RunStatus
+from durable.ids import first_id
+from durable.journal.failures import list_failures
+from durable.journal.reads import Reads
+from durable.journal.runs import list_pipelines, list_triggers
+from durable.units import FailureGroup
+from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
+from triggers.documents.fields import format_time
+from triggers.documents.runs import RunLineDocument, RunsDocument
+from triggers.not_found import PipelineNotFound, TriggerNotFound
+from triggers.runs.rows import ExplainProgress, explain_nothing, list_run_lines
+
+API = "api"
+"""The trigger of runs that were started over the API."""
+
+
+class RunQuery(msgspec.Struct, frozen=True):
+    """What is listed: the filters, of which all hold, and the page. `since`, `until`: the time of the start, in ms.
+    `trigger`: the id of a trigger, or PIPELINE/TRIGGER. `error`: an error key. `source`: the run or the delivery that
+    is repeated."""
+
+    pipeline: str | None = None
+    status: RunStatus | None = None
+    tag: str | None = None
+    trigger: str | None = None
+    event: str | None = None
+    error: str | None = None
+    version: str | None = None
+    source: str | None = None
+    since: int | None = None
+    until: int | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+class ServedNames(msgspec.Struct, frozen=True):
+    """The names that a filter may have although no run has them yet."""
+
+    pipelines: Collection[str] = ()
+    triggers: Collection[str] = ()
+
+
+class RunLists:
+    """Lists runs and failures. `names` gives the pipelines and the triggers of the config folder."""
+
+    def __init__(
+        self, reads: Reads, names: Callable[[], ServedNames], now: Callable[[], int], explain: ExplainProgress
+    ) -> None:
+        self._reads = reads
+        self._names = names
+        self._now = now
+        self._explain = explain
+
+    async def list_runs(self, query: RunQuery, *, may_answer: bool) -> RunsDocument:
+        """A page of runs, the newest first; raises `PipelineNotFound` and `TriggerNotFound`."""
+        pipeline, trigger = split_trigger(query)
+        await self._ensure_known(pipeline, trigger)
+        found = await self._reads.list_runs(
+            pipeline=pipeline,
+            status=query.status,
+            tag=query.tag,
+            trigger=trigger,
+            event=query.event,
+            error_key=query.error,
+            version=query.version,
+            source=query.source,
+            since=_first_run(query.since),
+            before=_first_run(query.until),
+            after=query.after,
+            limit=query.limit,
+        )
+        lines = await list_run_lines(self._reads, found, self._now(), may_answer=may_answer, explain=self._explain)
+        return RunsDocument(lines, found[-1].id if len(found) == query.limit else None)
+
+    async def list_errors(self, query: RunQuery, *, may_answer: bool) -> ErrorGroupsDocument:
+        """A page of failures, that with the newest run first; raises `PipelineNotFound`. Of the query only pipeline,
+        times and page count."""
+        await self._ensure_known(query.pipeline, None)
+        found = await self._reads.read(
+            list_failures,
+            pipeline=query.pipeline,
+            since=_first_run(query.since),
+            before=_first_run(query.until),
+            after=query.after,
+            limit=query.limit,
+        )
+        newest = [group.newest for group in found]
+        lines = await list_run_lines(self._reads, newest, self._now(), may_answer=may_answer, explain=explain_nothing)
+        groups = [_make_group(group, line) for group, line in zip(found, lines, strict=True)]
+        return ErrorGroupsDocument(groups, found[-1].newest.id if len(found) == query.limit else None)
+
+    async def _ensure_known(self, pipeline: str | None, trigger: str | None) -> None:
+        """Raise an error for a name that neither the config folder nor any run has: an empty list would look as if
+        there were no such runs."""
+        if pipeline is not None and not await self._reads.list_runs(pipeline=pipeline, limit=1):
+            known = self._names().pipelines
+            if pipeline not in known:
+                raise PipelineNotFound(pipeline, {*known, *await self._reads.read(list_pipelines)})
+        if trigger not in (None, API) and not await self._reads.list_runs(trigger=trigger, limit=1):
+            known = self._names().triggers
+            if trigger not in known:
+                raise TriggerNotFound(str(trigger), {*known, API, *await self._reads.read(list_triggers)})
+
+
+def split_trigger(query: RunQuery) -> tuple[str | None, str | None]:
+    """The pipeline and the id of the trigger of a query, whose trigger may be named PIPELINE/TRIGGER."""
+    if query.trigger is None or "/" not in query.trigger:
+        return query.pipeline, query.trigger
+    pipeline, _, trigger = query.trigger.partition("/")
+    return query.pipeline or pipeline, trigger
+
+
+def _first_run(at: int | None) -> str | None:
+    return first_id("run", at) if at is not None else None
+
+
+def _make_group(group: FailureGroup, line: RunLineDocument) -> ErrorGroupDocument:
+    error = line.error
+    return ErrorGroupDocument(
+        key=group.key,
+        count=group.count,
+        has_more=group.has_more,
+        newest=line.id,
+        why=line.why,
+        step=error.step if error else None,
+        error_class=error.error_class if error else None,
+        code=error.code if error else None,
+        message=error.message if error else None,
+        pipelines=list(group.pipelines),
+        first_seen=format_time(group.first_at),
+        last_seen=line.finished_at or line.created_at,
+    )
