@@ -63,9 +63,10 @@ async def test_a_page_costs_much_less_than_reading_its_runs_one_by_one(journal: 
         result, after = await waits.list_waits(journal, None, RUNS, may_answer=True, waits_url=URL)
         together.append(time.process_time() - began)
         began = time.process_time()
-        each = [
-            wait for run in runs for wait in await waits.list_waits_of(journal, run, may_answer=True, waits_url=URL)
-        ]
+        each = []
+        for run in runs:
+            of_run, _ = await waits.list_waits_of(journal, run, None, RUNS, may_answer=True, waits_url=URL)
+            each += of_run
         apart.append(time.process_time() - began)
         assert result == each
         assert (len(result), after) == (RUNS, runs[-1])
@@ -94,3 +95,30 @@ async def test_a_large_question_is_loaded_for_the_list(journal: Journal) -> None
 
 async def test_the_list_is_empty_when_nothing_waits(journal: Journal) -> None:
     assert await waits.list_waits(journal, None, 100, may_answer=False, waits_url=URL) == ([], None)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1_000])
+async def test_a_run_that_waits_for_much_is_spread_over_pages(journal: Journal, limit: int) -> None:
+    count = 2 * waits.WAITS_LIMIT + 3
+    much = _asking(0, 0)
+    for number in range(count):
+        much.append(StepScheduled(at=AT, path=f"w[{number}].ask", input=Value.of({"title": f"Really w{number}"})))
+        much.append(WaitStarted(at=AT, path=f"w[{number}].ask", awaits=(Await("approval"),)))
+    runs = await _fill(journal, [_asking(1, 0), much, _asking(2, 0)])
+    after, found = None, []
+    while True:
+        result, after = await waits.list_waits(journal, after, limit, may_answer=False, waits_url=URL)
+        assert len(result) <= waits.WAITS_LIMIT
+        found += [(wait.run, wait.title) for wait in result]
+        if after is None:
+            break
+    of_much = [(runs[1], f"Really {number}") for number in (0, *(f"w{each}" for each in range(count)))]
+    assert found == [(runs[0], "Really 1"), *of_much, (runs[2], "Really 2")]
+    path, of_run = None, []
+    while True:
+        result, after = await waits.list_waits_of(journal, runs[1], path, 100, may_answer=False, waits_url=URL)
+        of_run += [(wait.run, wait.title) for wait in result]
+        if after is None:
+            break
+        path = after.partition("/")[2]
+    assert of_run == of_much

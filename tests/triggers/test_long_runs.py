@@ -28,7 +28,7 @@ READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
     "the run for somebody who may not answer": lambda reads, run: one_run.encode_run(reads, run, may_answer=False),
     "a page of its history": history.encode_history,
     "its export": export.export_run,
-    "what it waits for": lambda reads, run: waits.list_waits_of(reads, run, may_answer=True, waits_url=""),
+    "what it waits for": lambda reads, run: waits.list_waits_of(reads, run, None, 100, may_answer=True, waits_url=""),
     "what all runs wait for": lambda reads, run: waits.list_waits(reads, None, 10, may_answer=True, waits_url=""),
     "whether a step has answered": lambda reads, run: reads.load_state(run),
 }

@@ -67,6 +67,9 @@ Tag: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 RunId: TypeAlias = Annotated[str, StringConstraints(pattern="^run_[0-9a-z]{26}$")]
 """The id of a run, as a cursor."""
 
+WaitCursor: TypeAlias = Annotated[str, StringConstraints(pattern=r"^run_[0-9a-z]{26}(/.{0,1000})?$")]
+"""The id of a run, perhaps with the path of one of its steps, as a cursor."""
+
 DeliveryId: TypeAlias = Annotated[str, StringConstraints(pattern="^dlv_[0-9a-z]{26}$")]
 """The id of a delivery, as a cursor."""
 

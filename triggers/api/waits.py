@@ -16,7 +16,7 @@ from durable.wording import quote, suggest
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
-from triggers.api.value_types import Limit, RunId
+from triggers.api.value_types import Limit, WaitCursor
 from triggers.documents.runs import TakenDocument
 from triggers.documents.waits import PendingListDocument
 from triggers.problem_details import Mistake
@@ -35,9 +35,11 @@ Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
 class ManyWaits(Parameters):
     run: str | None = Field(None, description="Only those of this run")
-    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
+    after: WaitCursor | None = Field(None, description="Go on there: the `after` of the page before")
     limit: Limit = Field(
-        100, description="How many unfinished runs are looked at, at most; each may wait for several things"
+        100,
+        description="How many unfinished runs are looked at, at most, each of which may wait for several things; "
+        "with `run`, how many waits there are at most",
     )
 
 
@@ -102,10 +104,13 @@ class WaitOperations:
         """List what runs wait for that does not come by itself: answers, events, decisions."""
         wanted, may_answer, url = asked.parameters, asked.may_answer, self._waits_url
         if wanted.run is not None:
-            found = await list_waits_of(self._journal, wanted.run, may_answer=may_answer, waits_url=url)
-            return respond(PendingListDocument(found, None))
-        found, after = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer, waits_url=url)
-        return respond(PendingListDocument(found, after))
+            path = wanted.after.partition("/")[2] if wanted.after else None
+            page = await list_waits_of(
+                self._journal, wanted.run, path, wanted.limit, may_answer=may_answer, waits_url=url
+            )
+        else:
+            page = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer, waits_url=url)
+        return respond(PendingListDocument(*page))
 
     async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is

@@ -145,7 +145,7 @@ class ServiceClient:
             waits += page.waits
             if page.after is None:
                 return waits
-            parameters = {"after": page.after}
+            parameters["after"] = page.after
 
     async def _get_waits_page(self, parameters: Mapping[str, str | int | None]) -> PendingListDocument:
         try:

@@ -99,14 +99,15 @@ class Files:
         return (await export_run(await self._open(), run)).decode()
 
     async def list_waits(self, run: str | None) -> list[PendingDocument]:
-        reads = await self._open()
-        if run is not None:
-            return await list_waits_of(reads, run, may_answer=True, waits_url=self._find_waits_url())
-        url = self._find_waits_url()
+        reads, url = await self._open(), self._find_waits_url()
         waits: list[PendingDocument] = []
         after: str | None = None
         while True:
-            found, after = await list_waits(reads, after, PAGE, may_answer=True, waits_url=url)
+            if run is not None:
+                path = after.partition("/")[2] if after else None
+                found, after = await list_waits_of(reads, run, path, PAGE, may_answer=True, waits_url=url)
+            else:
+                found, after = await list_waits(reads, after, PAGE, may_answer=True, waits_url=url)
             waits += found
             if after is None:
                 return waits

@@ -36,7 +36,8 @@ from triggers.runs.rows import ExplainProgress, explain_nothing, find_run, list_
 from triggers.runs.steps import PART_LIMIT, StepEncoder, StepQuery, find_performed_until, make_undo
 from triggers.runs.tags import hash_rows, holds_tag, make_tag
 from triggers.runs.why import explain_run
-from triggers.waits.question import Question, find_questions_of, find_waiting_steps
+from triggers.waits.question import Question, find_waiting_steps
+from triggers.waits.wait import load_questions
 
 VALUE_LIMIT = 12_000
 """The bytes of a run's inputs, outputs, answer or error from which they are left out of its document."""
@@ -223,15 +224,11 @@ def _take_first(encoder: DocumentEncoder, pieces: Iterable[msgspec.Struct]) -> l
 def _list_waits(scan: Scan, state: State, encoder: DocumentEncoder, waits_url: str | None) -> Iterator[WaitDocument]:
     """What the run waits for; nothing more after an input that the journal has lost."""
     for path in find_waiting_steps(state):
-        step = state.steps[path]
         try:
-            scan.load_value(step.input)
+            yield from (make_wait(each, state, waits_url) for each in load_questions(scan, path, state.steps[path]))
         except RunUnreadable as lost:
             encoder.missing = lost
             return
-        yield from (make_wait(each, state, waits_url) for each in find_questions_of(path, step))
-        if step.input.ref:
-            step.input.detach()
 
 
 def make_wait(question: Question, state: State, waits_url: str | None) -> WaitDocument:

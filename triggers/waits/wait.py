@@ -7,12 +7,19 @@ from typing import Literal, TypeAlias
 
 from durable.blocks.wait import KINDS, LINKED
 from durable.definition import Definition
-from durable.history.state import State
+from durable.history.state import State, StepState
 from durable.history.words import AwaitKind, StepStatus
 from durable.journal.scan import Scan
 from durable.path import frame_of, join_path, strip_numbers
 from durable.steps.node import ActionNode
-from triggers.waits.question import Question, find_questions, find_uses, find_waiting_steps, foresee_question
+from triggers.waits.question import (
+    Question,
+    find_questions,
+    find_questions_of,
+    find_uses,
+    find_waiting_steps,
+    foresee_question,
+)
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
 """`asked`: it waits. `early`: it may wait later, and an answer is kept until then. `unknown`: it may wait later, and
@@ -44,6 +51,16 @@ def load_inputs(scan: Scan, state: State) -> State:
         scan.load_value(state.steps[path].input)
         scan.rest()
     return state
+
+
+def load_questions(scan: Scan, path: str, step: StepState) -> list[Question]:
+    """What a waiting step waits for now; raises `RunUnreadable` if its input is lost. A large input is in memory only
+    meanwhile."""
+    scan.load_value(step.input)
+    questions = list(find_questions_of(path, step))
+    if step.input.ref:
+        step.input.detach()
+    return questions
 
 
 def find_waits(scan: Scan, state: State, step: str) -> list[Wait]:
