@@ -32,6 +32,8 @@ def apply_entry(state: State, entry: AnyEntry) -> None:
     kind = type(entry)
     state.entries += 1
     state.at = entry.at
+    if entry.at > state.latest:
+        state.latest = entry.at
     state.since_fact = 0 if kind in _RESETS else state.since_fact + 1
     if (fold := _FOLDS.get(kind)) is not None:
         fold(state, entry)
@@ -55,7 +57,8 @@ def _grant_slot(state: State, entry: entries.SlotGranted) -> None:
 
 
 def _pause(state: State, entry: entries.RunPaused) -> None:
-    state.paused_at = state.paused_at if state.pauses else entry.at
+    if not state.pauses:
+        state.paused_at = state.latest  # an attempt that was due by then may have begun, even if the clock was set back
     state.pauses[entry.path or ""] = entry.reason
 
 

@@ -120,6 +120,7 @@ class State(msgspec.Struct):
     `undos`: steps whose effect can be undone, in the order in which they completed.
     `early`: data that arrived for a wait before it started.
     `pauses`: the reasons of a pause, keyed by the step that a person has to decide on; `paused_at` is when it started.
+    `at`: the time of the last entry; `latest`: the latest time of any entry, because the clock may have been set back.
     `since_fact`: the number of decisions since the last fact; it bounds a loop whose body needs no fact to continue.
     """
 
@@ -142,6 +143,7 @@ class State(msgspec.Struct):
     is_stopping: bool = False  # the cleanup ends before its last step
     finished: RunFinished | None = None
     at: int = 0
+    latest: int = 0
     since_fact: int = 0
     memo: Memo = msgspec.field(default_factory=Memo)
 

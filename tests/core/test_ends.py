@@ -181,6 +181,14 @@ def test_an_uncertain_step_pauses_its_run_until_a_person_resolves_it() -> None:
     assert run["both.charge"].output.load() == "c-1"
 
 
+def test_an_attempt_that_began_before_a_pause_is_lost_in_a_crash_even_if_the_clock_was_set_back() -> None:
+    run = ScriptedRun(PARKED)
+    run.now -= 60_000
+    run.fails("both.charge", ending="unknown")
+    assert run.state.status == "paused"
+    assert run.crashes().new == ["attempt_lost both.other", "retry_scheduled both.other"]
+
+
 def test_a_pause_ends_when_another_branch_cancels_its_step() -> None:
     run = ScriptedRun("""
         defaults: {retry: {max_attempts: 1}}

@@ -343,9 +343,10 @@ class World:
         self.report(entries.DeadlinePassed(at=self.now))
 
     def _again(self, chance: Chance) -> None:
-        """An earlier fact arrives again, except an attempt's start, which has only one source."""
+        """An earlier fact arrives again, except those that have only one source: an attempt's start, and a takeover that
+        stops the recovery."""
         fact = chance.pick(self.facts)
-        if not isinstance(fact, entries.AttemptStarted):
+        if not isinstance(fact, entries.AttemptStarted | entries.RecoveryStopped):
             self.report(fact)
 
     def _stray_signal(self, chance: Chance) -> None:
