@@ -1,7 +1,8 @@
 """Effects and follow-ups: what the core asks the engine to do, and what it has yet to decide.
 
-The engine performs an *effect* after it has committed the entries; `PostMessage` and `Listen` are written in that same
-commit. The core processes *follow-ups* in order and drops those that an earlier decision has made obsolete.
+The engine performs an *effect* after it has committed the entries; `PostMessage`, `RetryChild` and `Listen` are written
+in that same commit. The core processes *follow-ups* in order and drops those that an earlier decision has made
+obsolete.
 """
 
 from collections.abc import Sequence
@@ -59,10 +60,21 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 class StartChild(msgspec.Struct, frozen=True):
-    """Start the run that a `flow.call` calls, under this id. Idempotent."""
+    """Start the run that a `flow.call` calls, under this id. Idempotent. `is_again`: the step is reopened, and the run
+    may have started, and ended, before."""
 
     path: str
     run: str
+    is_again: bool = False
+
+
+class RetryChild(msgspec.Struct, frozen=True):
+    """Retry the run that a reopened `flow.call` has called, if it failed, or was cancelled because the step ended. If
+    it never started, let it start. A detached run is not retried."""
+
+    path: str
+    run: str
+    is_detached: bool = False
 
 
 class EmitEvent(msgspec.Struct, frozen=True):
@@ -95,6 +107,7 @@ Effect: TypeAlias = (
     | Wake
     | Listen
     | StartChild
+    | RetryChild
     | EmitEvent
     | PublishAnswer
     | PostMessage

@@ -63,9 +63,15 @@ def is_repetition(path: str) -> bool:
     return AGAIN in path and strip_numbers(path).endswith(f".{AGAIN}")
 
 
-def make_key(run: str, path: str) -> str:
+def make_key(run: str, path: str, cleanup_pass: int = 1) -> str:
     """Return the idempotency key of a step, the same in every attempt; a repetition has the key of its step."""
-    return f"{run}:{frame_of(path) if AGAIN in path and is_repetition(path) else path}"
+    place = frame_of(path) if AGAIN in path and is_repetition(path) else path
+    return f"{run}:{place}" if cleanup_pass == 1 else f"{run}:{number_pass(place, cleanup_pass)}"
+
+
+def number_pass(path: str, cleanup_pass: int) -> str:
+    """Return what names a step's operation in a pass of the cleanup; a further pass adds its number."""
+    return path if cleanup_pass == 1 else f"{path}[{cleanup_pass}]"
 
 
 @lru_cache(maxsize=4096)

@@ -32,8 +32,7 @@ def apply_entry(state: State, entry: AnyEntry) -> None:
     kind = type(entry)
     state.entries += 1
     state.at = entry.at
-    if entry.at > state.latest:
-        state.latest = entry.at
+    state.latest = max(state.latest, entry.at)
     state.since_fact = 0 if kind in _RESETS else state.since_fact + 1
     if (fold := _FOLDS.get(kind)) is not None:
         fold(state, entry)
@@ -97,6 +96,15 @@ def _refuse_input(state: State, entry: entries.InputRefused) -> None:
     step.due = max(step.due or 0, entry.at + 1)
 
 
+def _retry(state: State, entry: entries.RunRetried) -> None:
+    """Continue a run that has ended. Decisions reopen its steps."""
+    state.retried, state.retries = entry, state.retries + 1
+    state.finished = state.main = state.ending = state.paused_at = None
+    state.pauses.clear()
+    state.is_stopping = False
+    state.is_queued = state.started is not None and state.started.slot is not None
+
+
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +112,14 @@ def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
     path, at = entry.path, entry.at
     due = at if state.paused_at is None else _find_due(state, at)
     state.steps[path] = StepState(
-        "running", entry.input, entry.secrets, attempt=1, due=due, decided_at=at, scheduled_at=at
+        "running",
+        entry.input,
+        entry.secrets,
+        attempt=1,
+        cleanup_pass=entry.cleanup_pass,
+        due=due,
+        decided_at=at,
+        scheduled_at=at,
     )
     state.active[path] = None
     if entry.has_undo:
@@ -158,6 +173,8 @@ def _resolve_step(state: State, entry: entries.StepResolved) -> None:
 def _complete_step(state: State, entry: entries.StepCompleted) -> None:
     step = _end_step(state, entry.path, entry.at)
     step.status, step.output, step.error = "completed", entry.output, None
+    if state.closed:
+        state.closed.pop(entry.path, None)
     if entry.started_at is not None:
         state.since_fact = 0
     if entry.is_answer and state.answer is None:
@@ -211,7 +228,34 @@ def _end_block(state: State, path: str) -> None:
     state.open.pop(path, None)
     state.memo.pop(path, None)
     if not BLOCKS[state.blocks[path].kind].is_loop:  # a loop's state is needed for the step's output
-        del state.blocks[path]
+        state.closed[path] = state.blocks.pop(path)
+
+
+def _reopen_step(state: State, entry: entries.StepReopened) -> None:
+    path = entry.path
+    step = state.steps[path]
+    step.finished_at = None
+    block = state.closed.pop(path, None) or state.blocks.get(path)
+    if block is None:
+        state.active[path] = None
+        step.awaits, step.is_started, step.uncounted = (), False, step.attempt - step.crashes
+        if step.status != "uncertain":
+            step.status = "running"
+        return
+    step.status, step.error = "running", None
+    state.open[path] = None
+    state.blocks[path] = block
+    block.running, block.turns_before, block.error = 0, block.begun, None
+    block.is_stopping = block.is_cancelled = block.is_cleaning = False
+
+
+def _void_steps(state: State, entry: entries.StepsVoided) -> None:
+    for path in entry.paths:
+        for part in (state.steps, state.blocks, state.closed, state.undos, state.memo):
+            part.pop(path, None)
+    voided = frozenset(entry.paths)
+    for key in [key for key in state.early if key in voided or frame_of(key) in voided]:
+        del state.early[key]
 
 
 def _note_undo(state: State, entry: entries.StepCompleted) -> None:
@@ -234,7 +278,9 @@ def _start_block(state: State, entry: entries.BlockStarted) -> None:
         raise LookupError(f"a block of the kind {entry.kind!r}, which this Waypost does not know")
     step = state.steps.get(path)
     if step is None:
-        step = state.steps[path] = StepState("running", scheduled_at=entry.at)
+        step = state.steps[path] = StepState("running")
+    if step.scheduled_at is None:
+        step.scheduled_at = entry.at
     step.status, step.due = "running", None
     state.active.pop(path, None)
     state.open[path] = None
@@ -254,6 +300,15 @@ def _end_branch(state: State, entry: entries.BranchEnded) -> None:
     block = state.blocks[entry.path]
     block.running -= 1
     BLOCKS[block.kind].fold_end(block, entry)
+
+
+def _reopen_branch(state: State, entry: entries.BranchReopened) -> None:
+    block = state.blocks[entry.path]
+    kind = BLOCKS[block.kind]
+    block.running += 1
+    block.branch = entry.branch
+    block.is_cleaning = entry.branch == kind.cleanup
+    kind.fold_reopening(block, entry)
 
 
 def _cancel_branches(state: State, entry: entries.BranchesCancelled) -> None:
@@ -317,6 +372,7 @@ _OWN: dict[type[Entry], Fold] = {
     entries.SlotGranted: _grant_slot,
     entries.RunPaused: _pause,
     entries.RunResumed: _resume,
+    entries.RunRetried: _retry,
     entries.MainEnding: _announce_end,
     entries.MainEnded: _end_main,
     entries.RunFinished: _finish_run,
@@ -336,6 +392,9 @@ _OWN: dict[type[Entry], Fold] = {
     entries.BlockStarted: _start_block,
     entries.BranchStarted: _start_branch,
     entries.BranchEnded: _end_branch,
+    entries.StepReopened: _reopen_step,
+    entries.BranchReopened: _reopen_branch,
+    entries.StepsVoided: _void_steps,
     entries.BranchesCancelled: _cancel_branches,
     entries.TimerSet: _set_timer,
     entries.TimerFired: _fire_timer,

@@ -187,6 +187,7 @@ def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict
             around=node.around,
             input=empty,
             is_inner=True,
+            is_cleanup=node.is_cleanup,
             starts_durably=each.on_crash != "retry",
         )
         for path, each in ((join_path(node.path, UNDO), undo), (join_path(node.path, AGAIN), step))
@@ -200,7 +201,9 @@ def _parse_template(tree: Any) -> Template | None:
 # -- beginning --------------------------------------------------------------------------------------------------
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
+def _begin(
+    pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled | entries.StepReopened
+) -> Consequences:
     """Perform the first attempt of a step whose input is rendered, or start the core's own action."""
     path, at = entry.path, entry.at
     node = pipeline.actions[path]
@@ -234,7 +237,7 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: entries.Att
         return [entries.StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and step.on_crash == "park":
         return _park_step(path, entry.attempt, entry.error, at), []
-    attempts = entry.attempt - state.steps[path].crashes
+    attempts = state.steps[path].counted_attempts
     is_given_up = entry.ending == "unknown" and step.on_crash == "fail"
     if is_given_up or not retry.allows_retry(step.retry, attempts, entry.error.error_class):
         return _exhaust_attempts(step.on_exhausted, entry), []
@@ -276,6 +279,23 @@ def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[Follo
         entries.StepUncertain(at=at, path=path, attempt=attempt, error=failure),
         entries.RunPaused(at=at, path=path, reason=reason),
     ]
+
+
+# -- a retry of the run -----------------------------------------------------------------------------------------
+
+
+def reopen_action(pipeline: CompiledPipeline, state: State, entry: entries.StepReopened) -> Consequences:
+    """Attempt the step again with its recorded input. One that is uncertain still needs a person, and an action that
+    has returned is not repeated."""
+    path, at = entry.path, entry.at
+    step = state.steps[path]
+    if step.status == "uncertain":
+        return _park_step(path, step.attempt, step.error or Failure(), at), []
+    if step.has_returned:
+        return [entries.StepFailed(at=at, path=path, error=step.error or Failure(), output=step.output)], []
+    if pipeline.actions[path].step.use in CORE_ACTIONS:
+        return _begin(pipeline, state, entry)
+    return [entries.RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
 
 
 # -- a person's decision ----------------------------------------------------------------------------------------

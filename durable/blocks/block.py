@@ -10,7 +10,7 @@ from durable.blocks.endings import end_block
 from durable.blocks.syntax import PLAIN, CoreSyntax, StepSyntax
 from durable.declared import write_texts
 from durable.effects import BeginBranch, Consequences, Effect
-from durable.history.entries import BlockStarted, BranchEnded, Entry
+from durable.history.entries import BlockStarted, BranchEnded, BranchReopened, Entry, StepReopened
 from durable.history.state import BlockState, State, StepState
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
@@ -56,6 +56,15 @@ def end_now(pipeline: CompiledPipeline, state: State, subject: BranchEnded | Beg
     return [end_block(state.blocks[subject.path], subject.path, subject.at)], []
 
 
+def reopen_branch(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue the block in the branch that started last."""
+    return [BranchReopened(at=entry.at, path=entry.path, branch=state.blocks[entry.path].branch)], []
+
+
+def fold_no_reopening(block: BlockState, entry: BranchReopened) -> None:
+    """Change nothing."""
+
+
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
     """Keep the first failure of a branch as the block's error; in a loop, also keep the failure of each item or
     turn."""
@@ -81,9 +90,11 @@ class Block:
     `begin`: decides when the block has started.
     `follow`: decides when a branch has ended.
     `fire`: decides when its timer is due.
+    `reopen`: decides when the block, which failed or was cancelled, continues because the run is retried.
     `skip`: decides when a branch cannot start because the block is ending and none of its branches is running.
     `cleanup`: the branch that is performed even then.
     `fold_end`: records the end of a branch in the block's state.
+    `fold_reopening`: records that a branch is reopened.
     `decisions`, `folds`: for the entries that only this kind writes.
     """
 
@@ -97,9 +108,11 @@ class Block:
     follow: Decide = end_now
     skip: Decide = end_now
     fire: Decide | None = None
+    reopen: Decide = reopen_branch
     cleanup: str | None = None
     is_loop: bool = False
     fold_end: Callable[[BlockState, BranchEnded], None] = fold_first_error
+    fold_reopening: Callable[[BlockState, BranchReopened], None] = fold_no_reopening
     decisions: Mapping[type[Entry], Decide] = field(default_factory=dict)
     folds: Mapping[type[Entry], Fold] = field(default_factory=dict)
 
@@ -116,7 +129,7 @@ class CoreAction:
     `use`: its name in pipelines.
     `input`: the model of its inputs.
     `syntax`: how a step with it is written.
-    `begin`: decides when the step is reached and its inputs are valid.
+    `begin`: decides when the step is reached and its inputs are valid, and when it is reopened.
     `complete`: decides when the step has completed.
     `fire`: decides when its timer is due; only that of a step that wrote `WaitStarted` or `ChildCalled` before, since
         `durable.decide.current` ignores any other.

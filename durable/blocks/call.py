@@ -8,10 +8,18 @@ from pydantic import Field
 from durable.action import ErrorClass, Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
-from durable.blocks.endings import abandon_step, complete_step
+from durable.blocks.endings import abandon_step, complete_step, get_inputs
 from durable.blocks.syntax import CoreSyntax, Outline
-from durable.effects import Abandon, Consequences, Effect, FollowUp, StartChild, Wake
-from durable.history.entries import ChildCalled, ChildEnded, StepFailed, StepScheduled, TimerFired, TimerSet
+from durable.effects import Abandon, Consequences, Effect, FollowUp, RetryChild, StartChild, Wake
+from durable.history.entries import (
+    ChildCalled,
+    ChildEnded,
+    StepFailed,
+    StepReopened,
+    StepScheduled,
+    TimerFired,
+    TimerSet,
+)
 from durable.history.state import State, StepState
 from durable.history.words import Failure
 from durable.ids import derive_id
@@ -41,9 +49,12 @@ def _fold_call(state: State, entry: ChildCalled) -> None:
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
-    """Choose the id of the called run. It is derived from the step's path, so that only one run is started."""
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled | StepReopened) -> Consequences:
+    """Choose the id of the called run. It is derived from the step's path, so that only one run is started. A reopened
+    step continues with the run that it has called."""
     path, at = entry.path, entry.at
+    if (called := state.steps[path].child) is not None:
+        return [ChildCalled(at=at, path=path, run=called, is_again=True)], []
     if state.depth >= DEPTH_LIMIT:
         return [refuse_depth(path, at)], []
     return [ChildCalled(at=at, path=path, run=derive_id("run", at, state.run, path))], []
@@ -52,7 +63,11 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -> Consequences:
     timeout = pipeline.actions[entry.path].step.timeout
     due: list[FollowUp] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
-    return due, [StartChild(entry.path, entry.run)]
+    start = StartChild(entry.path, entry.run, entry.is_again)
+    if not entry.is_again:
+        return due, [start]
+    is_detached = bool(get_inputs(state, entry.path).get("detach"))
+    return due, [RetryChild(entry.path, entry.run, is_detached), start]
 
 
 def _follow_child(pipeline: CompiledPipeline, state: State, entry: ChildEnded) -> Consequences:

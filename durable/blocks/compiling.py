@@ -25,8 +25,11 @@ def _decode_step(data: dict[str, Any]) -> ResolvedStep:
     return step
 
 
-def compile_steps(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = ()) -> dict[str, AnyNode]:
+def compile_steps(
+    steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = (), *, is_cleanup: bool = False
+) -> dict[str, AnyNode]:
     """Compile a sequence and everything inside it; returns the nodes by path."""
+    is_cleanup = is_cleanup or part == "cleanup"
     frame = around[-1][0] if around else ""
     followers = [*(step.id for step in steps), None][1:]
     nodes: dict[str, AnyNode] = {}
@@ -39,10 +42,12 @@ def compile_steps(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] 
             "part": part,
             "follower": follower,
             "around": around,
+            "is_cleanup": is_cleanup,
             "condition": Expression.parse(step.condition) if step.condition is not None else None,
             "firsts": {label: inner[0].id if inner else None for label, inner in branches.items()},
         }
         nodes |= block.compile(step, common)
         for label, inner in branches.items():
-            nodes |= compile_steps(inner, part, (*around, (path, label)))
+            is_inner_cleanup = is_cleanup or label == block.cleanup
+            nodes |= compile_steps(inner, part, (*around, (path, label)), is_cleanup=is_inner_cleanup)
     return nodes

@@ -11,9 +11,17 @@ from durable.blocks import loops
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, needs_steps
-from durable.effects import BeginBranch, Consequences
+from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions.expression import Expression, ExpressionError
-from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
+from durable.history.entries import (
+    BlockStarted,
+    BranchEnded,
+    BranchesCancelled,
+    BranchReopened,
+    StepCompleted,
+    StepReopened,
+    TimerFired,
+)
 from durable.history.state import BlockState, State
 from durable.path import number_frame
 from durable.problem import DataProblem, Pointer
@@ -141,6 +149,13 @@ def _view_item(context: EvaluationContext, node: BlockNode, block: BlockState, p
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
+def _fold_reopening(block: BlockState, entry: BranchReopened) -> None:
+    """Forget how the item ended."""
+    if entry.index is not None:
+        block.failures.pop(entry.index, None)
+        block.cancelled.pop(entry.index, None)
+
+
 def _open(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
     assert node.expression
     items = node.expression.evaluate(scope)
@@ -181,6 +196,20 @@ def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Conseq
     return [BeginBranch(entry.at, entry.path, loops.LOOP, room)], []
 
 
+def _reopen(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue the cancelled items, and the failed ones unless their failures are collected; then the other items."""
+    path, at = entry.path, entry.at
+    block, step = state.blocks[path], _get_step(pipeline, path)
+    stopped = {*block.cancelled, *(block.failures if step.on_item_error == "stop" else ())}
+    again: list[FollowUp] = [
+        BranchReopened(at=at, path=path, branch=loops.LOOP, index=index) for index in sorted(stopped)
+    ]
+    room = min(step.max_parallel - len(again), block.count - block.begun)
+    if room > 0:
+        return [*again, BeginBranch(at, path, loops.LOOP, room)], []
+    return again or [end_block(block, path, at)], []
+
+
 def _get_step(pipeline: CompiledPipeline, path: str) -> ForeachStep:
     step = pipeline.nodes[path].step
     assert isinstance(step, ForeachStep)
@@ -210,5 +239,7 @@ BLOCK = Block(
     begin=_begin,
     follow=_follow,
     fire=_fire,
+    reopen=_reopen,
+    fold_reopening=_fold_reopening,
     is_loop=True,
 )

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
+from durable.blocks.reopening import find_branch_stop
 from durable.blocks.syntax import EXAMPLE_STEP, Branch, Resolver, StepSpec, StepSyntax, find_branch
 from durable.effects import BeginBranch, Consequences
-from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
+from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, BranchReopened, StepReopened
 from durable.history.state import State
 from durable.problem import Pointer
 from durable.spec_model import Identifier, Mapped, get_mapping
@@ -79,6 +80,15 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     return NONE
 
 
+def _reopen(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue the branches that are not completed."""
+    path, at = entry.path, entry.at
+    stopped = [name for name in pipeline.nodes[path].firsts if find_branch_stop(pipeline, state, path, name)]
+    if not stopped:
+        return [end_block(state.blocks[path], path, at)], []
+    return [BranchReopened(at=at, path=path, branch=name) for name in stopped], []
+
+
 _SYNTAX = StepSyntax(
     key="parallel",
     model=ParallelSpec,
@@ -94,4 +104,5 @@ BLOCK = Block(
     list_branches=_list_branches,
     begin=_begin,
     follow=_follow,
+    reopen=_reopen,
 )

@@ -10,11 +10,20 @@ from pydantic import model_validator as validator
 from durable.blocks import loops
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
+from durable.blocks.reopening import find_branch_stop
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, needs_steps
 from durable.durations import Timeout, parse_duration
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
-from durable.history.entries import BlockStarted, BranchEnded, StepCompleted, StepFailed, TimerFired
+from durable.history.entries import (
+    BlockStarted,
+    BranchEnded,
+    BranchReopened,
+    StepCompleted,
+    StepFailed,
+    StepReopened,
+    TimerFired,
+)
 from durable.history.state import BlockState, State
 from durable.history.words import Failure
 from durable.path import number_frame
@@ -114,10 +123,19 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
             return [StepCompleted(at=at, path=path)], []
     except ExpressionError as error:
         return [refuse_step(path, at, f"until: {explain_failure(pipeline, state, path, error)}")], []
-    if node.step.max_times is not None and block.begun >= node.step.max_times:
+    if node.step.max_times is not None and block.begun - block.turns_before >= node.step.max_times:
         message = f"'until' was not true after {block.begun} turns"
         return [StepFailed(at=at, path=path, error=Failure.of(None, "repeat_exhausted", message, path))], []
     return loops.begin_next(state, path, at, max(at, block.branch_at + (node.step.every or 0))), []
+
+
+def _reopen(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue the last turn; if its steps are done, start the next one."""
+    path, at = entry.path, entry.at
+    last = state.blocks[path].begun - 1
+    if last >= 0 and find_branch_stop(pipeline, state, path, loops.LOOP, last):
+        return [BranchReopened(at=at, path=path, branch=loops.LOOP, index=last)], []
+    return [BeginBranch(at, path, loops.LOOP)], []
 
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
@@ -146,5 +164,6 @@ BLOCK = Block(
     begin=_begin,
     follow=_follow,
     fire=_fire,
+    reopen=_reopen,
     is_loop=True,
 )

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from pydantic import Field
 
-from durable.blocks.block import Block
+from durable.blocks.block import Block, reopen_branch
 from durable.blocks.endings import explain_failure, refuse_step
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, list_conditional_branches
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
-from durable.history.entries import BlockStarted
+from durable.history.entries import BlockStarted, StepReopened
 from durable.history.state import State
 from durable.problem import Pointer
 from durable.scope import RunScope
@@ -83,7 +83,7 @@ def _compile(step: SwitchStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     return {common["path"]: BlockNode(**common, step=step, whens=whens)}
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted | StepReopened) -> Consequences:
     path, at = entry.path, entry.at
     scope = RunScope(pipeline, state, path)
     try:
@@ -93,6 +93,13 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
     except ExpressionError as error:
         return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
     return [BeginBranch(at, path, ELSE)], []
+
+
+def _reopen(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue in the chosen case; if none was chosen, choose again."""
+    if not state.blocks[entry.path].branch:
+        return _begin(pipeline, state, entry)
+    return reopen_branch(pipeline, state, entry)
 
 
 _SYNTAX = StepSyntax(
@@ -114,4 +121,5 @@ BLOCK = Block(
     list_branches=_list_branches,
     compile=_compile,
     begin=_begin,
+    reopen=_reopen,
 )

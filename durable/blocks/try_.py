@@ -8,12 +8,14 @@ from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block
+from durable.blocks.reopening import find_branch_stop, void_steps
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions.expression import Expression, ExpressionError
-from durable.history.entries import BlockStarted, BranchEnded, BranchStarted
+from durable.history.entries import BlockStarted, BranchEnded, BranchReopened, BranchStarted, StepReopened
 from durable.history.state import BlockState, State
 from durable.history.words import Failure
+from durable.path import join_path
 from durable.problem import Explanation, Pointer
 from durable.scope import RunScope, to_document
 from durable.spec_model import Condition, Mapped, SpecModel
@@ -114,8 +116,16 @@ def _fold_end(block: BlockState, entry: BranchEnded) -> None:
     """Keep the last failure as the block's error, until a handler completes."""
     if entry.status == "failed":
         block.error = entry.error
+        if entry.branch == TRY:
+            block.caught = entry.error
     elif entry.status == "completed" and entry.branch not in (TRY, FINALLY):
-        block.error = None
+        block.error, block.is_handled = None, True
+
+
+def _fold_reopening(block: BlockState, entry: BranchReopened) -> None:
+    """A handler reads the failure that it handles."""
+    if entry.branch not in (TRY, FINALLY):
+        block.error = block.caught
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
@@ -144,6 +154,21 @@ def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: st
             ended = BranchEnded(at=at, path=path, branch=branch, status="failed", error=failure)
             return [BranchStarted(at=at, path=path, branch=branch), ended]
     return [_clean_up(pipeline, block, path, at)]
+
+
+def _reopen(pipeline: CompiledPipeline, state: State, entry: StepReopened) -> Consequences:
+    """Continue in the handler, if one was reached, or else in the `try` branch; `finally` is then performed again. If
+    only `finally` failed, continue in it."""
+    path, at = entry.path, entry.at
+    block, firsts = state.blocks[path], pipeline.nodes[path].firsts
+    handlers = (branch for branch in firsts if branch not in (TRY, FINALLY))
+    entered = next((each for each in handlers if join_path(path, firsts[each] or "") in state.steps), TRY)
+    if not block.is_handled and find_branch_stop(pipeline, state, path, entered):
+        voided = void_steps(pipeline, state, path, firsts[FINALLY], at)
+        return [*voided, BranchReopened(at=at, path=path, branch=entered)], []
+    if find_branch_stop(pipeline, state, path, FINALLY):
+        return [BranchReopened(at=at, path=path, branch=FINALLY)], []
+    return [end_block(block, path, at)], []
 
 
 def _skip(pipeline: CompiledPipeline, state: State, follow_up: BeginBranch) -> Consequences:
@@ -182,6 +207,8 @@ BLOCK = Block(
     begin=_begin,
     follow=_follow,
     skip=_skip,
+    reopen=_reopen,
     cleanup=FINALLY,
     fold_end=_fold_end,
+    fold_reopening=_fold_reopening,
 )

@@ -121,12 +121,12 @@ def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -
     undo, step = state.undos[target], state.steps[target]
     if undo.input is not None:
         path = make_undo_path(target, undo.passes)
-        return StepScheduled(at=at, path=path, input=undo.input, secrets=undo.secrets)
+        return _schedule(state, target, path, at, undo.input, undo.secrets)
     if step.status == "completed" or step.has_returned:
         return _schedule_undo(pipeline, state, target, step.output, at)
     if pipeline.actions[target].step.on_crash == "retry":
         path = make_again_path(target, undo.passes)
-        return StepScheduled(at=at, path=path, input=step.input, secrets=step.secrets)
+        return _schedule(state, target, path, at, step.input, step.secrets)
     message = "it is not known whether the step took effect, and it must not be repeated to find out"
     return UndoFailed(at=at, path=target, error=Failure.of("crash", "unknown_effect", message, target))
 
@@ -138,7 +138,14 @@ def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output
     except (ExpressionError, NotJSON) as error:
         return UndoFailed(at=at, path=target, error=Failure.of("invalid", "expression", f"undo: {error}", target))
     path = make_undo_path(target, state.undos[target].passes)
-    return StepScheduled(at=at, path=path, input=given or Value.of(None), secrets=secrets)
+    return _schedule(state, target, path, at, given or Value.of(None), secrets)
+
+
+def _schedule(
+    state: State, target: str, path: str, at: int, given: Value, secrets: tuple[SecretPlaceholder, ...]
+) -> StepScheduled:
+    cleanup_pass = state.steps[target].cleanup_pass
+    return StepScheduled(at=at, path=path, input=given, secrets=secrets, cleanup_pass=cleanup_pass)
 
 
 def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompleted | StepFailed) -> Consequences:

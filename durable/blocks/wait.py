@@ -284,7 +284,9 @@ def _fold_signal(state: State, entry: entries.SignalReceived) -> None:
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
+def _begin(
+    pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled | entries.StepReopened
+) -> Consequences:
     path, at = entry.path, entry.at
     step = pipeline.actions[path].step
     try:
@@ -358,7 +360,11 @@ def _begin_steps(pipeline: CompiledPipeline, state: State, entry: entries.BlockS
     return [BeginBranch(entry.at, entry.path, ON_TIMEOUT)], []
 
 
-TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps)
+def _reopen_steps(pipeline: CompiledPipeline, state: State, entry: entries.StepReopened) -> Consequences:
+    return [entries.BranchReopened(at=entry.at, path=entry.path, branch=ON_TIMEOUT)], []
+
+
+TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps, reopen=_reopen_steps)
 """The steps of `on_timeout`: a wait that times out becomes a block with one branch."""
 
 

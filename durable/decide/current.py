@@ -9,14 +9,23 @@ NEED_ACTIVE = frozenset(
     {entries.StepScheduled, entries.RetryScheduled, entries.WaitStarted, entries.ChildCalled, entries.TimerSet}
 )
 NEED_OPEN = frozenset(
-    {BeginBranch, entries.BlockStarted, entries.BranchStarted, entries.BranchEnded, entries.UndoStarted}
+    {
+        BeginBranch,
+        entries.BlockStarted,
+        entries.BranchStarted,
+        entries.BranchReopened,
+        entries.BranchEnded,
+        entries.UndoStarted,
+    }
 )
 """Follow-ups that are dropped if their step is no longer active, or their block is no longer open."""
 
 
 def is_current(state: State, fact: Fact) -> bool:
-    """Whether the fact still concerns the run: nothing happens after the run's end, and each attempt or wait ends
-    once."""
+    """Whether the fact still concerns the run: nothing happens after the run's end except a retry, and each attempt or
+    wait ends once."""
+    if isinstance(fact, entries.RunRetried):
+        return state.finished is not None and state.finished.status != "completed"
     if state.finished or (state.started is None) != isinstance(fact, entries.RunStarted):
         return False
     match fact:
@@ -57,7 +66,7 @@ def _concerns_run(state: State, fact: Fact) -> bool:
     match fact:
         case entries.StartDue():
             is_expired = state.is_due and state.start_due is not None and fact.at >= state.start_due
-            return state.is_queued and (is_expired or not state.is_due) and not state.pauses
+            return state.is_queued and (is_expired or not state.is_due) and not state.pauses and not state.retried
         case entries.SlotGranted():
             return state.is_queued
         case entries.CancelRequested():

@@ -7,6 +7,7 @@ performed; the main part ends when all of that is done. Each part ends once.
 
 from durable.blocks.block import NONE, Decide
 from durable.blocks.endings import announce_end, end_main, finish_main, get_main_status
+from durable.blocks.reopening import resume_sequence, void_steps
 from durable.decide.interruption import cut_off_steps, interrupt_steps
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
 from durable.history import entries
@@ -18,6 +19,9 @@ from durable.values import JSON, Value
 
 EXPIRED = "expired"
 """The reason of a run that was cancelled because it did not start in time."""
+
+UNDONE = Failure.of("invalid", "undone", "effects of its steps were undone, so that their checkpoints are void")
+"""The failure of a run that is retried after a `flow.undo`."""
 
 # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -35,7 +39,9 @@ def _start_run(pipeline: CompiledPipeline, state: State, entry: entries.RunStart
 def _start_held_run(
     pipeline: CompiledPipeline, state: State, entry: entries.StartDue | entries.SlotGranted
 ) -> Consequences:
-    """Start a run that was held back, unless it has expired."""
+    """Start a run that was held back, unless it has expired, or continue one that is retried."""
+    if state.retried:
+        return _resume_main(pipeline, state, entry.at), []
     expires_at = state.started.expires_at if state.started else None
     if expires_at is not None and entry.at >= expires_at:
         return [end_main(pipeline, "cancelled", entry.at, reason=EXPIRED)], []
@@ -48,6 +54,27 @@ def _start_held_run(
 def _enter_main(pipeline: CompiledPipeline, at: int) -> list[FollowUp]:
     first = pipeline.firsts["main"]
     return [EnterStep(at, first)] if first else []
+
+
+# -- a retry ----------------------------------------------------------------------------------------------------
+
+
+def _retry_run(pipeline: CompiledPipeline, state: State, entry: entries.RunRetried) -> Consequences:
+    """Continue a run where it failed, when it has a slot again. If that is impossible, it fails again."""
+    at = entry.at
+    if any(undo.passes for undo in state.undos.values()):
+        return [entries.MainEnded(at=at, status="failed", error=UNDONE)], []
+    voided = void_steps(pipeline, state, "", pipeline.firsts["cleanup"], at)
+    if state.started and state.started.error:
+        return [*voided, end_main(pipeline, "failed", at, error=state.started.error)], []
+    if state.is_queued:
+        return voided, [AwaitSlot()]
+    return [*voided, *_resume_main(pipeline, state, at)], []
+
+
+def _resume_main(pipeline: CompiledPipeline, state: State, at: int) -> list[FollowUp]:
+    first = pipeline.firsts["main"]
+    return resume_sequence(pipeline, state, "", first, at) if first else []
 
 
 # -- pauses -----------------------------------------------------------------------------------------------------
@@ -118,6 +145,7 @@ RUN_DECISIONS: dict[type, Decide] = {
     entries.RunStarted: _start_run,
     entries.StartDue: _start_held_run,
     entries.SlotGranted: _start_held_run,
+    entries.RunRetried: _retry_run,
     entries.InputRefused: _refuse_input,
     entries.RecoveryStopped: _stop_recovery,
     entries.CancelRequested: _cancel_run,

@@ -1,16 +1,19 @@
 """Decisions about steps and blocks of every kind: what starts, and what follows when it ends."""
 
 from durable.blocks import loops
+from durable.blocks.action import reopen_action
 from durable.blocks.block import NONE, Decide
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import end_sequence, explain_failure, refuse_step
 from durable.blocks.kinds import BLOCKS
+from durable.blocks.reopening import resume_sequence
 from durable.blocks.undo import follow_inner_step
 from durable.decide.interruption import interrupt_steps
 from durable.effects import BeginBranch, Consequences, EnterStep, Wake
 from durable.expressions.expression import ExpressionError
 from durable.history import entries
 from durable.history.state import State
+from durable.history.words import EndStatus
 from durable.path import frame_of, join_path, number_frame
 from durable.scope import RunScope
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
@@ -36,8 +39,15 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
         core = CORE_ACTIONS.get(node.step.use)
         if core is not None:
             rendered = core.write(core, rendered)
-        input, has_undo = Value.of(rendered), node.undo is not None
-        return [entries.StepScheduled(at=at, path=path, input=input, secrets=secrets, has_undo=has_undo)], []
+        scheduled = entries.StepScheduled(
+            at=at,
+            path=path,
+            input=Value.of(rendered),
+            secrets=secrets,
+            has_undo=node.undo is not None,
+            cleanup_pass=state.retries + 1 if node.is_cleanup else 1,
+        )
+        return [scheduled], []
     except (ExpressionError, NotJSON) as error:
         return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
 
@@ -81,6 +91,18 @@ def _follow_cancel(pipeline: CompiledPipeline, state: State, entry: entries.Step
     return end_sequence(pipeline, state, entry.path, entry.at, "cancelled"), []
 
 
+def _reopen_step(pipeline: CompiledPipeline, state: State, entry: entries.StepReopened) -> Consequences:
+    """Continue a step or block that failed or was cancelled."""
+    path, at = entry.path, entry.at
+    if path in state.open:
+        return BLOCKS[state.blocks[path].kind].reopen(pipeline, state, entry)
+    if path not in state.active:
+        return NONE  # another reopened step has failed at once, and has cancelled this one
+    if state.steps[path].scheduled_at is None:
+        return [EnterStep(at, path)], []  # its condition or its input could not be evaluated
+    return reopen_action(pipeline, state, entry)
+
+
 # -- a block ----------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +134,18 @@ def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.Branc
         end = entries.BranchEnded(at=at, path=path, branch=entry.branch, index=entry.index, status="completed")
         return [end], []
     return [EnterStep(at, join_path(number_frame(path, entry.index), first))], []
+
+
+def _reopen_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchReopened) -> Consequences:
+    """Continue a branch where it stopped, unless its block is ending again."""
+    path, branch, index, at = entry.path, entry.branch, entry.index, entry.at
+    first = pipeline.nodes[path].firsts.get(branch)
+    block = state.blocks[path]
+    is_ending = block.is_stopping and branch != BLOCKS[block.kind].cleanup
+    if is_ending or first is None:
+        status: EndStatus = "cancelled" if is_ending else "completed"
+        return [entries.BranchEnded(at=at, path=path, branch=branch, index=index, status=status)], []
+    return resume_sequence(pipeline, state, number_frame(path, index), first, at), []
 
 
 def _end_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchEnded) -> Consequences:
@@ -148,9 +182,11 @@ STEP_DECISIONS: dict[type, Decide] = {
     entries.StepSkipped: _follow_step,
     entries.StepFailed: _follow_failure,
     entries.StepCancelled: _follow_cancel,
+    entries.StepReopened: _reopen_step,
     entries.BlockStarted: _start_block,
     entries.BranchStarted: _start_branch,
     entries.BranchEnded: _end_branch,
+    entries.BranchReopened: _reopen_branch,
     entries.BranchesCancelled: _cancel_branches,
     entries.TimerSet: _set_timer,
     entries.TimerFired: _fire_timer,

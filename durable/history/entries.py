@@ -212,17 +212,27 @@ class RunResumed(Entry, frozen=True, tag="run_resumed"):
     by: str | None = None
 
 
+class RunRetried(Entry, frozen=True, tag="run_retried"):
+    """A person retried a failed run: it continues from where it failed, and has its whole timeout again. A called run
+    that its caller's end cancelled is retried with its caller."""
+
+    by: str | None = None
+    reason: str | None = None
+
+
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
 class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
     """The first attempt of a step is due now, with this input. References to secrets are stored in `secrets`, never in
-    `input`. `has_undo` is recorded before the step has an effect."""
+    `input`. `has_undo` is recorded before the step has an effect. `cleanup_pass`: which performance of the run's
+    cleanup the step belongs to; each one after a retry has idempotency keys of its own."""
 
     path: str
     input: Value = NULL
     secrets: tuple[SecretPlaceholder, ...] = ()
     has_undo: bool = False
+    cleanup_pass: int = 1
 
 
 class StepSkipped(Entry, frozen=True, tag="step_skipped"):
@@ -296,6 +306,28 @@ class BranchEnded(Entry, frozen=True, tag="branch_ended"):
     error: Failure | None = None
 
 
+class StepReopened(Entry, frozen=True, tag="step_reopened"):
+    """A step or block that failed or was cancelled continues, because the run is retried. A step is attempted again
+    with its recorded input and its idempotency key; its retry policy starts anew."""
+
+    path: str
+
+
+class BranchReopened(Entry, frozen=True, tag="branch_reopened"):
+    """A branch of a reopened block continues at the step at which it ended."""
+
+    path: str
+    branch: str
+    index: int | None = None
+
+
+class StepsVoided(Entry, frozen=True, tag="steps_voided"):
+    """These steps of a cleanup are pending again, because the run is retried. If it fails again, they are performed in
+    a further pass."""
+
+    paths: tuple[str, ...]
+
+
 class BranchesCancelled(Entry, frozen=True, tag="branches_cancelled"):
     """The block starts no further branch, and its running steps are cancelled; `finally` is still performed. An empty
     path means the whole cleanup."""
@@ -319,10 +351,12 @@ class WaitStarted(Entry, frozen=True, tag="wait_started"):
 
 
 class ChildCalled(Entry, frozen=True, tag="child_called"):
-    """The step calls a pipeline. `run` is the id of the called run."""
+    """The step calls a pipeline. `run` is the id of the called run. `is_again`: the step is reopened, and the called
+    run is retried, or started if it never was."""
 
     path: str
     run: str
+    is_again: bool = False
 
 
 class UndoStarted(Entry, frozen=True, tag="undo_started"):
@@ -368,7 +402,7 @@ class MainEnded(Entry, frozen=True, tag="main_ended"):
 
 
 class RunFinished(Entry, frozen=True, tag="run_finished"):
-    """The run ended; no entry follows. `cleanup_error` is set if `on_failure` failed."""
+    """The run ended; no entry follows unless the run is retried. `cleanup_error` is set if `on_failure` failed."""
 
     status: EndStatus
     cleanup_error: Failure | None = None
@@ -388,6 +422,7 @@ Fact: TypeAlias = (
     | ChildEnded
     | StepResolved
     | RunResumed
+    | RunRetried
     | CancelRequested
     | DeadlinePassed
     | RecoveryStopped
@@ -403,6 +438,9 @@ Decision: TypeAlias = (
     | BlockStarted
     | BranchStarted
     | BranchEnded
+    | StepReopened
+    | BranchReopened
+    | StepsVoided
     | BranchesCancelled
     | TimerSet
     | WaitStarted

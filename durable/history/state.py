@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from durable.history.entries import MainEnded, MainEnding, RunFinished, RunStarted
+from durable.history.entries import MainEnded, MainEnding, RunFinished, RunRetried, RunStarted
 from durable.history.words import Await, Failure, RunStatus, SecretPlaceholder, StepStatus
 from durable.path import frame_of, is_within, split_frame
 from durable.values import NULL, Value
@@ -23,14 +23,20 @@ class Memo(dict[str, Any]):
 
 
 class StepState(msgspec.Struct):
-    """The state of a step that was reached. `crashes` counts attempts lost in a crash. `is_doubtful`: an attempt ended
-    without a known result, so the step may have had its effect."""
+    """The state of a step that was reached.
+
+    `crashes`: how many attempts were lost in a crash.
+    `uncounted`: how many of the other attempts its retry policy does not count, because the run was retried after them.
+    `is_doubtful`: an attempt ended without a known result, so the step may have had its effect.
+    """
 
     status: StepStatus
     input: Value = NULL
     secrets: tuple[SecretPlaceholder, ...] = ()
     attempt: int = 0
     crashes: int = 0
+    uncounted: int = 0
+    cleanup_pass: int = 1
     is_started: bool = False  # the attempt's start is in the history
     is_doubtful: bool = False
     has_returned: bool = False  # the action returned an invalid output
@@ -54,6 +60,11 @@ class StepState(msgspec.Struct):
         """Whether `due` is a time given by the pipeline, not the end of a delay."""
         return bool(self.awaits) and any(each.kind == "until" and each.due == self.due for each in self.awaits)
 
+    @property
+    def counted_attempts(self) -> int:
+        """The number of attempts that its retry policy counts."""
+        return self.attempt - self.crashes - self.uncounted
+
     def may_be_attempted(self, at: int) -> bool:
         """Whether an attempt may be running that the history has no entry for: the first attempt, or a retry that was
         due."""
@@ -72,10 +83,13 @@ class BlockState(msgspec.Struct):
     `running`: how many of its branches are running.
     `begun`: how many items or turns have started.
     `branch`, `branch_at`: the branch that started last, and when.
+    `turns_before`: how many turns of a `repeat` began before the run was retried; `max_times` does not count them.
     `error`: the failure that the block ends with, or that its `catch` handles.
+    `caught`: the failure of the `try` branch.
     `is_stopping`: nothing more starts in the block, except `finally`.
     `is_cancelled`: the block ends as cancelled.
     `is_cleaning`: its `finally` is running.
+    `is_handled`: a handler of its `catch` has completed.
     `survives_cancel`: the block runs to its end even if the run is cancelled.
     """
 
@@ -86,13 +100,16 @@ class BlockState(msgspec.Struct):
     begun: int = 0
     branch: str = ""
     branch_at: int = 0
+    turns_before: int = 0
     error: Failure | None = None
+    caught: Failure | None = None
     failures: dict[int, Failure] = {}
     cancelled: dict[int, None] = {}
     targets: tuple[str, ...] = ()
     is_stopping: bool = False
     is_cancelled: bool = False
     is_cleaning: bool = False
+    is_handled: bool = False
     survives_cancel: bool = False
 
 
@@ -117,6 +134,7 @@ class State(msgspec.Struct):
 
     `active`: running steps, and blocks that wait for a time, in the order in which they started.
     `open`: blocks that have not ended.
+    `closed`: blocks that failed or were cancelled, in case the run is retried; loops remain in `blocks`.
     `undos`: steps whose effect can be undone, in the order in which they completed.
     `early`: data that arrived for a wait before it started.
     `pauses`: the reasons of a pause, keyed by the step that a person has to decide on; `paused_at` is when it started.
@@ -131,6 +149,7 @@ class State(msgspec.Struct):
     active: dict[str, None] = {}
     blocks: dict[str, BlockState] = {}
     open: dict[str, None] = {}
+    closed: dict[str, BlockState] = {}
     undos: dict[str, UndoState] = {}
     early: dict[str, Value] = {}
     is_queued: bool = False  # held back: no step was reached yet
@@ -142,6 +161,8 @@ class State(msgspec.Struct):
     main: MainEnded | None = None
     is_stopping: bool = False  # the cleanup ends before its last step
     finished: RunFinished | None = None
+    retried: RunRetried | None = None  # the last retry
+    retries: int = 0
     at: int = 0
     latest: int = 0
     since_fact: int = 0
@@ -172,8 +193,8 @@ class State(msgspec.Struct):
         """Why the run is paused, queued, or ended as it did."""
         if self.pauses:
             return self.pause_reason
-        if self.is_queued and self.started and (self.is_due or self.started.held_until is None):
-            return f"it waits for a slot of {self.started.queued_for}"
+        if self.is_queued and self.started and (self.is_due or self.retried or self.started.held_until is None):
+            return f"it waits for a slot of {self.started.queued_for or self.started.slot}"
         return self.main.reason if self.main else None
 
     @property
@@ -201,7 +222,14 @@ class State(msgspec.Struct):
             return self.main.deadline
         if self.ending:
             return self.ending.deadline
-        return self.started.deadline if self.started else None
+        if self.started is None:
+            return None
+        return self.started.deadline if self.retried is None else self.retried.at + self.timeout
+
+    @property
+    def timeout(self) -> int:
+        """The run's timeout, in ms."""
+        return self.started.deadline - self.started.at if self.started else 0
 
     @property
     def started_at(self) -> int:
@@ -210,13 +238,13 @@ class State(msgspec.Struct):
     @property
     def deadline_decided_at(self) -> int:
         """When `deadline` was decided."""
-        decided = self.main or self.ending or self.started
+        decided = self.main or self.ending or self.retried or self.started
         return decided.at if decided else 0
 
     @property
     def start_due(self) -> int | None:
         """When a held-back run may start, or, if it waits only for a slot, when it expires; None for any other run."""
-        if not self.started or not self.is_queued:
+        if not self.started or not self.is_queued or self.retried:
             return None
         return self.started.expires_at if self.is_due else self.started.held_until
 

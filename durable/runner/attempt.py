@@ -102,7 +102,7 @@ class Attempt:
             run=state.run,
             path=path,
             attempt=self.number,
-            key=make_key(state.run, path),
+            key=make_key(state.run, path, state.steps[path].cleanup_pass),
             log=StepLog(log, log_fields(state.run, state.started) | {"step": path, "attempt": self.number}),
             resources=runtime.resources,
         )

@@ -16,6 +16,7 @@ from durable.history.state import State
 from durable.history.words import Failure, Parent
 from durable.journal.errors import JournalBusy, JournalFull, TooManyRuns
 from durable.journal.journal import Journal
+from durable.path import make_key
 from durable.runner.attempt import ActionRuntime
 from durable.runner.descent import DescentBound
 from durable.runner.intake import WRITE_PAUSE, Intake
@@ -138,4 +139,4 @@ def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Ev
 
 def _make_event_key(state: State, path: str) -> str:
     """Return a key that is unique for the step among all runs."""
-    return f"{state.run}:{path}"
+    return make_key(state.run, path, state.steps[path].cleanup_pass)

@@ -6,6 +6,7 @@ from durable.definition import Definition
 from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
 from durable.history.state import State
+from durable.path import number_pass
 from durable.units import DedupeKey, EventSubscription, NewMessage, SideEffects, SlotRequest
 
 
@@ -56,4 +57,4 @@ def _make_slot_request(definition: Definition, state: State) -> SlotRequest | No
 
 def make_dedupe_key(state: State, path: str, at: int) -> DedupeKey:
     """Return the key that makes a call or an event of a step happen once."""
-    return DedupeKey.of_step("flow", state.run, path, at)
+    return DedupeKey.of_step("flow", state.run, number_pass(path, state.steps[path].cleanup_pass), at)

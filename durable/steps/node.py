@@ -25,6 +25,7 @@ class Node:
     `catching`: the branches in which `error` is the failure of this block.
     `is_inner`: it is not a step of the file, but the undo or the repetition of one.
     `is_loop`: its items or turns are numbered.
+    `is_cleanup`: it is a step of `on_failure` or of a `finally`, or inside one.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Node:
     catching: frozenset[str] = frozenset()
     is_inner: bool = False
     is_loop: bool = False
+    is_cleanup: bool = False
 
     @property
     def branch(self) -> str:

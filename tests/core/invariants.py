@@ -46,7 +46,7 @@ def a_restart_has_the_outstanding_effects_of_an_uninterrupted_run(world: World) 
         return
     lost = {fact.path for fact in find_lost_attempts(world.definition, restored, world.now, is_orphan=False)}
     assert lost <= set(desk.under_way)
-    begun = {child.path for child in world.children.values() if child.has_begun and not child.is_over}
+    begun = {child.path for child in world.children.values() if child.has_begun}
     owed = {_plain(effect) for effect in effects if not (isinstance(effect, StartChild) and effect.path in begun)}
     in_hand = {_plain(effect) for effect in desk.effects if not (isinstance(effect, Perform) and effect.path in lost)}
     if not state.is_queued:
@@ -70,7 +70,12 @@ def a_restart_finds_every_attempt_in_progress_lost(world: World) -> None:
 
 def _plain(effect: object) -> object:
     """An effect without the fields that may differ: an attempt that is overdue is due now."""
-    return (effect.path, effect.attempt, effect.starts_durably) if isinstance(effect, Perform) else effect
+    match effect:
+        case Perform():
+            return effect.path, effect.attempt, effect.starts_durably
+        case StartChild():
+            return effect.path, effect.run
+    return effect
 
 
 def a_run_ends_or_shows_what_it_waits_for(world: World) -> None:
@@ -147,11 +152,12 @@ def _replay(world: World, definition: Definition) -> State:
 
 
 def no_entry_follows_the_end(world: World) -> None:
-    ends = [number for number, entry in enumerate(world.history) if isinstance(entry, entries.RunFinished)]
-    assert ends in ([], [len(world.history) - 1])
-    if ends:
+    for stretch in _split_at_retries(world):
+        ends = [number for number, entry in enumerate(stretch) if isinstance(entry, entries.RunFinished)]
+        assert ends in ([], [len(stretch) - 1])
+    if world.is_over:
         for fact in (
-            *world.facts,
+            *(fact for fact in world.facts if not isinstance(fact, entries.RunRetried)),
             entries.CancelRequested(at=world.now),
             entries.DeadlinePassed(at=world.now + 10**12),
         ):
@@ -161,22 +167,72 @@ def no_entry_follows_the_end(world: World) -> None:
             assert not advance.effects
 
 
+def _split_at_retries(world: World) -> list[list[entries.AnyEntry]]:
+    """The history in stretches, each of which but the first begins with a retry."""
+    stretches: list[list[entries.AnyEntry]] = [[]]
+    for entry in world.history:
+        if isinstance(entry, entries.RunRetried):
+            stretches.append([])
+        stretches[-1].append(entry)
+    return stretches
+
+
 def a_part_of_a_run_ends_once(world: World) -> None:
-    announced = [entry for entry in world.history if isinstance(entry, entries.MainEnding)]
-    ended = [entry for entry in world.history if isinstance(entry, entries.MainEnded)]
-    assert len(announced) <= 1, announced
-    assert len(ended) <= 1, ended
-    if announced and ended:
-        assert (announced[0].status, announced[0].reason) == (ended[0].status, ended[0].reason)
-        assert world.history.index(announced[0]) < world.history.index(ended[0])
+    for stretch in _split_at_retries(world):
+        announced = [entry for entry in stretch if isinstance(entry, entries.MainEnding)]
+        ended = [entry for entry in stretch if isinstance(entry, entries.MainEnded)]
+        assert len(announced) <= 1, announced
+        assert len(ended) <= 1, ended
+        if announced and ended:
+            assert (announced[0].status, announced[0].reason) == (ended[0].status, ended[0].reason)
+            assert stretch.index(announced[0]) < stretch.index(ended[0])
 
 
 def a_step_is_reached_once_and_ends_once(world: World) -> None:
-    reached = Counter(entry.path for entry in world.history if isinstance(entry, entries.StepScheduled))
-    blocks = Counter(entry.path for entry in world.history if isinstance(entry, entries.BlockStarted))
-    ends = Counter(entry.path for entry in world.history if isinstance(entry, ENDS))
-    for counted in (reached, blocks, ends):
-        assert not [path for path, count in counted.items() if count > 1], counted
+    for stretch in _split_at_retries(world):
+        reached = Counter(entry.path for entry in stretch if isinstance(entry, entries.StepScheduled))
+        blocks = Counter(entry.path for entry in stretch if isinstance(entry, entries.BlockStarted))
+        ends = Counter(entry.path for entry in stretch if isinstance(entry, ENDS))
+        for counted in (reached, blocks, ends):
+            assert not [path for path, count in counted.items() if count > 1], counted
+
+
+def a_checkpoint_is_final_unless_a_retry_voids_it(world: World) -> None:
+    """No step runs after its checkpoint, except that a retried run performs its cleanup again, with other keys."""
+    done: set[str] = set()
+    numbers = {each.at_entry: each.path for each in world.performed}
+    for number, entry in enumerate(world.history):
+        assert numbers.get(number) not in done
+        match entry:
+            case entries.StepCompleted() | entries.StepSkipped():
+                done.add(entry.path)
+            case entries.StepsVoided():
+                done -= {*entry.paths}
+                assert all(world.definition.nodes[path].is_cleanup for path in entry.paths)
+            case entries.StepScheduled() | entries.RetryScheduled() | entries.StepReopened():
+                assert entry.path not in done, entry
+
+
+def a_step_has_one_key_and_a_further_pass_of_the_cleanup_another(world: World) -> None:
+    inputs: dict[str, str] = {}
+    for each in world.performed:
+        node = world.definition.nodes[each.path]
+        assert each.cleanup_pass == 1 or node.is_cleanup, f"{each.path} has another key than in its first attempt"
+        place = frame_of(each.path) if _is_inner(each.path, AGAIN) else each.path
+        assert inputs.setdefault(each.key, place) == place
+
+
+def a_retry_reopens_only_what_nothing_handled(world: World) -> None:
+    """A step inside a block that completed is not reopened."""
+    completed: set[str] = set()
+    for entry in world.history:
+        match entry:
+            case entries.StepCompleted():
+                completed.add(entry.path)
+            case entries.StepsVoided():
+                completed -= {*entry.paths}
+            case entries.StepReopened():
+                assert not any(is_within(entry.path, block) for block in completed), entry
 
 
 def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> None:
@@ -187,6 +243,18 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
         match entry:
             case entries.BlockStarted():
                 under_way[entry.path] = set()
+            case entries.StepReopened():
+                under_way[entry.path] = set()
+                over.discard(entry.path)
+                known = {each for each in known if each[0] != entry.path or each[2] is not None}
+            case entries.BranchReopened():
+                assert entry.path not in over
+                under_way[entry.path].add((entry.branch, entry.index))
+            case entries.StepsVoided():
+                known = {each for each in known if each[0] not in entry.paths}
+                over -= {*entry.paths}
+                for path in entry.paths:
+                    under_way.pop(path, None)
             case entries.BranchStarted():
                 assert entry.path not in over
                 assert (entry.path, entry.branch, entry.index) not in known
@@ -195,6 +263,8 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
             case entries.BranchEnded():
                 assert (entry.branch, entry.index) in under_way[entry.path], f"{entry} is not in a branch in progress"
                 under_way[entry.path].remove((entry.branch, entry.index))
+            case entries.RunRetried():
+                under_way = {path: set() for path in under_way}  # the end cut them off
             case entries.StepCompleted() | entries.StepFailed() | entries.StepCancelled() if entry.path in under_way:
                 assert not under_way[entry.path], f"{entry.path} ends before {under_way[entry.path]}"
                 over.add(entry.path)
@@ -214,6 +284,8 @@ def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
             assert is_timeout or first in done, f"{entry.path} is reached before {first} is done"
         if isinstance(entry, entries.StepCompleted | entries.StepSkipped):
             done.add(entry.path)
+        if isinstance(entry, entries.StepsVoided):
+            done -= {*entry.paths}
 
 
 def only_cleanup_begins_in_an_ending_part(world: World) -> None:
@@ -224,6 +296,8 @@ def only_cleanup_begins_in_an_ending_part(world: World) -> None:
                 ending.add("")
             case entries.MainEnded():
                 ending.discard("")
+            case entries.RunRetried():
+                ending.clear()
             case entries.BranchesCancelled():
                 ending.add(entry.path)
             case entries.StepScheduled() | entries.BlockStarted():
@@ -239,20 +313,20 @@ def only_cleanup_begins_in_an_ending_part(world: World) -> None:
 
 
 def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> None:
-    begun = Counter(
-        entry.path for entry in world.history if isinstance(entry, entries.BranchStarted) and entry.branch == FINALLY
-    )
-    entered = [
-        entry.path
-        for entry in world.history
-        if isinstance(entry, entries.BranchStarted) and entry.branch == "try" and _is_try(world.definition, entry.path)
-    ]
-    ended = {entry.path for entry in world.history if isinstance(entry, ENDS)}
-    for path in entered:
-        has_cleanup = world.definition.blocks[path].firsts[FINALLY] is not None
-        assert begun[path] <= 1
-        if path in ended:
-            assert begun[path] == has_cleanup, f"{path} ended without its cleanup"
+    begun: Counter[str] = Counter()
+    entered: set[str] = set()
+    for entry in world.history:
+        match entry:
+            case entries.BranchStarted(branch="finally") if _is_try(world.definition, entry.path):
+                begun[entry.path] += 1
+            case entries.BranchStarted(branch="try") if _is_try(world.definition, entry.path):
+                entered.add(entry.path)
+                begun[entry.path] = 0
+            case entries.BranchReopened() if _is_try(world.definition, entry.path) and entry.branch != FINALLY:
+                begun[entry.path] = 0
+            case entries.StepCompleted() | entries.StepFailed() | entries.StepCancelled() if entry.path in entered:
+                has_cleanup = world.definition.blocks[entry.path].firsts[FINALLY] is not None
+                assert begun[entry.path] == has_cleanup, f"{entry.path} ended without its cleanup"
 
 
 def _is_try(definition: Definition, path: str) -> bool:
@@ -261,23 +335,28 @@ def _is_try(definition: Definition, path: str) -> bool:
 
 
 def every_attempt_of_a_step_gets_the_same_input(world: World) -> None:
-    seen: dict[str, object] = {}
-    for path, _, given, secrets in world.performed:
-        assert seen.setdefault(path, (given, secrets)) == (given, secrets)
+    seen: dict[tuple[str, int], object] = {}
+    for path, cleanup_pass, _, given, secrets, _ in world.performed:
+        assert seen.setdefault((path, cleanup_pass), (given, secrets)) == (given, secrets)
         if strip_numbers(path).endswith(f".{AGAIN}"):
-            assert seen.get(frame_of(path), (given, secrets)) == (given, secrets)
+            assert seen.get((frame_of(path), cleanup_pass), (given, secrets)) == (given, secrets)
 
 
 def an_attempt_starts_once(world: World) -> None:
-    tried = Counter((path, attempt) for path, attempt, _, _ in world.performed)
+    tried = Counter((each.path, each.cleanup_pass, each.attempt) for each in world.performed)
     if not world.seen["InputRefused"]:  # the entry says that it never began
         assert not [each for each, count in tried.items() if count > 1], tried
 
 
 def every_started_attempt_is_counted(world: World) -> None:
-    begun = Counter(path for path, *_ in world.performed)
+    steps = world.state.steps
+    begun = Counter(
+        each.path
+        for each in world.performed
+        if each.path in steps and each.cleanup_pass == steps[each.path].cleanup_pass and steps[each.path].attempt
+    )
     begun.subtract(entry.path for entry in world.history if isinstance(entry, entries.InputRefused))
-    few = {path: count for path, count in begun.items() if world.state.steps[path].attempt < count}
+    few = {path: count for path, count in begun.items() if count > 0 and steps[path].attempt < count}
     assert not few, f"fewer attempts are counted than began: {few}"
 
 
@@ -302,8 +381,10 @@ def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
         match entry:
             case entries.StepUncertain():
                 uncertain.add(entry.path)
-            case entries.StepResolved(verdict="retry"):
+            case entries.StepResolved():
                 uncertain.discard(entry.path)
+            case entries.StepsVoided():
+                uncertain -= {*entry.paths}
             case entries.AttemptStarted():
                 assert entry.path not in uncertain, f"{entry.path} is attempted again without a decision"
     assert all(count <= tried[path] for path, count in starts.items()), "a start is recorded once"
@@ -318,6 +399,8 @@ def an_undecided_step_pauses_its_run(world: World) -> None:
                 uncertain[entry.path] = entry
             case entries.StepResolved() | entries.StepCancelled():
                 uncertain.pop(entry.path, None)
+            case entries.StepsVoided():
+                uncertain = {path: each for path, each in uncertain.items() if path not in entry.paths}
             case entries.StepCompleted() | entries.StepFailed():
                 assert entry.path not in uncertain
 
@@ -345,6 +428,8 @@ def undo_reverts_effects_in_reverse_order_and_each_once(world: World) -> None:
                 last = targets[frame_of(entry.path)]
             case entries.StepCompleted() if _has_undo(world.definition, entry.path):
                 checkpoints.append(entry.path)
+            case entries.StepsVoided():
+                checkpoints = [path for path in checkpoints if path not in entry.paths]
 
 
 def _is_inner(path: str, kind: str) -> bool:
@@ -359,24 +444,26 @@ def _has_undo(definition: Definition, path: str) -> bool:
 def every_undo_of_an_ended_run_is_done_failed_or_never_requested(world: World) -> None:
     if world.is_over:
         assert all(undo.status != "chosen" for undo in world.state.undos.values())
+    targets: dict[str, tuple[str, ...]] = {}
     for entry in world.history:
+        if isinstance(entry, entries.UndoStarted):
+            targets[entry.path] = entry.targets
         if isinstance(entry, entries.StepCompleted) and world.definition.nodes[entry.path].step.id not in ("undo",):
             spec = world.definition.nodes[entry.path].step
             if isinstance(spec, ActionStep) and spec.use == "flow.undo":
                 said = world.loaded(entry.output.load)
                 assert isinstance(said, dict)
-                targets = next(
-                    each.targets
-                    for each in world.history
-                    if isinstance(each, entries.UndoStarted) and each.path == entry.path
-                )
-                assert len(said["undone"]) + len(said["not_undone"]) <= len(targets)  # type: ignore[arg-type]
+                assert len(said["undone"]) + len(said["not_undone"]) <= len(targets[entry.path])  # type: ignore[arg-type]
 
 
 def a_foreach_outputs_its_items_in_order(world: World) -> None:
     ends: dict[tuple[str, int], str] = {}
     begun: dict[str, int] = {}
     for entry in world.history:
+        if isinstance(entry, entries.StepsVoided):
+            begun = {path: count for path, count in begun.items() if path not in entry.paths}
+        if isinstance(entry, entries.BranchReopened) and entry.index is not None:
+            ends.pop((entry.path, entry.index), None)
         if isinstance(entry, entries.BranchStarted) and entry.index is not None:
             assert entry.index == begun.get(entry.path, 0)
             begun[entry.path] = entry.index + 1
@@ -384,7 +471,7 @@ def a_foreach_outputs_its_items_in_order(world: World) -> None:
             ends[entry.path, entry.index] = entry.status
     for path, count in begun.items():
         node = world.definition.nodes[path]
-        if isinstance(node.step, ForeachStep) and not node.around and path not in world.state.open:
+        if isinstance(node.step, ForeachStep) and not node.around and path not in world.state.open | world.state.active:
             scope = RunScope(world.definition, world.state)
             output = scope["steps"][path]["output"]  # type: ignore[index]
             statuses = [each["status"] for each in output]
@@ -395,11 +482,12 @@ def a_foreach_outputs_its_items_in_order(world: World) -> None:
 
 
 def a_called_run_is_cancelled_when_its_caller_ends(world: World) -> None:
-    called = {entry.path: entry.run for entry in world.history if isinstance(entry, entries.ChildCalled)}
+    calls = [entry for entry in world.history if isinstance(entry, entries.ChildCalled)]
+    called = {entry.path: entry.run for entry in calls}
     assert len(set(called.values())) == len(called)
     told = Counter(post.run for post in world.posts if post.kind == "cancel")
-    assert all(count == 1 for count in told.values()), told
-    assert set(told) <= set(called.values())
+    times = Counter(entry.run for entry in calls)
+    assert all(count <= times[run] for run, count in told.items()), told
     for path, run in called.items():
         if path not in world.state.active and world.children[run].has_begun:
             child = world.children[run]
@@ -408,15 +496,19 @@ def a_called_run_is_cancelled_when_its_caller_ends(world: World) -> None:
 
 def an_early_answer_is_used_when_its_wait_begins(world: World) -> None:
     early: set[tuple[str, str]] = set()
+    waiting: set[str] = set()
     answered: str | None = None
     for entry in world.history:
         if answered:
             ended = isinstance(entry, ENDS) and entry.path == answered
             answered = None if ended else answered
         match entry:
-            case entries.SignalReceived():
+            case entries.SignalReceived() if entry.path not in waiting:
                 early.add((entry.path, entry.name))
+            case entries.StepsVoided():
+                early = {each for each in early if each[0] not in entry.paths}
             case entries.WaitStarted():
+                waiting.add(entry.path)
                 is_answered = any((entry.path, each.name) in early for each in entry.awaits)
                 answered = entry.path if is_answered else answered
     assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered but keeps waiting"
@@ -425,8 +517,8 @@ def an_early_answer_is_used_when_its_wait_begins(world: World) -> None:
 def a_caller_is_notified_of_the_end_once(world: World) -> None:
     told = [post for post in world.posts if post.kind == "child"]
     parent = world.beginning.parent
-    expected = 1 if parent and not parent.is_detached and world.is_over else 0
-    assert len(told) == expected
+    ends = sum(isinstance(entry, entries.RunFinished) for entry in world.history)
+    assert len(told) == (ends if parent and not parent.is_detached else 0)
     for post in told:
         assert parent
         assert post.run == parent.run
@@ -444,6 +536,9 @@ AT_EVERY_STEP: tuple[Invariant, ...] = (
 AT_THE_END: tuple[Invariant, ...] = (
     a_part_of_a_run_ends_once,
     a_step_is_reached_once_and_ends_once,
+    a_checkpoint_is_final_unless_a_retry_voids_it,
+    a_step_has_one_key_and_a_further_pass_of_the_cleanup_another,
+    a_retry_reopens_only_what_nothing_handled,
     a_branch_begins_once_and_ends_once_and_before_its_block,
     a_step_is_reached_when_the_one_before_it_is_done,
     only_cleanup_begins_in_an_ending_part,

@@ -69,6 +69,7 @@ class ScriptedRun:
             deadline=T0 + self.definition.pipeline.timeout,
             inputs=Value.of(dict(inputs or {})),
             parent=parent,
+            slot=queued_for,
             queued_for=queued_for,
             error=error,
             links=Links("https://example.com/answers", "key"),
@@ -134,6 +135,9 @@ class ScriptedRun:
 
     def is_resolved(self, path: str, verdict: Verdict, output: JSON = None) -> "ScriptedRun":
         return self.report(entries.StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
+
+    def is_retried(self) -> "ScriptedRun":
+        return self.report(entries.RunRetried(at=self.now, by="ops", reason="mended"))
 
     def crashes(self) -> "ScriptedRun":
         """The process dies; `new` and `asked` are then those of its successor."""

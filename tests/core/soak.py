@@ -104,7 +104,7 @@ def live_run(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None =
     steps = 2 + chance.below(40)
     for _ in range(steps):
         world.go_on(chance)
-        if world.is_over:
+        if world.is_over and world.state.status != "failed":
             break
     world.drive(chance)
     if not world.is_over:

@@ -14,14 +14,22 @@ from durable.blocks import loops
 from durable.decide.advance import DECISIONS
 from durable.decide.run import EXPIRED
 from durable.definition import Definition
-from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed, StepScheduled, StepSkipped
+from durable.history.entries import (
+    CancelRequested,
+    DeadlinePassed,
+    StepFailed,
+    StepResolved,
+    StepScheduled,
+    StepSkipped,
+)
+from durable.path import make_key
 from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
 from tests.core import invariants
 from tests.core.chance import CHOICES, Chance
 from tests.core.invariants import AT_EVERY_STEP, AT_THE_END, Invariant
 from tests.core.pipelines import make_pipeline
 from tests.core.soak import BREATH, LUCK
-from tests.core.world import T0, Beginning, World
+from tests.core.world import RUN, T0, Beginning, World
 
 EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MOVES = 30
@@ -70,6 +78,33 @@ def test_a_run_in_which_everything_succeeds_from_now_on_ends(choices: bytes) -> 
     assert world.is_over, f"it is {world.state.status}, with {list(world.state.active)} in progress"
     invariants.no_entry_follows_the_end(world)
     invariants.replaying_a_history_gives_the_same_decisions(world)
+
+
+@EXAMPLES
+@given(CHOICES)
+def test_every_completed_step_of_a_retried_run_had_its_effect_under_one_key(choices: bytes) -> None:
+    world = _live_run(choices)
+    world.drive(Chance.from_seed(1))
+    for _ in range(3):
+        if world.state.status == "failed":
+            world.retry()
+            world.drive(Chance.from_seed(1), 300)
+    for invariant in (*AT_EVERY_STEP, *AT_THE_END):
+        invariant(world)
+    if world.state.status == "completed":
+        _ensure_effects(world)
+
+
+def _ensure_effects(world: World) -> None:
+    """Every completed step of the main part had its effect under one key, and none after its checkpoint."""
+    keys: dict[str, set[str]] = {}
+    for each in world.performed:
+        keys.setdefault(each.path, set()).add(each.key)
+    by_people = {entry.path for entry in world.history if isinstance(entry, StepResolved)}
+    for path, step in world.state.steps.items():
+        node = world.definition.nodes[path]
+        if step.status == "completed" and not node.is_cleanup and getattr(node.step, "use", "") == "test.do":
+            assert path in by_people or keys[path] == {make_key(RUN, path)}
 
 
 # -- delayed runs -----------------------------------------------------------------------------------------------

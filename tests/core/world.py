@@ -7,7 +7,9 @@ and a crash leaves only what was appended.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from durable.action import ActionError
 from durable.decide.advance import Advance
@@ -25,6 +27,7 @@ from durable.effects import (
     PostMessage,
     PublishAnswer,
     Resume,
+    RetryChild,
     StartChild,
     Wake,
 )
@@ -33,12 +36,14 @@ from durable.history.encoding import decode_entries, detach_values, encode_entri
 from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.history.words import Failure, Links, Parent
+from durable.path import make_key
 from durable.replay import replay_entries
 from durable.values import JSON, NULL, PayloadMissing, Value
 from tests.core.chance import Chance
 from tests.core.pipelines import make_inputs
 
 RUN = "run_test"
+RETRIES = 4
 T0 = 1_700_000_000_000
 
 Result = TypeVar("Result")
@@ -79,6 +84,7 @@ class Beginning:
             inputs=Value.of(dict(self.inputs)),
             not_before=None if self.delay is None else T0 + self.delay,
             expires_at=None if self.expires_in is None else T0 + self.expires_in,
+            slot=self.queued_for,
             queued_for=self.queued_for,
             parent=self.parent,
             error=self.error,
@@ -88,12 +94,39 @@ class Beginning:
 
 @dataclass
 class Child:
-    """A called run: whether it began, and whether its end was reported."""
+    """A called run: whether it began, and the end that it reported."""
 
     path: str
     has_begun: bool = False
     is_told_to_end: bool = False
-    is_over: bool = False
+    end: entries.ChildEnded | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.end is not None
+
+    def retry(self, *, is_detached: bool) -> None:
+        """Continue a run that failed or that its caller cancelled; let one start that never did."""
+        if is_detached and self.has_begun:
+            return
+        if self.end is None or self.end.status == "failed" or self.is_told_to_end:
+            self.has_begun &= self.end is None or self.end.run is not None
+            self.end, self.is_told_to_end = None, False
+
+
+class Performed(NamedTuple):
+    """An attempt that began: in which pass of the cleanup, after how many retries of the run, and with which input."""
+
+    path: str
+    cleanup_pass: int
+    attempt: int
+    given: bytes
+    secrets: object
+    at_entry: int
+
+    @property
+    def key(self) -> str:
+        return make_key(RUN, self.path, self.cleanup_pass)
 
 
 @dataclass
@@ -141,7 +174,7 @@ class World:
         self.desk = Desk()
         self.children: dict[str, Child] = {}
         self.posts: list[PostMessage] = []
-        self.performed: list[tuple[str, int, bytes, object]] = []
+        self.performed: list[Performed] = []
         self.facts: list[Fact] = []
         self.seen: Counter[str] = Counter()
 
@@ -216,8 +249,10 @@ class World:
                 case Listen():
                     desk.listens[effect.path, effect.name] = effect
                 case StartChild():
-                    if not self.children.setdefault(effect.run, Child(effect.path)).is_over:
-                        desk.calls[effect.path] = effect
+                    self.children.setdefault(effect.run, Child(effect.path))
+                    desk.calls[effect.path] = effect
+                case RetryChild():
+                    self.children[effect.run].retry(is_detached=effect.is_detached)
                 case EmitEvent():
                     desk.emits[effect.path] = effect
                 case PublishAnswer():
@@ -262,11 +297,19 @@ class World:
     def go_on(self, chance: Chance) -> None:
         """Let one thing happen: usually one that the run waits for, sometimes a disturbance."""
         self.now += chance.below(10)
+        if self.state.status == "failed" and self.state.retries < RETRIES and chance.below(3):
+            self.retry()
+            return
         if chance.once_in(5):
             chance.pick(self._disturbances(chance))()
             return
         if moves := self._moves(chance, is_kind=False):
             chance.pick(moves)()
+
+    def retry(self) -> None:
+        """A person retries the failed run."""
+        self.desk, self.facts = Desk(), []
+        self.report(entries.RunRetried(at=self.now, by="somebody"))
 
     def drive(self, chance: Chance, steps: int = 2_000) -> None:
         """Let everything succeed until the run has ended."""
@@ -343,10 +386,10 @@ class World:
         self.report(entries.DeadlinePassed(at=self.now))
 
     def _again(self, chance: Chance) -> None:
-        """An earlier fact arrives again, except those that have only one source: an attempt's start, and a takeover that
+        """An earlier fact arrives again, except those of a single source: an attempt's start, and a takeover that
         stops the recovery."""
         fact = chance.pick(self.facts)
-        if not isinstance(fact, entries.AttemptStarted | entries.RecoveryStopped):
+        if not isinstance(fact, entries.AttemptStarted | entries.RecoveryStopped | entries.RunRetried):
             self.report(fact)
 
     def _stray_signal(self, chance: Chance) -> None:
@@ -395,7 +438,8 @@ class World:
         self.now = max(self.now, effect.due)
         desk.under_way[effect.path] = effect
         step = self.state.steps[effect.path]
-        self.performed.append((effect.path, effect.attempt, self.loaded(lambda: _bytes(step.input)), step.secrets))
+        given, at_entry = self.loaded(lambda: _bytes(step.input)), len(self.history)
+        self.performed.append(Performed(effect.path, step.cleanup_pass, effect.attempt, given, step.secrets, at_entry))
         if effect.starts_durably:
             self.report(entries.AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
 
@@ -440,42 +484,42 @@ class World:
     def _call(self, path: str) -> None:
         call = self.desk.calls.pop(path)
         child = self.children[call.run]
+        if child.end:
+            self.report(msgspec.structs.replace(child.end, at=self.now))
+            return
         if child.has_begun or child.is_told_to_end:
             return
         child.has_begun = True
         given = self.loaded(self.state.steps[path].input.load)
         if isinstance(given, dict) and given["detach"]:
-            child.is_over = True
-            self.report(
-                entries.ChildEnded(
-                    at=self.now, path=path, status="completed", run=call.run, outputs=Value.of({"run": call.run})
-                )
-            )
+            outputs = Value.of({"run": call.run})
+            child.end = entries.ChildEnded(at=self.now, path=path, status="completed", run=call.run, outputs=outputs)
+            self.report(child.end)
 
     def _end_child(self, run: str, choice: int) -> None:
         child = self.children[run]
-        child.is_over = True
-        at, path = self.now, child.path
-        match choice:
-            case 0 | 1:
-                outputs = Value.of({"n": 1, "big": "x" * 33_000 * choice})
-                self.report(entries.ChildEnded(at=at, path=path, status="completed", run=run, outputs=outputs))
-            case 2:
-                self.report(
-                    entries.ChildEnded(at=at, path=path, status="failed", run=run, error=Failure.of(None, "no", "no"))
-                )
-            case 3:
-                self.report(entries.ChildEnded(at=at, path=path, status="cancelled", run=run))
-            case 4:
-                self.report(
-                    entries.ChildEnded(at=at, path=path, status="failed", error=Failure.of("invalid", "none", "none"))
-                )
+        child.end = _make_child_end(child.path, run, choice, self.now)
+        self.report(child.end)
 
     def _emit(self, path: str, *, is_refused: bool) -> None:
         del self.desk.emits[path]
         at, error = self.now, Failure.of("invalid", "too_many_runs", "too many", path)
         refusal = entries.AttemptFailed(at=at, path=path, attempt=1, error=error, ending="not_sent")
         self.report(refusal if is_refused else entries.StepCompleted(at=at, path=path, attempt=1, output=NULL))
+
+
+def _make_child_end(path: str, run: str, choice: int, at: int) -> entries.ChildEnded:
+    match choice:
+        case 2:
+            error = Failure.of(None, "no", "no")
+            return entries.ChildEnded(at=at, path=path, status="failed", run=run, error=error)
+        case 3:
+            return entries.ChildEnded(at=at, path=path, status="cancelled", run=run)
+        case 4:
+            error = Failure.of("invalid", "none", "none")
+            return entries.ChildEnded(at=at, path=path, status="failed", error=error)
+    outputs = Value.of({"n": 1, "big": "x" * 33_000 * choice})
+    return entries.ChildEnded(at=at, path=path, status="completed", run=run, outputs=outputs)
 
 
 def _bytes(value: Value) -> bytes:
