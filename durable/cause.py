@@ -86,9 +86,9 @@ def _explain_pause(pipeline: CompiledPipeline, state: State) -> tuple[Cause, Fai
 
 def _explain_queue(state: State) -> Cause:
     started = state.started
-    if started and started.held_until is not None and not state.is_due:
+    if started and started.held_until is not None and not state.is_due and not state.retried:
         return Cause("start", due=started.held_until)
-    return Cause("slot", due=state.start_due, target=started.queued_for if started else None)
+    return Cause("slot", due=state.start_due, target=(started.queued_for or started.slot) if started else None)
 
 
 def _explain_wait(pipeline: CompiledPipeline, state: State) -> Cause | None:
@@ -121,7 +121,7 @@ def _explain_step(pipeline: CompiledPipeline, path: str, step: StepState, others
         node.step.use,
         shorten_message(error.message),
         step.attempt,
-        node.step.retry.max_attempts + step.crashes,
+        node.step.retry.max_attempts + step.crashes + step.uncounted,
         step.crashes,
         step.due,
         others=others,

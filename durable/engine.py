@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from durable.definition import Definition
 from durable.history.words import Failure, Parent, RunSource, Verdict
@@ -53,6 +53,13 @@ class Start:
     origin: str | None = None
     source: RunSource | None = None
     at: int | None = None
+
+
+class RetryOutcome(NamedTuple):
+    """The result of a retry. `reason`: why it was refused, and what to do instead."""
+
+    outcome: Literal["retried", "refused", "missing"]
+    reason: str | None = None
 
 
 class ServedPipelines(Protocol):
@@ -123,8 +130,13 @@ class Engine(Protocol):
         """Decide how to continue a step that needs a person's decision; False if there is no such unfinished run."""
         ...
 
-    async def resume(self, run: str, by: str | None) -> bool:
+    async def resume(self, run: str, by: str | None, reason: str | None = None) -> bool:
         """Resume a paused run; False if there is no such unfinished run."""
+        ...
+
+    async def retry(self, run: str, *, by: str | None, reason: str | None) -> RetryOutcome:
+        """Let a failed run continue where it failed, with the same keys, or end the pause of a paused run. Refused if
+        the run would fail in the same way, or another request was first."""
         ...
 
     def explain_progress(self, run: Run) -> str | None:

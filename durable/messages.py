@@ -77,6 +77,15 @@ class ResumeMessage(msgspec.Struct, frozen=True):
 
     kind: ClassVar = "resume"
     by: str | None
+    reason: str | None
+
+
+class RetryMessage(msgspec.Struct, frozen=True):
+    """Continue the failed run, which was reopened in the same commit."""
+
+    kind: ClassVar = "retry"
+    by: str | None
+    reason: str | None
 
 
 InboxMessage: TypeAlias = (
@@ -88,6 +97,7 @@ InboxMessage: TypeAlias = (
     | ChildMessage
     | ResolveMessage
     | ResumeMessage
+    | RetryMessage
 )
 
 _KINDS: dict[str, type[InboxMessage]] = {each.kind: each for each in get_args(InboxMessage)}

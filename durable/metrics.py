@@ -89,6 +89,7 @@ def _bound_labels(labels: Labels, children: int) -> Labels:
 
 
 _RUNS_STARTED = LabelledCounter("waypost_runs_started", "Runs that began, by pipeline.", ["pipeline"])
+_RUNS_RETRIED = LabelledCounter("waypost_runs_retried", "Failed runs that were retried, by pipeline.", ["pipeline"])
 _RUNS_FINISHED = LabelledCounter("waypost_runs_finished", "Runs that ended, and how.", ["pipeline", "status"])
 _ATTEMPTS = LabelledCounter("waypost_attempts", "Attempts that ended, and how.", ["action", "outcome"])
 _ATTEMPT_SECONDS = LabelledHistogram(
@@ -144,6 +145,11 @@ RETENTION_TIME = Gauge(
 def count_run_started(pipeline: str) -> None:
     """Count a run that started."""
     _RUNS_STARTED.add((pipeline,))
+
+
+def count_run_retried(pipeline: str) -> None:
+    """Count a failed run that was retried."""
+    _RUNS_RETRIED.add((pipeline,))
 
 
 def count_run_finished(pipeline: str, status: RunStatus) -> None:

@@ -12,6 +12,7 @@ from durable.action import ErrorClass
 from durable.durations import parse_duration
 from durable.history.entries import AnyEntry
 from durable.history.words import AwaitKind, Overflow, RunStatus, TimesOut
+from durable.messages import RetryMessage
 from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
@@ -66,7 +67,7 @@ STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
 """Operations that a step performs once: `flow` starts a called run or sends an event, `answer` ends a wait."""
 
 STEP_KEY_LIFETIME = parse_duration("3650d")
-"""In milliseconds; longer than any run. The keys of a run's steps are removed when the run ends."""
+"""In milliseconds; longer than any run. The keys of a run's steps are removed when the run completes, or with it."""
 
 
 class DedupeKey(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class DedupeKey(msgspec.Struct, frozen=True):
     `until`: when the key expires, in ms.
     `fingerprint`: a hash of the request's inputs. Equal keys with different fingerprints conflict; None never
     conflicts.
-    `of`: the run that the key belongs to; the key is removed when that run ends.
+    `of`: the run that the key belongs to; the key is removed when that run completes, or is removed.
     """
 
     scope: str
@@ -222,6 +223,21 @@ class NewMessage(msgspec.Struct, frozen=True):
     dedupe_key: DedupeKey | None = None
 
 
+class CalledRetry(msgspec.Struct, frozen=True):
+    """A called run that is retried with the run that called it.
+
+    `cancelled_because`: the reason with which the end of the calling step cancelled it.
+    `dedupe_key`: the key of the call. If the run never started, the key becomes free, so that it can start.
+    `is_detached`: its caller does not wait for it, so it is not retried.
+    """
+
+    run: str
+    message: RetryMessage
+    cancelled_because: str
+    dedupe_key: DedupeKey
+    is_detached: bool = False
+
+
 class EventSubscription(msgspec.Struct, frozen=True):
     """The subscription of a waiting step to events of one type.
 
@@ -245,7 +261,10 @@ class SideEffects(msgspec.Struct, frozen=True):
     `ended_waits`: paths of waits whose subscriptions are removed, because they ended without an event.
     `slot_request`: the slot request of a run that was held back.
     `freed_slot`: the key of the slot that the run releases when it ends.
-    `has_ended`: the run has ended and may own dedupe keys or subscriptions, which are removed.
+    `has_ended`: the run has ended and may have subscriptions, which are removed.
+    `forgets_keys`: it cannot be retried, so that the dedupe keys of its steps are removed.
+    `reopened_waits`: paths of waits that begin again, so that they can be answered again.
+    `retried`: called runs that are retried with it.
     """
 
     messages: Sequence[NewMessage] = ()
@@ -254,6 +273,9 @@ class SideEffects(msgspec.Struct, frozen=True):
     slot_request: SlotRequest | None = None
     freed_slot: str | None = None
     has_ended: bool = False
+    forgets_keys: bool = False
+    reopened_waits: Sequence[str] = ()
+    retried: Sequence[CalledRetry] = ()
 
 
 class QueuedStart(msgspec.Struct, frozen=True):

@@ -60,8 +60,12 @@ def abandon_step(state: State, path: str) -> list[Effect]:
     child = state.steps[path].child
     if child is None:
         return [Abandon(path)]
-    reason = f"step {path} of {state.run}, which called it, has ended"
-    return [Abandon(path), PostMessage(child, "cancel", Value.of(reason))]
+    return [Abandon(path), PostMessage(child, "cancel", Value.of(explain_abandonment(state, path)))]
+
+
+def explain_abandonment(state: State, path: str) -> str:
+    """Return the reason with which the end of a step cancels the run that it called. A retry recognises it."""
+    return f"step {path} of {state.run}, which called it, has ended"
 
 
 def get_inputs(state: State, path: str) -> dict[str, JSON]:

@@ -210,6 +210,7 @@ class RunResumed(Entry, frozen=True, tag="run_resumed"):
     """A person resumed a paused run."""
 
     by: str | None = None
+    reason: str | None = None
 
 
 class RunRetried(Entry, frozen=True, tag="run_retried"):

@@ -1,7 +1,8 @@
 """Dedupe keys: the first of several equal requests wins; the others get its result.
 
-A key of a step (of its call, its event, or the end of its wait) is removed in the commit that ends the step's run. It
-cannot be taken again after that, because a request on behalf of an ended run counts as a duplicate.
+A key of a step (of its call, its event, or the end of its wait) is removed in the commit in which the step's run
+completes; that of any other run is kept with the run, which may be retried. A key cannot be taken on behalf of an ended
+run: such a request counts as a duplicate.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class DedupeKeys:
         )
         renewed = {name: new.excluded[name] for name in ("until", "fingerprint", "event", "runs")}
         self._take_sql = sql.compile(new.on_conflict_do_update(index_elements=["scope", "key"], set_=renewed))
+        self._free_sql = sql.compile(delete(dedupe_keys).where(*is_key, columns.runs == bindparam("nothing")))
+        self._remove_sql = sql.compile(delete(dedupe_keys).where(*is_key))
         self._forget_sql = sql.compile(delete(dedupe_keys).where(columns.scope == bindparam("of_scope"), *is_of_run))
 
     def find_first(self, cursor: Cursor, keys: Sequence[DedupeKey], now: int) -> Admitted | None:
@@ -66,6 +69,14 @@ class DedupeKeys:
             "runs": _encode(runs),
         }
         cursor.execute(self._take_sql, row)
+
+    def free(self, cursor: Cursor, key: DedupeKey) -> None:
+        """Remove a key with which no run started."""
+        cursor.execute(self._free_sql, {"scope": key.scope, "key": key.key, "nothing": _encode(())})
+
+    def remove(self, cursor: Cursor, key: DedupeKey) -> None:
+        """Remove a key, so that it can be taken again."""
+        cursor.execute(self._remove_sql, {"scope": key.scope, "key": key.key})
 
     def forget_run(self, cursor: Cursor, run: str) -> None:
         """Remove the keys of the steps of a run that has ended."""

@@ -23,6 +23,7 @@ from durable.journal.retention import Removable
 from durable.journal.sqlite.database import SQLite
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
+from durable.messages import RetryMessage
 from durable.units import (
     Admission,
     Admitted,
@@ -151,6 +152,12 @@ class Journal(Reads):
         answer, its timer, an event), only the first is posted."""
         post = self._writes.subscriptions.post
         return self._writer.submit(partial(post, run=run, kind=kind, data=data, at=at, wait=wait))
+
+    def reopen(self, run: str, after: int, message: RetryMessage, at: int) -> asyncio.Future[bool]:
+        """Reopen a failed run whose history ends with entry number `after`, so that it can be taken over and continues;
+        False if it was reopened or removed in the meantime."""
+        reopen = self._writes.reopening.reopen
+        return self._writer.submit(partial(reopen, run=run, after=after, message=message, at=at))
 
     def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Store a pipeline version, unless it is already stored."""

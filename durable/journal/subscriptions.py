@@ -137,9 +137,17 @@ class EventSubscriptions:
         """Prevent an event from matching any wait of the run."""
         cursor.execute(self._sql.add_matched, {"run": run, "event": event})
 
-    def forget_run(self, cursor: Cursor, run: str) -> None:
-        """Remove the waits of a run that has ended, and their matches."""
+    def reopen_waits(self, cursor: Cursor, run: str, paths: Sequence[str], at: int) -> None:
+        """Let waits that have ended be answered again."""
+        for path in paths:
+            self._keys.remove(cursor, _make_end_key(run, path, at))
+
+    def end_run(self, cursor: Cursor, run: str) -> None:
+        """Remove the waits of a run that has ended."""
         cursor.execute(self._sql.remove_all, {"of": run})
+
+    def forget_matches(self, cursor: Cursor, run: str) -> None:
+        """Remove the record of the events that matched the waits of a run that has completed."""
         cursor.execute(self._sql.forget_matched, {"of": run})
 
     def _post(self, cursor: Cursor, match: Match, at: int) -> str:

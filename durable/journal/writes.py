@@ -13,6 +13,7 @@ from durable.journal.keys import ApiKeyWrites
 from durable.journal.meta import MetaWrites
 from durable.journal.ownership import OwnershipWrites
 from durable.journal.payloads import PayloadWrites
+from durable.journal.reopening import ReopeningWrites
 from durable.journal.retention import RetentionWrites
 from durable.journal.runs import RunWrites
 from durable.journal.schedules import ScheduleWrites
@@ -43,4 +44,7 @@ class Writes:
         self.retention = RetentionWrites(sql, self.payloads, self.dedupe_keys)
         self.subscriptions = EventSubscriptions(sql, self.dedupe_keys, self.inboxes)
         self.limits = ConcurrencyLimits(sql, self.inboxes)
-        self.side_effects = SideEffectWrites(self.inboxes, self.dedupe_keys, self.subscriptions, self.limits)
+        self.reopening = ReopeningWrites(sql, self.runs, self.inboxes, self.dedupe_keys)
+        self.side_effects = SideEffectWrites(
+            self.inboxes, self.dedupe_keys, self.subscriptions, self.limits, self.reopening
+        )

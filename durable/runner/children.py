@@ -13,7 +13,7 @@ from durable.effects import EmitEvent, StartChild
 from durable.engine import Overloaded, ServedPipelines, Start
 from durable.history.entries import AttemptFailed, ChildEnded, Fact, StepCompleted
 from durable.history.state import State
-from durable.history.words import Failure, Parent
+from durable.history.words import EndStatus, Failure, Parent
 from durable.journal.errors import JournalBusy, JournalFull, TooManyRuns
 from durable.journal.journal import Journal
 from durable.path import make_key
@@ -23,8 +23,8 @@ from durable.runner.intake import WRITE_PAUSE, Intake
 from durable.runner.live_run import LiveRun
 from durable.runner.payloads import call_with_payloads
 from durable.runner.side_effects import make_dedupe_key
-from durable.units import Admitted, Event
-from durable.values import JSON, Value
+from durable.units import Admitted, Event, Run
+from durable.values import JSON, NULL, Value
 
 SOURCE = "waypost"
 DETACHED = "detach"
@@ -52,20 +52,38 @@ class Children:
         end."""
         path = effect.path
         given = await self._load_input(run, path)
-        if not (is_recorded and await self._journal.find_run(effect.run)):
+        found = await self._journal.find_run(effect.run) if is_recorded or effect.is_again else None
+        if found is None:
             admitted = await self._admit_child(run.state, effect, given)
             if admitted is None:
                 return None
-            if isinstance(admitted, Failure):
-                return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=admitted)
-            if not admitted.runs:
-                reason = "the pipeline's concurrency limit is reached"
-                failure = Failure.of(None, "skipped", reason, path)
+            if failure := await self._find_failure(effect, admitted):
                 return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=failure)
         if given.get(DETACHED):
             output = Value.of({"run": effect.run})
             return StepCompleted(at=self._runtime.now(), path=path, attempt=1, output=output)
+        return await self._report_end(path, found) if found and found.finished_at is not None else None
+
+    async def _find_failure(self, effect: StartChild, admitted: Admitted | Failure) -> Failure | None:
+        """Return why a called run does not start; None if it has started."""
+        path = effect.path
+        if isinstance(admitted, Failure):
+            return admitted
+        if not admitted.runs:
+            return Failure.of(None, "skipped", "the pipeline's concurrency limit is reached", path)
+        if admitted.is_duplicate and not await self._journal.find_run(effect.run):
+            message = f"the called run {effect.run} was removed, so that it cannot be retried; rerun this run instead"
+            return Failure.of(None, "child_removed", message, path)
         return None
+
+    async def _report_end(self, path: str, run: Run) -> ChildEnded:
+        """Report the end of a called run that ended while its caller had ended, too. If its caller already knows, the
+        report comes too late and changes nothing."""
+        state = await self._journal.load_state(run.id)
+        status: EndStatus = state.finished.status if state.finished else "failed"
+        outputs = state.main.outputs if state.main else NULL
+        at = self._runtime.now()
+        return ChildEnded(at=at, path=path, run=run.id, status=status, outputs=outputs, error=state.error)
 
     async def emit_event(self, run: LiveRun, effect: EmitEvent) -> Fact | None:
         """Send the event of a step. The fact is the step's checkpoint, or why the event was not sent."""

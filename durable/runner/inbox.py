@@ -10,6 +10,7 @@ from durable.history.entries import (
     ChildEnded,
     Fact,
     RunResumed,
+    RunRetried,
     SignalReceived,
     SlotGranted,
     StepResolved,
@@ -26,6 +27,7 @@ from durable.messages import (
     InboxMessage,
     ResolveMessage,
     ResumeMessage,
+    RetryMessage,
     SlotMessage,
     TimerMessage,
     decode_message,
@@ -93,8 +95,10 @@ def make_fact(message: InboxMessage, posted_at: int, event: Event | None, at: in
             return StepResolved(
                 at=at, path=path, verdict=verdict, output=Value.of(output), by=by or None, reason=reason or None
             )
-        case ResumeMessage(by):
-            return RunResumed(at=at, by=by or None)
+        case ResumeMessage(by, reason):
+            return RunResumed(at=at, by=by or None, reason=reason or None)
+        case RetryMessage(by, reason):
+            return RunRetried(at=at, by=by or None, reason=reason or None)
     assert_never(message)
 
 

@@ -149,6 +149,7 @@ class Performer:
                 await self._disk.wait_for_room()
             if not self._may_start(run, effect):
                 return None
+            is_recorded = is_recorded or run.state.retries > 0
             attempt = Attempt(self._runtime, run.definition, run.state, path, run.put, is_recorded=is_recorded)
             await attempt.prepare()
             target = attempt.target

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from durable.definition import Definition
-from durable.engine import ServedPipelines, Start
+from durable.engine import RetryOutcome, ServedPipelines, Start
 from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
@@ -24,6 +24,7 @@ from durable.runner.live_run import LiveRun, RunLoop
 from durable.runner.live_runs import LiveRuns, RunnerLimits
 from durable.runner.messenger import Messenger
 from durable.runner.performer import Performer
+from durable.runner.reopening import Reopener
 from durable.runner.start import BegunRun, RunAddresses
 from durable.runner.takeover import RunTakeover
 from durable.runner.versions import Versions
@@ -86,6 +87,7 @@ class Runner:
             first=first,
             most_recoveries=limits.recoveries,
         )
+        self._reopener = Reopener(journal, self.runs, self.versions, self.messenger, self.takeover, now)
 
     # -- taking in ----------------------------------------------------------------------------------------------
 
@@ -148,8 +150,11 @@ class Runner:
     ) -> bool:
         return await self.messenger.post(run, ResolveMessage(path, verdict, output, by, reason)) == "posted"
 
-    async def resume(self, run: str, by: str | None) -> bool:
-        return await self.messenger.post(run, ResumeMessage(by)) == "posted"
+    async def resume(self, run: str, by: str | None, reason: str | None = None) -> bool:
+        return await self.messenger.post(run, ResumeMessage(by, reason)) == "posted"
+
+    async def retry(self, run: str, *, by: str | None, reason: str | None) -> RetryOutcome:
+        return await self._reopener.retry(run, by, reason)
 
     def _wake(self, run: str) -> None:
         self.messenger.wake(run)

@@ -2,12 +2,21 @@
 
 from collections.abc import Sequence
 
+from durable.blocks.endings import explain_abandonment
 from durable.definition import Definition
-from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
-from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
+from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage, RetryChild
+from durable.history.entries import (
+    AnyEntry,
+    RunFinished,
+    SignalReceived,
+    StepReopened,
+    StepsVoided,
+    TimerFired,
+)
 from durable.history.state import State
+from durable.messages import RetryMessage
 from durable.path import number_pass
-from durable.units import DedupeKey, EventSubscription, NewMessage, SideEffects, SlotRequest
+from durable.units import CalledRetry, DedupeKey, EventSubscription, NewMessage, SideEffects, SlotRequest
 
 
 def build_side_effects(
@@ -19,6 +28,7 @@ def build_side_effects(
     messages: list[NewMessage] = []
     subscriptions: list[EventSubscription] = []
     ended_waits: list[str] = []
+    retried: list[CalledRetry] = []
     slot_request = None
     for effect in effects:
         match effect:
@@ -29,13 +39,54 @@ def build_side_effects(
             case Abandon(path=path) if path not in state.active and path != signalled and not has_ended:
                 if state.steps[path].can_be_answered:  # not for steps of a paused run, which are still active
                     ended_waits.append(path)
+            case RetryChild():
+                retried.append(_make_retry(state, effect))
             case AwaitSlot():
                 slot_request = _make_slot_request(definition, state)
     freed_slot = state.started.slot if has_ended and state.started else None
-    forgets_keys = has_ended and definition.has_claims
-    if not (messages or subscriptions or ended_waits or slot_request or forgets_keys or freed_slot is not None):
+    frees_waits = has_ended and definition.has_claims
+    reopened = _list_reopened(definition, entries) if state.retried and definition.has_claims else ()
+    if not (
+        messages
+        or subscriptions
+        or ended_waits
+        or slot_request
+        or frees_waits
+        or reopened
+        or retried
+        or freed_slot is not None
+    ):
         return None
-    return SideEffects(messages, subscriptions, ended_waits, slot_request, freed_slot, forgets_keys)
+    return SideEffects(
+        messages,
+        subscriptions,
+        ended_waits,
+        slot_request,
+        freed_slot,
+        frees_waits,
+        frees_waits and state.status == "completed",
+        reopened,
+        retried,
+    )
+
+
+def _list_reopened(definition: Definition, entries: Sequence[AnyEntry]) -> list[str]:
+    """Return the waits that begin again because the run is retried."""
+    paths: list[str] = []
+    for entry in entries:
+        if isinstance(entry, StepReopened):
+            paths.append(entry.path)
+        elif isinstance(entry, StepsVoided):
+            paths += entry.paths
+    return [path for path in paths if path in definition.actions and definition.actions[path].counts_once]
+
+
+def _make_retry(state: State, effect: RetryChild) -> CalledRetry:
+    """Return the retry of a called run, with the request for the retry of its caller."""
+    retried = state.retried
+    message = RetryMessage(retried.by if retried else None, retried.reason if retried else None)
+    because, key = explain_abandonment(state, effect.path), make_dedupe_key(state, effect.path, state.at)
+    return CalledRetry(effect.run, message, because, key, effect.is_detached)
 
 
 def _make_message(state: State, effects: Sequence[Effect], effect: PostMessage) -> NewMessage:

@@ -12,6 +12,7 @@ from durable.messages import (
     InboxMessage,
     ResolveMessage,
     ResumeMessage,
+    RetryMessage,
     SlotMessage,
     TimerMessage,
     decode_message,
@@ -34,7 +35,8 @@ STORED: dict[InboxMessage, tuple[str, str]] = {
         "resolve",
         '{"path":"pay","verdict":"retry","output":null,"by":"me","reason":null}',
     ),
-    ResumeMessage(None): ("resume", '{"by":null}'),
+    ResumeMessage(None, None): ("resume", '{"by":null,"reason":null}'),
+    RetryMessage("me", "mended"): ("retry", '{"by":"me","reason":"mended"}'),
 }
 
 

@@ -239,6 +239,51 @@ async def _recovery_stopped(stage: Stage) -> Runs:
     return {"recovery_stopped": stopped, "recovery_stopped-resumed": run}
 
 
+# -- retries ----------------------------------------------------------------------------------------------------
+
+
+RETRIED = ("switch", "parallel", "foreach", "repeat", "try", "queued")
+
+
+@scene("retried", *(f"retried_{construct}" for construct in RETRIED))
+async def _retried(stage: Stage) -> Runs:
+    runs = {name: await stage.begins(name) for name in ("retried", *(f"retried_{each}" for each in RETRIED))}
+    for run in runs.values():
+        while (await stage.ends(run))["status"] == "failed":
+            await stage.says(run, "retry", reason="mended")
+    return runs
+
+
+@scene("retried_wait")
+async def _retried_wait(stage: Stage) -> Runs:
+    run = await stage.begins("retried_wait")
+    await stage.ends(run)
+    await stage.says(run, "retry")
+    await stage.follows(run, "here")
+    await stage.ends(run)
+    return {"retried_wait": run}
+
+
+@scene("retried_call", "retried_called")
+async def _retried_call(stage: Stage) -> Runs:
+    run = await stage.begins("retried_call")
+    await stage.ends(run)
+    await stage.says(run, "retry")
+    await stage.ends(run)
+    return {"retried_call": run, "retried_called": (await stage.list_runs("retried_called"))[0]}
+
+
+@scene("retried_uncertain")
+async def _retried_uncertain(stage: Stage) -> Runs:
+    run = await stage.begins("retried_uncertain")
+    await stage.ends(run)
+    await stage.says(run, "retry")
+    await stage.is_(run, "paused")
+    await stage.says(run, "resolve", step="work", verdict="completed", output={"value": 7})
+    await stage.is_(run, "completed")
+    return {"retried_uncertain": run}
+
+
 # -- crashes ----------------------------------------------------------------------------------------------------
 
 

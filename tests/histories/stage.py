@@ -62,8 +62,8 @@ class Stage:
         """Return once the history has `times` entries of this kind."""
         await until_entry(self.service, run, kind, times)
 
-    async def ends(self, run: str) -> None:
-        await self.service.wait_for_end(run)
+    async def ends(self, run: str) -> dict[str, Any]:
+        return await self.service.wait_for_end(run)
 
     async def says(self, run: str, what: str, **fields: Any) -> None:
         answer = await self.service.client.post(f"/api/runs/{run}/{what}", json=fields or None)

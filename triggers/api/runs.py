@@ -1,4 +1,4 @@
-"""Operations on runs: list them, get one, its history or its export, and cancel."""
+"""Operations on runs: list them, get one, its history or its export, cancel, retry."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -15,7 +15,14 @@ from triggers.api.problem import ApiError
 from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag
 from triggers.config.folder import Folder
 from triggers.documents.errors import ErrorGroupsDocument
-from triggers.documents.runs import CancelledDocument, ExportDocument, HistoryDocument, RunDocument, RunsDocument
+from triggers.documents.runs import (
+    CancelledDocument,
+    ExportDocument,
+    HistoryDocument,
+    RunDocument,
+    RunsDocument,
+    TakenDocument,
+)
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.lists import RunLists, RunQuery
@@ -73,11 +80,19 @@ class Cancel(Body):
     )
 
 
+class Retry(Body):
+    """Why a run is retried."""
+
+    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = Field(
+        None, description="Why, for those who read the run"
+    )
+
+
 # -- what answers -----------------------------------------------------------------------------------------------
 
 
 class RunOperations:
-    """Reads and cancels runs."""
+    """Reads, cancels and retries runs."""
 
     def __init__(
         self, engine: Engine, journal: Journal, folder: Folder, now: Callable[[], int], waits_url: str
@@ -99,6 +114,10 @@ class RunOperations:
             Operation(
                 *("POST", "/runs/{run}/cancel", self.cancel_run, "start", OneRun, Cancel, {202: CancelledDocument}),
                 problems={409: "The run has ended already"},
+            ),
+            Operation(
+                *("POST", "/runs/{run}/retry", self.retry_run, "start", OneRun, Retry, {202: TakenDocument}),
+                problems={409: "The run is neither failed nor paused, or would fail in the same way"},
             ),
         ]
 
@@ -152,3 +171,13 @@ class RunOperations:
         if not is_posted:
             raise ApiError(409, f"run {run} has ended already: it is {found.status}")
         return respond(CancelledDocument(run, found.status), 202)
+
+    async def retry_run(self, asked: ApiRequest[OneRun, Retry]) -> Response:
+        """Let a failed run continue from where it failed, with the same keys; end the pause of a paused run. Answered
+        once it is durable."""
+        run = asked.parameters.run
+        retried = await self._engine.retry(run, by=asked.by.name, reason=asked.body.reason)
+        found = await find_run(self._journal, run)
+        if retried.outcome == "refused":
+            raise ApiError(409, str(retried.reason))
+        return respond(TakenDocument(run, found.status), 202)

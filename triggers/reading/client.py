@@ -182,6 +182,9 @@ class ServiceClient:
     async def cancel_run(self, run: str, reason: str | None) -> CancelledDocument:
         return await self._ask_of(run, CancelledDocument, "POST", "/cancel", json={"reason": reason})
 
+    async def retry_run(self, run: str, reason: str | None) -> TakenDocument:
+        return await self._ask_of(run, TakenDocument, "POST", "/retry", json={"reason": reason})
+
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         return (await self._ask(PipelinesDocument, "GET", "/api/pipelines")).pipelines
 
