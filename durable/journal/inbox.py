@@ -28,6 +28,10 @@ class InboxWrites:
         self._take_sql = sql.compile(delete(inbox).where(inbox.c.id == bindparam("message"), of_run))
         self._empty_sql = sql.compile(delete(inbox).where(of_run))
 
+    def is_open(self, cursor: Cursor, run: str) -> bool:
+        """Whether the run takes messages: it exists and has not ended."""
+        return self._runs.is_unfinished(cursor, run)
+
     def post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
         """Post a message; False if the run does not exist or has ended."""
         if not self._runs.is_unfinished(cursor, run):

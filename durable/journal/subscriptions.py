@@ -126,7 +126,7 @@ class EventSubscriptions:
         if wait is not None and (
             self._is_over(cursor, run, wait, at) or self._inboxes.list_kind(cursor, run, CancelMessage.kind)
         ):
-            return "answered"
+            return "answered" if self._inboxes.is_open(cursor, run) else "ended"
         if not self._inboxes.post(cursor, run, kind, data, at):
             return "ended"
         if wait is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import jsonschema_rs
 import pytest
+from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from tests.service.running import Outside, Running, outside, running
@@ -149,6 +150,10 @@ async def _use(service: Running, world: Outside) -> None:
             again = (await ask("POST", f"/api/runs/{run}/rerun", headers={"idempotency-key": "k"})).json()["id"]
         await ask("GET", f"/api/runs/{again}")
         await ask("GET", f"/api/runs/{run}")
+    world.answers.append(lambda: JSONResponse({}, 404))
+    failed = (await ask("POST", runs("calls"), json=waits)).json()["id"]
+    await ask("POST", f"/api/runs/{failed}/retry", json={"reason": "mended"})
+    await ask("GET", f"/api/runs/{failed}/history")
     held = (await ask("POST", runs("quick"), json={"delay": "1h", "expires_in": "2h"})).json()["id"]
     items = [{"idempotency_key": "k"}, {}, {"inputs": {"n": "x"}}, {"priority": 1000}, waits]
     await ask("POST", f"{runs('quick')}/batch", json={"runs": items})
