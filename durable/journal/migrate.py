@@ -18,20 +18,25 @@ _version_table = Table("alembic_version", MetaData(), Column("version_num", Stri
 
 
 def migrate(engine: Engine) -> bool:
-    """Apply the missing migrations; returns whether there were any. The transactions of `engine` take the write
-    lock."""
+    """Apply the missing migrations to tables that are not newer; returns whether there were any. The transactions of
+    `engine` take the write lock."""
     with engine.connect() as connection:
         version = read_version(connection)
     if version == HEAD:
         return False
-    if version is not None and version > HEAD:
-        raise DataFolderUnusable(_explain_version(version))
     with engine.begin() as connection:
         if version is None:
             _create(connection)
         else:
             load_module("durable.journal.upgrade").upgrade(connection, HEAD)
     return True
+
+
+def ensure_not_newer(connection: Connection) -> None:
+    """Raise `DataFolderUnusable` if a newer program upgraded the tables."""
+    version = read_version(connection)
+    if version is not None and version > HEAD:
+        raise DataFolderUnusable(_explain_version(version))
 
 
 def ensure_current(connection: Connection) -> None:

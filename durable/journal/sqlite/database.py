@@ -31,7 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from durable.journal.dialect import SQL, Cursor, ErrorKind, WriteConnection
 from durable.journal.errors import DataFolderUnusable, FilesReplaced
-from durable.journal.migrate import migrate
+from durable.journal.migrate import ensure_not_newer, migrate
 from durable.journal.sqlite.files import FILE_NAME, OpenFiles, create_private, make_private
 from durable.journal.sqlite.folder import (
     LOCK_NAME,
@@ -111,6 +111,7 @@ class SQLite:
                 ensure_journal_kept(folder, self.path, had_journal=lock.had_journal)
                 if lock.had_journal and not lock.ended_cleanly:
                     self._recover_wal()
+                self._ensure_not_newer()  # after that, because a reader creates a missing WAL
                 lock.hold(has_journal=lock.had_journal)
                 make_private((*self.files, folder / LOCK_NAME))
                 if migrate(self.migrations()):
@@ -156,6 +157,14 @@ class SQLite:
             self._open_files.close()
         self._open_files = OpenFiles(self.path, (self.path.with_name(LOCK_NAME), self.path.parent))
         return connection
+
+    def _ensure_not_newer(self) -> None:
+        """Refuse the journal of a newer program before a writable connection changes any byte of it."""
+        if self.path.exists() and self.path.stat().st_size:
+            readers = self.readers()
+            with readers.connect() as connection:
+                ensure_not_newer(connection)
+            readers.dispose()
 
     def _recover_wal(self) -> None:
         """Recover the WAL of a process that did not close the journal, and warn about lost commits."""
