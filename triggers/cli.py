@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "Show one run: why it is as it is, what to do next, its values and steps.",
     "history": "Show a run's history, entry by entry.",
     "cancel": "Cancel a run.",
+    "retry": "Retry a failed run from where it failed.",
     "waits": "List what runs are waiting for, with the commands that answer.",
     "answer": "Answer a waiting step.",
     "resolve": "Decide the outcome of a step that is uncertain or has no attempts left.",

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 import httpx
 import msgspec
+import typer
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from triggers.commands import next_steps
-from triggers.commands.failure import NOT_READY, CommandFailed
+from triggers.commands.failure import FAILED, NOT_READY, CommandFailed
 from triggers.commands.output import (
     format_count,
     format_counts,
@@ -26,6 +28,8 @@ from triggers.commands.output import (
     format_span,
     format_time,
     make_cuttable,
+    open_console,
+    print_value,
     style_status,
 )
 from triggers.documents.runs import RunDocument, StepDocument
@@ -181,3 +185,31 @@ async def _complete_outputs(service: ServiceClient, run: RunDocument) -> RunDocu
     omitted = {name: part for name, part in run.omitted.items() if name != "outputs"}
     outputs = await service.get_run_part(run.id, "outputs")
     return msgspec.structs.replace(run, outputs=outputs, omitted=omitted)
+
+
+# -- ending -----------------------------------------------------------------------------------------------------
+
+
+def print_left_behind(run: str, data: Path | None) -> None:
+    """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
+    if data is None:
+        line = f"{run} continues: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
+    else:
+        line = f"{run} continues when a service runs on {data} again; another Ctrl-C exits without waiting for its step"
+    open_console(err=True).print(line, soft_wrap=True)
+
+
+def print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
+    """Print how the run ended, and exit with 1 unless it is completed."""
+    run, err = followed.run, open_console(err=True)
+    id, status = run.id, run.status
+    if status == "completed" and not is_quiet and run.outputs is not None:
+        print_value(open_console(), run.outputs)
+    elif status == "failed":
+        why = format_error(run.error, with_step=True) if run.error else "no reason was given"
+        err.print(f"{id} failed: {why}; `waypost show {id}` shows details", style="red", soft_wrap=True)
+    elif status != "completed" and followed.is_over:
+        why = run.reason or "no reason was given"
+        err.print(f"{id} is {status}: {why}; `waypost show {id}` shows details", style="yellow", soft_wrap=True)
+    if status != "completed":
+        raise typer.Exit(FAILED)

@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +13,9 @@ from durable.lazy import load_module
 from durable.wording import suggest
 from triggers.commands.ask import ask_service
 from triggers.commands.event_loop import run_on_uvloop
-from triggers.commands.failure import FAILED, CommandFailed
-from triggers.commands.follow import FollowedRun, follow, open_view
-from triggers.commands.output import format_error, open_console, print_json, print_value
+from triggers.commands.failure import CommandFailed
+from triggers.commands.follow import FollowedRun, follow, open_view, print_end, print_left_behind
+from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
 from triggers.documents.starts import StartedDocument
@@ -52,7 +51,7 @@ def run(
     followed = run_on_uvloop(_start_and_follow(instance, order, is_quiet=as_json))
     if as_json:
         print_json(followed.run)
-    _print_end(followed, is_quiet=as_json)
+    print_end(followed, is_quiet=as_json)
 
 
 # -- starting ---------------------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ async def _start_and_follow(instance: Instance, order: RunOrder, *, is_quiet: bo
         with open_view(Console(quiet=True) if is_quiet else open_console(err=True)) as view:
             followed = await follow(service, started.id, stopping, view)
         if not followed.is_over:
-            _print_left_behind(started.id, None if running else instance.data)
+            print_left_behind(started.id, None if running else instance.data)
         return followed
 
 
@@ -113,31 +112,3 @@ def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception
     problems = (problem.partition(": ") for problem in f"; {refused}".split("; inputs."))
     hint = suggest_quotes(pairs, "--input", [name for name, _, detail in problems if wants_text(detail)])
     return CommandFailed(f"{refused}; {hint}") if hint else refused
-
-
-# -- ending -----------------------------------------------------------------------------------------------------
-
-
-def _print_left_behind(run: str, data: Path | None) -> None:
-    """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
-    if data is None:
-        line = f"{run} continues: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
-    else:
-        line = f"{run} continues when a service runs on {data} again; another Ctrl-C exits without waiting for its step"
-    open_console(err=True).print(line, soft_wrap=True)
-
-
-def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
-    """Print how the run ended, and exit with 1 unless it is completed."""
-    run, err = followed.run, open_console(err=True)
-    id, status = run.id, run.status
-    if status == "completed" and not is_quiet and run.outputs is not None:
-        print_value(open_console(), run.outputs)
-    elif status == "failed":
-        why = format_error(run.error, with_step=True) if run.error else "no reason was given"
-        err.print(f"{id} failed: {why}; `waypost show {id}` shows details", style="red", soft_wrap=True)
-    elif status != "completed" and followed.is_over:
-        why = run.reason or "no reason was given"
-        err.print(f"{id} is {status}: {why}; `waypost show {id}` shows details", style="yellow", soft_wrap=True)
-    if status != "completed":
-        raise typer.Exit(FAILED)
