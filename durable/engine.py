@@ -115,7 +115,7 @@ class Engine(Protocol):
         taken even if no run starts."""
         ...
 
-    async def cancel(self, run: str, reason: str | None = None) -> bool:
+    async def cancel(self, run: str, reason: str | None = None, by: str | None = None) -> bool:
         """Request that a run ends; False if there is no such unfinished run."""
         ...
 

@@ -13,10 +13,11 @@ from durable.values import JSON, NULL, Value
 
 
 class CancelMessage(msgspec.Struct, frozen=True):
-    """End the run. Its JSON is the reason alone."""
+    """End the run."""
 
     kind: ClassVar = "cancel"
     reason: str | None = None
+    by: str | None = None
 
 
 class SlotMessage(msgspec.Struct, frozen=True):
@@ -105,11 +106,8 @@ _KINDS: dict[str, type[InboxMessage]] = {each.kind: each for each in get_args(In
 
 def encode_message(message: InboxMessage) -> tuple[str, Value]:
     """Return a message as the journal stores it: its kind and its data. Raises `NotJSON`."""
-    match message:
-        case CancelMessage(reason):
-            return message.kind, Value.of(reason)
-        case SlotMessage():
-            return message.kind, NULL
+    if isinstance(message, SlotMessage):
+        return message.kind, NULL
     return message.kind, Value.of(msgspec.structs.asdict(message))
 
 
@@ -117,8 +115,7 @@ def decode_message(kind: str, data: JSON) -> InboxMessage:
     """Decode a stored message; raises `ValueError` if the kind is unknown or the data do not match it."""
     if kind not in _KINDS:
         raise ValueError(f"is of the kind `{kind}`, which this Waypost does not know")
-    fields = {"reason": data} if kind == CancelMessage.kind else data or {}
     try:
-        return msgspec.convert(fields, _KINDS[kind])
+        return msgspec.convert(data or {}, _KINDS[kind])
     except msgspec.ValidationError as error:
         raise ValueError(f"of the kind `{kind}` is damaged ({error})") from error

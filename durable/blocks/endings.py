@@ -14,6 +14,7 @@ from durable.history.entries import (
 )
 from durable.history.state import BlockState, State
 from durable.history.words import EndStatus, Failure
+from durable.messages import CancelMessage, encode_message
 from durable.path import frame_of, split_frame
 from durable.scope import EvaluationContext, RunScope
 from durable.steps.node import ActionNode, CompiledPipeline
@@ -60,7 +61,8 @@ def abandon_step(state: State, path: str) -> list[Effect]:
     child = state.steps[path].child
     if child is None:
         return [Abandon(path)]
-    return [Abandon(path), PostMessage(child, "cancel", Value.of(explain_abandonment(state, path)))]
+    cancel = encode_message(CancelMessage(explain_abandonment(state, path)))
+    return [Abandon(path), PostMessage(child, *cancel)]
 
 
 def explain_abandonment(state: State, path: str) -> str:

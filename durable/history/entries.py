@@ -152,9 +152,10 @@ class InputRefused(Entry, frozen=True, tag="input_refused"):
 
 
 class CancelRequested(Entry, frozen=True, tag="cancel_requested"):
-    """A cancel of the run was requested."""
+    """A cancel of the run was requested. `by` is None if the service itself did, for the given reason."""
 
     reason: str | None = None
+    by: str | None = None
 
 
 class DeadlinePassed(Entry, frozen=True, tag="deadline_passed"):

@@ -77,8 +77,8 @@ class InboxReader:
 def make_fact(message: InboxMessage, posted_at: int, event: Event | None, at: int) -> Fact:
     """Return the fact that a message reports at that time (ms); `event` is that of an `EventMessage`."""
     match message:
-        case CancelMessage(reason):
-            return CancelRequested(at=at, reason=reason)
+        case CancelMessage(reason, by):
+            return CancelRequested(at=at, reason=reason, by=by or None)
         case SlotMessage():
             return SlotGranted(at=at)
         case AnswerMessage(path, name, data):

@@ -139,8 +139,8 @@ class Runner:
 
     # -- messages -----------------------------------------------------------------------------------------------
 
-    async def cancel(self, run: str, reason: str | None = None) -> bool:
-        return await self.messenger.post(run, CancelMessage(reason)) == "posted"
+    async def cancel(self, run: str, reason: str | None = None, by: str | None = None) -> bool:
+        return await self.messenger.post(run, CancelMessage(reason, by)) == "posted"
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
         return await self.messenger.post(run, AnswerMessage(path, name, data), path)

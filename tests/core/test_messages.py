@@ -21,8 +21,8 @@ from durable.messages import (
 from durable.values import JSON
 
 STORED: dict[InboxMessage, tuple[str, str]] = {
-    CancelMessage("enough"): ("cancel", '"enough"'),
-    CancelMessage(): ("cancel", "null"),
+    CancelMessage("enough", "me"): ("cancel", '{"reason":"enough","by":"me"}'),
+    CancelMessage(): ("cancel", '{"reason":null,"by":null}'),
     SlotMessage(): ("slot", "null"),
     AnswerMessage("ask", "shop", None): ("answer", '{"path":"ask","name":"shop","data":null}'),
     EventMessage("ask", "", "evt_1"): ("event", '{"path":"ask","name":"","event":"evt_1"}'),
@@ -59,7 +59,7 @@ def test_a_stored_message_keeps_its_bytes_and_is_read_as_written(message: InboxM
         ("answer", {"name": "x", "data": 1}, "`path`"),
         ("resolve", {"path": "x", "verdict": "maybe", "output": None, "by": None, "reason": None}, "'maybe'"),
         ("timer", None, "`path`"),
-        ("cancel", {"reason": "enough"}, "is damaged"),
+        ("cancel", {"reason": 7}, "is damaged"),
     ],
 )
 def test_a_message_of_an_unknown_kind_or_with_invalid_data_is_an_error(kind: str, data: JSON, expected: str) -> None:

@@ -166,7 +166,7 @@ class RunOperations:
     async def cancel_run(self, asked: ApiRequest[OneRun, Cancel]) -> Response:
         """Ask for a run's end; answered once that is durable."""
         run = asked.parameters.run
-        is_posted = await self._engine.cancel(run, asked.body.reason)
+        is_posted = await self._engine.cancel(run, asked.body.reason, asked.by.name)
         found = await find_run(self._journal, run)
         if not is_posted:
             raise ApiError(409, f"run {run} has ended already: it is {found.status}")
