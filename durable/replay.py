@@ -91,6 +91,8 @@ def _finish_run(state: State, entry: entries.RunFinished) -> None:
 
 def _refuse_input(state: State, entry: entries.InputRefused) -> None:
     step = state.steps[entry.path]
+    if step.child:
+        return  # its due time is the timeout of the call, which goes on
     step.is_started = False
     # The attempt has not started, and cannot start before the pause that follows has ended: see `_find_due`.
     step.due = max(step.due or 0, entry.at + 1)

@@ -101,14 +101,14 @@ def _owe(path: str, step: StepState) -> list[Effect]:
     return start if step.due is None else [*start, Wake(path, step.due)]
 
 
-def _find_called(given: Mapped) -> str | None:
+def find_called(given: Mapped) -> str | None:
     """Return the name of the called pipeline, unless an expression computes it."""
     called = given.get("pipeline")
     return called if isinstance(called, str) and not is_template(called) else None
 
 
 def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
-    if _find_called(get_mapping(step.get("with"))) == outline.pipeline and not outline.may_end_before:
+    if find_called(get_mapping(step.get("with"))) == outline.pipeline and not outline.may_end_before:
         what, hint = "the pipeline calls itself without an end", "give the step an 'if' that ends it"
         yield DataProblem(("with", "pipeline"), what, hint, severity="warning")
 
@@ -117,7 +117,7 @@ def _hold(given: Mapped) -> KnownValue:
     return KnownMapping({"run": None}) if given.get("detach") is True else None
 
 
-_SYNTAX = CoreSyntax(keys=frozenset({"timeout", "keep"}), returns=_hold, check=_check, find_called=_find_called)
+_SYNTAX = CoreSyntax(keys=frozenset({"timeout", "keep"}), returns=_hold, check=_check, find_called=find_called)
 
 
 ACTION = CoreAction(

@@ -151,9 +151,9 @@ class Attempt:
             if name := self._node.step.connection:
                 self.context.connection, credentials = self._runtime.connect(name, self._node.step.use)
                 values |= credentials
-        except SecretMissing as missing:
-            error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
-            self._problem = self._build_failure(error)
+        except (SecretMissing, ConnectionMissing) as missing:
+            # A mistake of the operator, not of the pipeline: no cleanup and no undo should follow from it.
+            self._problem = self._refuse_input(str(missing))
             return
         except ActionError as error:
             self._problem = self._build_failure(error)

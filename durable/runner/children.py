@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from durable.blocks.call import find_called
 from durable.clock import new_id
 from durable.definition import InputsRefused
 from durable.effects import EmitEvent, StartChild
 from durable.engine import Overloaded, ServedPipelines, Start
-from durable.history.entries import AttemptFailed, ChildEnded, Fact, StepCompleted
+from durable.history.entries import AttemptFailed, ChildEnded, Fact, InputRefused, StepCompleted
 from durable.history.state import State
 from durable.history.words import EndStatus, Failure, Parent
 from durable.journal.errors import JournalBusy, JournalFull, TooManyRuns
@@ -28,6 +29,8 @@ from durable.values import JSON, NULL, Value
 
 SOURCE = "waypost"
 DETACHED = "detach"
+NO_PIPELINE = "no_pipeline"
+"""The code of the failure of a call for which no pipeline is served."""
 
 
 class Children:
@@ -58,7 +61,11 @@ class Children:
             if admitted is None:
                 return None
             if failure := await self._find_failure(effect, admitted):
-                return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=failure)
+                at = self._runtime.now()
+                if failure.code == NO_PIPELINE and find_called(run.definition.actions[path].step.input):
+                    attempt, reason = run.state.steps[path].attempt, failure.message or ""
+                    return InputRefused(at=at, path=path, attempt=attempt, reason=reason)
+                return ChildEnded(at=at, path=path, status="failed", error=failure)
         if given.get(DETACHED):
             output = Value.of({"run": effect.run})
             return StepCompleted(at=self._runtime.now(), path=path, attempt=1, output=output)
@@ -113,7 +120,7 @@ class Children:
         pipeline = str(given.get("pipeline"))
         definition = self._pipelines.definition(pipeline)
         if definition is None:
-            return Failure.of("invalid", "no_pipeline", f"no pipeline {pipeline!r} is served", path)
+            return Failure.of("invalid", NO_PIPELINE, f"no pipeline {pipeline!r} is served", path)
         inputs = given.get("inputs")
         try:
             accepted = definition.accept(dict(inputs) if isinstance(inputs, dict) else {})

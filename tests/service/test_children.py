@@ -111,7 +111,7 @@ async def test_a_called_run_that_does_not_complete_fails_the_step(
     assert {name: run["error"][name] for name in error} == error
 
 
-async def test_a_call_of_a_pipeline_no_longer_in_service_fails_the_step(tmp_path: Path) -> None:
+async def test_a_call_of_a_pipeline_no_longer_in_service_pauses_the_run_until_it_is_back(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("before")
     pipelines = {"calls": CALLS, "child": CHILD}
@@ -122,7 +122,11 @@ async def test_a_call_of_a_pipeline_no_longer_in_service_fails_the_step(tmp_path
     gates.open("before")
     (tmp_path / "config" / "pipelines" / "calls.yaml").write_text(FAILS)
     async with gates.serving(tmp_path, {}) as service:
-        assert (await service.wait_for_end(run))["error"]["code"] == "no_pipeline"
+        paused = await until_status(service, run, "paused")
+        assert "cannot continue with its recorded input: no pipeline 'child' is served" in paused["reason"]
+    async with gates.serving(tmp_path, {"child": CHILD}) as service:
+        await service.client.post(f"/api/runs/{run}/resume")
+        await until_status(service, run, "completed")
 
 
 async def test_recursive_calls_end_at_a_limit(tmp_path: Path) -> None:

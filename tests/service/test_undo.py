@@ -157,9 +157,7 @@ on_failure: [{id: back, use: flow.undo}]
 """
 
 
-async def test_an_interrupted_effect_is_kept_when_its_repetition_cannot_be_sent(
-    tmp_path: Path,
-) -> None:
+async def test_an_interrupted_effect_whose_repetition_lacks_a_secret_waits_for_it(tmp_path: Path) -> None:
     known = ENVIRONMENT | {"WAYPOST_SECRET_TOKEN": "t"}
     async with outside() as world:
         pipelines = {"p": HOLDS.replace("URL", world.url)}
@@ -169,8 +167,9 @@ async def test_an_interrupted_effect_is_kept_when_its_repetition_cannot_be_sent(
             await world.arrived.wait()
             place = copy_after_crash(tmp_path)
         async with running(place, pipelines) as service:
-            ended = await service.wait_for_end(run)
-    assert ended["error"]["code"] == "secret_missing"
-    assert [(undo["step"], undo["status"]) for undo in ended["undo"]] == [("hold", "failed")]
-    (left,) = ended["steps"]["back"]["output"]["not_undone"]
-    assert left["step"] == "hold"
+            paused = await service.wait_for_end(run)
+        assert (paused["status"], paused["error"]) == ("paused", None)
+        assert "step hold cannot continue with its recorded input: secret TOKEN is not set" in paused["reason"]
+        async with running(place, pipelines, known) as service:
+            await service.client.post(f"/api/runs/{run}/resume")
+            await until_status(service, run, "completed")

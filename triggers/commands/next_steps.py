@@ -76,7 +76,7 @@ def suggest_command(wait: AnyWait, run: str) -> str | None:
         case "decision":
             return f"waypost resolve {run} {step} --completed JSON | --retry | --failed"
         case "resume":
-            return f"waypost resume {run}"
+            return f"waypost resume {run} | waypost fork {run} --newest"
     return None
 
 
