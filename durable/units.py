@@ -20,7 +20,7 @@ FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", 
 """The result of a schedule's fire. `skipped`: a run was still unfinished; `missed`: no service was running then."""
 
 
-IdKind: TypeAlias = Literal["run", "event", "delivery", "version"]
+IdKind: TypeAlias = Literal["run", "event", "delivery", "version", "bulk"]
 """What a short id can be the id of."""
 
 

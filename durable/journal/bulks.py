@@ -151,6 +151,8 @@ def _select_matches(action: BulkAction, filter: BulkFilter, ended_before: int | 
         ended_before=ended_before,
         tag=filter.tag,
         trigger=filter.trigger,
+        error_key=filter.error,
+        version=filter.version,
         ids=filter.ids,
         since=since,
         before=before,

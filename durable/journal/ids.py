@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, null, select
 
-from durable.journal.tables import definitions, deliveries, events, runs
+from durable.journal.tables import bulks, definitions, deliveries, events, runs
 from durable.units import IdKind
 
 _LAST = "{"
@@ -34,6 +34,7 @@ _SOURCES: dict[IdKind, _Source] = {
     "event": _Source("evt_", events.c.id, func.coalesce(events.c.type, events.c.source), None, events.c.time),
     "delivery": _Source("dlv_", deliveries.c.id, deliveries.c.trigger, deliveries.c.outcome, deliveries.c.at),
     "version": _Source("", definitions.c.version, definitions.c.pipeline, None, definitions.c.created_at),
+    "bulk": _Source("blk_", bulks.c.id, bulks.c.action, bulks.c.status, bulks.c.created_at),
 }
 
 

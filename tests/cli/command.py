@@ -108,8 +108,9 @@ def until(place: Path, run: str, *statuses: str) -> dict[str, Any]:
     raise AssertionError(f"{run} is {told['status']}")
 
 
-def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str]:
-    """Run a command on a terminal with this many columns; returns its exit code and the terminal output."""
+def on_terminal(*arguments: str, cwd: Path, columns: int = 80, typed: str = "") -> tuple[int, str]:
+    """Run a command on a terminal with this many columns, on which this is typed; returns its exit code and what the
+    terminal shows."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = ENVIRONMENT | {"TERM": "xterm-256color"}
@@ -117,6 +118,7 @@ def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str
         [*COMMAND, *arguments], cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
+    os.write(ours, typed.encode())
     said = b""
     with suppress(OSError):  # Linux reports this when the last writer has closed
         while part := os.read(ours, 65536):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
-from durable.bulks import Bulk, BulkAction, BulkFilter, BulkOutcome
+from durable.bulks import BulkAction, BulkFilter, BulkOutcome
 from durable.history.words import RunStatus
 from durable.journal.bulks import list_bulk_items, list_bulks
 from durable.journal.journal import Journal
@@ -15,7 +15,7 @@ from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Paramet
 from triggers.api.problem import ApiError
 from triggers.api.value_types import BulkId, ItemId, Limit, Moment, Tag
 from triggers.bulks.bulks import Bulks
-from triggers.bulks.filters import InvalidFilter, complete_filter, describe_filter
+from triggers.bulks.filters import InvalidFilter, complete_filter, describe_bulk, describe_filter
 from triggers.documents.bulks import (
     BulkDocument,
     BulkItemDocument,
@@ -47,6 +47,8 @@ class FilterBody(Body):
     )
     tag: Tag | None = Field(None, description="Only runs with this tag")
     trigger: Word | None = Field(None, description="Only runs that this trigger started, or deliveries to this webhook")
+    error: Word | None = Field(None, description="Only runs with this failure: its key")
+    version: Word | None = Field(None, description="Only runs of this version")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
     since: Moment | None = Field(
         None, alias="from", description="Only what started or arrived then or later; null: from the beginning"
@@ -174,18 +176,18 @@ class BulkOperations:
             rate=body.rate,
             expected=body.expected,
         )
-        return respond(_describe(bulk), 202)
+        return respond(describe_bulk(bulk), 202)
 
     async def list_bulks(self, asked: ApiRequest[ManyBulks, Nothing]) -> Response:
         """List bulks, the newest first."""
         wanted = asked.parameters
         found = await self._journal.read(list_bulks, wanted.limit, wanted.after)
         after = found[-1].id if len(found) == wanted.limit else None
-        return respond(BulksDocument([_describe(bulk) for bulk in found], after))
+        return respond(BulksDocument([describe_bulk(bulk) for bulk in found], after))
 
     async def get_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
         """Return one bulk with its progress."""
-        return respond(_describe(await self._bulks.find(asked.parameters.bulk)))
+        return respond(describe_bulk(await self._bulks.find(asked.parameters.bulk)))
 
     async def list_bulk_items(self, asked: ApiRequest[ManyBulkItems, Nothing]) -> Response:
         """List what a bulk has selected so far, and what became of it, the oldest first."""
@@ -197,12 +199,12 @@ class BulkOperations:
 
     async def stop_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
         """Stop a bulk after the items that are being worked on; answered once that is durable."""
-        return respond(_describe(await self._bulks.stop(asked.parameters.bulk, asked.by.name)), 202)
+        return respond(describe_bulk(await self._bulks.stop(asked.parameters.bulk, asked.by.name)), 202)
 
     async def resume_bulk(self, asked: ApiRequest[OneBulk, BulkResumption]) -> Response:
         """Continue a stopped bulk where it was; answered once that is durable."""
         bulk = await self._bulks.resume(asked.parameters.bulk, asked.by.name, asked.body.rate)
-        return respond(_describe(bulk), 202)
+        return respond(describe_bulk(bulk), 202)
 
     def _make_filter(self, body: BulkPreviewBody) -> BulkFilter:
         """Return the complete filter; its upper bound in time is now if none was given. Raises `ApiError`."""
@@ -214,6 +216,8 @@ class BulkOperations:
             status=given.status,
             tag=given.tag,
             trigger=given.trigger,
+            error=given.error,
+            version=given.version,
             outcome=given.outcome,
             ids=tuple(given.ids) if given.ids is not None else None,
         )
@@ -221,7 +225,3 @@ class BulkOperations:
             return complete_filter(body.action, filter)
         except InvalidFilter as invalid:
             raise ApiError.invalid([Mistake(name=f"filter.{invalid.name}", detail=str(invalid))]) from None
-
-
-def _describe(bulk: Bulk) -> BulkDocument:
-    return BulkDocument.of(bulk, describe_filter(bulk.action, bulk.filter))

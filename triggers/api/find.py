@@ -33,7 +33,7 @@ class FindOperations:
         ]
 
     async def find_id(self, asked: ApiRequest[ShortId, Nothing]) -> Response:
-        """Find the whole id of a run, an event, a delivery or a pipeline's version."""
+        """Find the whole id of a run, an event, a delivery, a pipeline's version or a bulk."""
         wanted = asked.parameters
         return respond(
             FoundDocument(wanted.kind, await find_id(self._journal, wanted.kind, wanted.id, wanted.pipeline))

@@ -5,9 +5,10 @@ from typing import get_args
 
 from msgspec.structs import replace
 
-from durable.bulks import BulkAction, BulkFilter
+from durable.bulks import Bulk, BulkAction, BulkFilter
 from durable.history.words import EndStatus, RunStatus
 from durable.wording import quote
+from triggers.documents.bulks import BulkDocument
 from triggers.documents.fields import format_time
 
 END_STATUSES: tuple[RunStatus, ...] = get_args(EndStatus)
@@ -51,6 +52,11 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
         what = f"{action} does nothing with {filter.status} runs; use one of {', '.join(known)}"
         raise InvalidFilter("status", what)
     return filter
+
+
+def describe_bulk(bulk: Bulk) -> BulkDocument:
+    """Return a bulk as the API and the commands show it."""
+    return BulkDocument.of(bulk, describe_filter(bulk.action, bulk.filter))
 
 
 def describe_filter(action: BulkAction, filter: BulkFilter) -> str:

@@ -8,6 +8,7 @@ import httpx
 from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
 from triggers.not_found import (
+    BulkNotFound,
     IdAmbiguous,
     IdNotFound,
     KeyNotFound,
@@ -39,6 +40,8 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{error}{hint}")
         case StepNotFound():
             return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists those that it has")
+        case BulkNotFound():
+            return CommandFailed(f"{error}; `waypost bulk list` lists them")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
         case (

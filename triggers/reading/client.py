@@ -12,8 +12,16 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
+from durable.bulks import BulkOutcome
 from durable.units import IdKind
 from durable.values import JSON
+from triggers.documents.bulks import (
+    BulkDocument,
+    BulkItemDocument,
+    BulkItemsDocument,
+    BulkPreviewDocument,
+    BulksDocument,
+)
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
@@ -37,7 +45,7 @@ from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDo
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.not_found import IdNotFound, RunNotFound, StepNotFound
+from triggers.not_found import BulkNotFound, IdNotFound, RunNotFound, StepNotFound
 
 Answer = TypeVar("Answer")
 
@@ -185,6 +193,28 @@ class ServiceClient:
     async def retry_run(self, run: str, reason: str | None) -> TakenDocument:
         return await self._ask_of(run, TakenDocument, "POST", "/retry", json={"reason": reason})
 
+    async def preview_bulk(self, wanted: Mapping[str, JSON]) -> BulkPreviewDocument:
+        return await self._ask(BulkPreviewDocument, "POST", "/api/bulks/preview", json=wanted)
+
+    async def create_bulk(self, wanted: Mapping[str, JSON]) -> BulkDocument:
+        return await self._ask(BulkDocument, "POST", "/api/bulks", json=wanted)
+
+    async def list_bulks(self, limit: int) -> list[BulkDocument]:
+        return (await self._ask(BulksDocument, "GET", "/api/bulks", params={"limit": limit})).bulks
+
+    async def get_bulk(self, bulk: str) -> BulkDocument:
+        return await self._ask_of_bulk(bulk, BulkDocument, "GET", "")
+
+    async def list_bulk_items(self, bulk: str, outcome: BulkOutcome | None, limit: int) -> list[BulkItemDocument]:
+        wanted = _drop_none({"outcome": outcome, "limit": limit})
+        return (await self._ask_of_bulk(bulk, BulkItemsDocument, "GET", "/items", params=wanted)).items
+
+    async def stop_bulk(self, bulk: str) -> BulkDocument:
+        return await self._ask_of_bulk(bulk, BulkDocument, "POST", "/stop")
+
+    async def resume_bulk(self, bulk: str, rate: int | None) -> BulkDocument:
+        return await self._ask_of_bulk(bulk, BulkDocument, "POST", "/resume", json={"rate": rate})
+
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         return (await self._ask(PipelinesDocument, "GET", "/api/pipelines")).pipelines
 
@@ -238,6 +268,14 @@ class ServiceClient:
         except ServiceRefused as refused:
             if refused.status == 404:
                 raise RunNotFound(run) from None
+            raise
+
+    async def _ask_of_bulk(self, bulk: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
+        try:
+            return await self._ask(document, method, f"/api/bulks/{quote(bulk, safe='')}{what}", **more)
+        except ServiceRefused as refused:
+            if refused.status == 404:
+                raise BulkNotFound(bulk) from None
             raise
 
     async def _ask(self, document: type[Answer], method: str, path: str, **more: Any) -> Answer:

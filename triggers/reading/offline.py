@@ -7,14 +7,18 @@ from typing import Any
 
 import msgspec
 
+from durable.bulks import BulkOutcome
 from durable.clock import new_id, now
 from durable.durations import parse_moment
+from durable.journal.bulks import find_bulk, list_bulk_items, list_bulks
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.unknown_paths import list_unknown_paths
 from durable.units import IdKind
 from durable.values import JSON
+from triggers.bulks.filters import describe_bulk
+from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
 from triggers.documents.fields import Scope
@@ -27,7 +31,7 @@ from triggers.documents.versions import VersionDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument
 from triggers.instance import Instance
 from triggers.keys import Keys
-from triggers.not_found import KeyNotFound, PipelinesMissing
+from triggers.not_found import BulkNotFound, KeyNotFound, PipelinesMissing
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
@@ -124,6 +128,19 @@ class Files:
             folder = load_folder(self._instance.config, self._instance.environment)
             hooks, are_all = folder.find_triggers(WebhookTrigger), not folder.broken
         return [describe_unknown_path(each, hooks, are_all=are_all) for each in found]
+
+    async def list_bulks(self, limit: int) -> list[BulkDocument]:
+        return [describe_bulk(bulk) for bulk in await (await self._open()).read(list_bulks, limit)]
+
+    async def get_bulk(self, bulk: str) -> BulkDocument:
+        found = await (await self._open()).read(find_bulk, bulk)
+        if found is None:
+            raise BulkNotFound(bulk)
+        return describe_bulk(found)
+
+    async def list_bulk_items(self, bulk: str, outcome: BulkOutcome | None, limit: int) -> list[BulkItemDocument]:
+        found = await (await self._open()).read(list_bulk_items, bulk, limit, outcome=outcome)
+        return [BulkItemDocument.of(each) for each in found]
 
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         """Return the files as a service describes them, with the status `valid` instead of `serving`: no service serves
