@@ -40,7 +40,7 @@ class PayloadMissing(LookupError):
         self.value = value
 
 
-class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False, gc=False):
     """One JSON document.
 
     `data`: its encoded bytes.

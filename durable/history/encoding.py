@@ -38,6 +38,11 @@ def decode_entries(data: bytes) -> list[AnyEntry]:
     return _decoder.decode(data)
 
 
+def list_value_fields(entry: AnyEntry) -> tuple[str, ...]:
+    """Return the fields of an entry that hold values, each perhaps None."""
+    return _FIELDS[type(entry)]
+
+
 def list_values(entry: AnyEntry) -> dict[str, Value]:
     """Return the values of an entry, by field name."""
     found = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from durable.history.encoding import list_values
+from durable.history.encoding import list_value_fields
 from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
@@ -46,12 +46,27 @@ class StoredValue(Value, frozen=True):
     field: str = ""
 
 
-class StepTrace(msgspec.Struct):
-    """What the state of a step does not tell: the number of the entry that reached it, and how its last attempts
-    ended."""
+class StepTrace(msgspec.Struct, gc=False):
+    """What the state of a step does not tell: the number of the entry that reached it, and how its last attempt and the
+    `earlier` ones ended.
+
+    Most steps have one attempt, and need no list for it: a collection of garbage, which stops all threads, visits none
+    of the objects of such a step.
+    """
 
     reached: int
-    tries: list[AttemptEnd] = []
+    last: AttemptEnd | None = None
+    earlier: list[AttemptEnd] | None = None
+
+    @property
+    def tries(self) -> list[AttemptEnd]:
+        """The last attempts, oldest first."""
+        return [*(self.earlier or ()), *([self.last] if self.last else [])]
+
+    def add_try(self, end: AttemptEnd) -> None:
+        if self.last is not None:
+            self.earlier = [*(self.earlier or ()), self.last][-TRIES_LIMIT + 1 :]
+        self.last = end
 
 
 class Fold:
@@ -72,30 +87,30 @@ class Fold:
 
     def add(self, number: int, entry: AnyEntry) -> None:
         """Apply the next entry; raises `RunUnreadable` if it does not follow."""
-        entry = _lighten(self.state.run, number, entry)
-        fold_entry(self.state, entry)
+        state = self.state
+        entry = _lighten(state.run, number, entry)
+        fold_entry(state, entry)
         self.outline = None
         self.weight += ENTRY_BYTES
         path: str | None = getattr(entry, "path", None)
-        if path is None or path not in self.state.steps:
+        if path is None or path not in state.steps:
             return
         trace = self.traces.get(path)
         if trace is None:
             trace = self.traces[path] = StepTrace(number)
         if isinstance(entry, StepCompleted | AttemptFailed | AttemptLost) and entry.attempt:
-            trace.tries.append(entry)
-            del trace.tries[:-TRIES_LIMIT]
+            trace.add_try(entry)
             if not isinstance(entry, StepCompleted):
                 self.weight += len(entry.error.message or "") + entry.error.details.size
 
 
 def _lighten(run: str, number: int, entry: AnyEntry) -> AnyEntry:
     """An entry without its larger values."""
-    left = {
-        name: StoredValue(ref=f"{run}/{number}/{name}", size=value.size, run=run, entry=number, field=name)
-        for name, value in list_values(entry).items()
-        if value.ref is None and value.size > VALUE_LIMIT
-    }
+    left: dict[str, Value] = {}
+    for name in list_value_fields(entry):  # a loop: most entries have no large value, and this runs for every entry
+        value: Value | None = getattr(entry, name)
+        if value is not None and value.size > VALUE_LIMIT and value.ref is None:
+            left[name] = StoredValue(ref=f"{run}/{number}/{name}", size=value.size, run=run, entry=number, field=name)
     return msgspec.structs.replace(entry, **left) if left else entry
 
 

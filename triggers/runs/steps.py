@@ -137,6 +137,8 @@ class StepEncoder:
         outline, state = self._scan.open_outline(self._fold), self._fold.state
         for place, path in outline.list_steps(query.order, read_cursor(query.after)):
             self._scan.rest()
+            if not path.startswith(query.under):
+                continue
             if query.status and state.steps[path].status != query.status:
                 continue
             if query.only and not outline.is_of_kind(path, query.only):
