@@ -27,7 +27,7 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         assert answer.status_code == 202
         run = answer.json()["runs"][0]
         until(place, run, "completed")
-        document = json.loads(waypost("show", run[-8:], "--json", cwd=place).stdout)
+        document = json.loads(waypost("show", run[-8:], "--history", "--json", cwd=place).stdout)
         assert waypost("history", "latest", "--pipeline", "greet", cwd=place).stdout.count("run_started") == 1
         assert document["outputs"] == {"text": "Hello Ada", "times": 1}
         assert document["history"][0]["type"] == "run_started"

@@ -158,12 +158,39 @@ async def test_a_waiting_client_gets_the_whole_run_once_it_has_ended(tmp_path: P
         assert answer.status_code == 200
         whole = answer.json()
         assert (whole["status"], whole["outputs"], whole["duplicate"]) == ("completed", {"n": 5}, False)
-        assert whole | {} == await service.run(whole["id"]) | {"duplicate": False}
+        assert whole == await service.ask(f"/runs/{whole['id']}") | {"duplicate": False}
         key = {"idempotency-key": "k"}
         url, body = "/api/pipelines/p/runs", {"wait_for": "10s"}
         first = (await service.client.post(url, json=body, headers=key)).json()
         again = (await service.client.post(url, json=body, headers=key)).json()
         assert (again["id"], again["status"], again["duplicate"]) == (first["id"], "completed", True)
+
+
+async def test_a_waiting_client_gets_outputs_of_any_size_whole(tmp_path: Path) -> None:
+    text = QUICK.replace("integer, default: 1", "string") + 'outputs: {n: "{{ inputs.n }}"}\n'
+    async with running(tmp_path, {"p": text}) as service:
+        outputs = {"n": "x" * 40_000}
+        ended = (await _post(service, inputs=outputs, wait_for="10s")).json()
+        assert ended["outputs"] == outputs
+        assert ended["omitted"].keys() == {"inputs"}
+        found = await service.ask(f"/runs/{ended['id']}")
+        assert (found["outputs"], found["omitted"].keys()) == (None, {"inputs", "outputs"})
+        url = found["omitted"]["outputs"]["url"]
+        assert (await service.client.get(url)).json() == {"value": outputs}
+
+
+async def test_a_client_is_not_sent_a_run_that_it_has(tmp_path: Path) -> None:
+    async with running(tmp_path, {"p": QUICK}) as service:
+        run = (await _post(service, wait_for="10s")).json()["id"]
+        first = await service.client.get(f"/api/runs/{run}")
+        again = await service.client.get(
+            f"/api/runs/{run}", headers={"if-none-match": f'"x", W/{first.headers["etag"]}'}
+        )
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+        await service.client.post(f"/api/runs/{run}/rerun")
+        repeated = await service.client.get(f"/api/runs/{run}", headers={"if-none-match": first.headers["etag"]})
+        assert repeated.status_code == 200
+        assert repeated.json()["repeats"]
 
 
 async def test_a_client_whose_wait_is_too_short_gets_the_usual_response(tmp_path: Path) -> None:

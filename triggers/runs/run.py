@@ -34,7 +34,7 @@ from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.omissions import Omissions
 from triggers.runs.rows import ExplainProgress, explain_nothing, find_run, list_run_lines
 from triggers.runs.steps import PART_LIMIT, StepEncoder, StepQuery, find_performed_until, make_undo
-from triggers.runs.tags import hash_rows, holds_tag, make_tag
+from triggers.runs.tags import find_tag, hash_rows, make_tag
 from triggers.runs.why import explain_run
 from triggers.waits.question import Question, find_waiting_steps
 from triggers.waits.wait import load_questions
@@ -84,8 +84,8 @@ async def encode_run(
     (line,) = await list_run_lines(reads, [found], now(), may_answer=True, explain=explain)
     repeats = await reads.read(list_repeats, run, REPEATS_SHOWN)
     rows = hash_rows(found, line, repeats, may_answer, waits_url)
-    if known is not None and holds_tag(known, rows, now()):
-        return EncodedRun(b"", known)
+    if known is not None and (tag := find_tag(known, rows, now())):
+        return EncodedRun(b"", tag)
 
     def encode(scan: Scan, fold: Fold) -> EncodedRun:
         encoder = DocumentEncoder(scan, run, may_answer=may_answer)

@@ -6,6 +6,7 @@ without an entry. A run that called others has no tag, since they go on by thems
 """
 
 import secrets
+from contextlib import suppress
 from hashlib import blake2b
 
 import msgspec
@@ -33,13 +34,11 @@ def make_tag(rows: str, state: State, performed_until: int) -> str:
     return f'"{rows}-{min(dues, default=_ALWAYS):x}"'
 
 
-def holds_tag(tags: str, rows: str, at: int) -> bool:
-    """Whether one of a client's tags is that of the present document."""
-    for tag in tags.split(","):
-        known, _, until = tag.strip().removeprefix("W/").strip('"').partition("-")
+def find_tag(tags: str, rows: str, at: int) -> str | None:
+    """Return the one of a client's tags that is that of the present document."""
+    for tag in (each.strip().removeprefix("W/") for each in tags.split(",")):
+        known, _, until = tag.strip('"').partition("-")
         if known == rows:
-            try:
-                return at < int(until, 16)
-            except ValueError:
-                return False
-    return False
+            with suppress(ValueError):
+                return tag if at < int(until, 16) else None
+    return None
