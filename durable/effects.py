@@ -95,6 +95,12 @@ class PostMessage(msgspec.Struct, frozen=True):
     data: Value
 
 
+class HoldFork(msgspec.Struct, frozen=True):
+    """A fork has reached the step from which it goes on; `RunForked` follows. Only the copying of a run sees it."""
+
+    path: str
+
+
 class Resume(msgspec.Struct, frozen=True):
     """A paused run was resumed: perform its outstanding effects that are not in progress."""
 
@@ -111,6 +117,7 @@ Effect: TypeAlias = (
     | EmitEvent
     | PublishAnswer
     | PostMessage
+    | HoldFork
     | Resume
 )
 

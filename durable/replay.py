@@ -44,6 +44,8 @@ def apply_entry(state: State, entry: AnyEntry) -> None:
 def _start_run(state: State, entry: entries.RunStarted) -> None:
     state.started = entry
     state.is_queued = not entry.error and (entry.held_until is not None or entry.queued_for is not None)
+    if entry.source is not None and entry.source.kind == "fork":
+        state.fork_at = entry.source.step
 
 
 def _start_held_run(state: State, entry: entries.StartDue) -> None:
@@ -53,6 +55,19 @@ def _start_held_run(state: State, entry: entries.StartDue) -> None:
 
 def _grant_slot(state: State, entry: entries.SlotGranted) -> None:
     state.is_queued = False
+    if state.forked is not None:
+        state.fork_at = None
+
+
+def _fork_run(state: State, entry: entries.RunForked) -> None:
+    """End the copied part: its pauses are over, and what it did is not the new run's to undo."""
+    state.forked, state.retried = entry, None
+    state.pauses.clear()
+    state.paused_at = None
+    state.undos.clear()
+    state.is_queued = state.started is not None and state.started.queued_for is not None
+    if not state.is_queued:
+        state.fork_at = None
 
 
 def _pause(state: State, entry: entries.RunPaused) -> None:
@@ -104,7 +119,8 @@ def _retry(state: State, entry: entries.RunRetried) -> None:
     state.finished = state.main = state.ending = state.paused_at = None
     state.pauses.clear()
     state.is_stopping = False
-    state.is_queued = state.started is not None and state.started.slot is not None
+    is_copied = state.fork_at is not None and state.forked is None
+    state.is_queued = state.started is not None and state.started.slot is not None and not is_copied
 
 
 # -- steps ------------------------------------------------------------------------------------------------------
@@ -177,6 +193,7 @@ def _complete_step(state: State, entry: entries.StepCompleted) -> None:
     step.status, step.output, step.error = "completed", entry.output, None
     if state.closed:
         state.closed.pop(entry.path, None)
+    step.is_copied = state.fork_at is not None
     if entry.started_at is not None:
         state.since_fact = 0
     if entry.is_answer and state.answer is None:
@@ -372,6 +389,7 @@ _OWN: dict[type[Entry], Fold] = {
     entries.RunStarted: _start_run,
     entries.StartDue: _start_held_run,
     entries.SlotGranted: _grant_slot,
+    entries.RunForked: _fork_run,
     entries.RunPaused: _pause,
     entries.RunResumed: _resume,
     entries.RunRetried: _retry,

@@ -135,6 +135,7 @@ class CoreAction:
         `durable.decide.current` ignores any other.
     `owe`: returns the effects to request again after a restart.
     `write`: adapts rendered inputs to the model.
+    `is_reported`: the engine reports its checkpoint, except at the end of a called run.
     `links`, `listens`, `counts_once`: fields of the step's node, see `durable.steps.node.ActionNode`.
     """
 
@@ -149,5 +150,6 @@ class CoreAction:
     links: Callable[[Any], tuple[str, ...] | None] | None = None
     listens: bool = False
     counts_once: bool = False
+    is_reported: bool = False
     decisions: Mapping[type[Entry], Decide] = field(default_factory=dict)
     folds: Mapping[type[Entry], Fold] = field(default_factory=dict)

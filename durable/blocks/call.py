@@ -46,6 +46,12 @@ def _fold_call(state: State, entry: ChildCalled) -> None:
     step.status, step.due, step.child = "waiting", None, entry.run
 
 
+def _fold_end(state: State, entry: ChildEnded) -> None:
+    """A fork copies the end of a run that the other run called: that is the run that did the work."""
+    if state.fork_at is not None and entry.run is not None:
+        state.steps[entry.path].child = entry.run
+
+
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +134,7 @@ ACTION = CoreAction(
     fire=_fire,
     owe=_owe,
     counts_once=True,
+    is_reported=True,
     decisions={ChildCalled: _start_child, ChildEnded: _follow_child},
-    folds={ChildCalled: _fold_call},
+    folds={ChildCalled: _fold_call, ChildEnded: _fold_end},
 )

@@ -40,4 +40,5 @@ ACTION = CoreAction(
     begin=_begin,
     owe=_owe,
     counts_once=True,
+    is_reported=True,
 )

@@ -5,6 +5,7 @@ from collections import deque
 from durable.blocks.block import Decide, merge_tables
 from durable.blocks.kinds import EVERY_KIND
 from durable.decide.current import NEED_ACTIVE, NEED_OPEN, is_current
+from durable.decide.fork import FORK_DECISIONS
 from durable.decide.run import RUN_DECISIONS
 from durable.decide.steps import STEP_DECISIONS
 from durable.definition import Definition
@@ -13,7 +14,9 @@ from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.replay import apply_entry
 
-DECISIONS: dict[type, Decide] = merge_tables(RUN_DECISIONS, STEP_DECISIONS, *(kind.decisions for kind in EVERY_KIND))
+DECISIONS: dict[type, Decide] = merge_tables(
+    RUN_DECISIONS, STEP_DECISIONS, FORK_DECISIONS, *(kind.decisions for kind in EVERY_KIND)
+)
 
 
 class Advance:

@@ -51,11 +51,17 @@ def is_current(state: State, fact: Fact) -> bool:
             return any(each.name == fact.name for each in step.awaits)
         case entries.ChildEnded():
             step = _get_active(state, fact.path)
-            return step is not None and step.child is not None and fact.run in (None, step.child)
+            # A fork copies the end of the run that the step called in the other run.
+            return step is not None and step.child is not None and (fact.run in (None, step.child) or is_copying(state))
         case entries.StepResolved():
             step = _get_active(state, fact.path)
             return step is not None and step.needs_person
     return _concerns_run(state, fact)
+
+
+def is_copying(state: State) -> bool:
+    """Whether the facts come from the run that this one forks."""
+    return state.fork_at is not None and state.forked is None
 
 
 def _get_active(state: State, path: str) -> StepState | None:
@@ -77,4 +83,6 @@ def _concerns_run(state: State, fact: Fact) -> bool:
             return not state.pauses
         case entries.DeadlinePassed():
             return state.deadline is not None and fact.at >= state.deadline
+        case entries.RunForked():
+            return is_copying(state)
     return True

@@ -13,7 +13,7 @@ def find_lost_attempts(
 ) -> list[AttemptLost]:
     """Return the attempts whose end will never be reported: those whose start is in the history and, if the run
     `is_orphan` (its owner disappeared without releasing it), those that may have started without an entry."""
-    if state.finished:
+    if state.finished or state.is_queued:
         return []
     return [
         AttemptLost(at=at, path=path, attempt=step.attempt, cause=cause)
@@ -43,6 +43,8 @@ def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[
         effects.append(AwaitStart(state.start_due, state.started.expires_at))
     if state.is_queued and (state.is_due or state.start_due is None):
         effects.append(AwaitSlot())
+    if state.is_queued:
+        return effects
     for path in state.active:
         step = state.steps[path]
         if not step.is_started and not step.needs_person:

@@ -8,6 +8,7 @@ performed; the main part ends when all of that is done. Each part ends once.
 from durable.blocks.block import NONE, Decide
 from durable.blocks.endings import announce_end, end_main, finish_main, get_main_status
 from durable.blocks.reopening import resume_sequence, void_steps
+from durable.decide.fork import continue_fork, release_fork
 from durable.decide.interruption import cut_off_steps, interrupt_steps
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
 from durable.history import entries
@@ -29,6 +30,8 @@ UNDONE = Failure.of("invalid", "undone", "effects of its steps were undone, so t
 def _start_run(pipeline: CompiledPipeline, state: State, entry: entries.RunStarted) -> Consequences:
     if entry.error:
         return [end_main(pipeline, "failed", entry.at, error=entry.error)], []
+    if state.fork_at is not None:
+        return _enter_main(pipeline, entry.at), []  # queued or not, it copies what the other run did
     if entry.held_until is not None:
         return [], [AwaitStart(entry.held_until, entry.expires_at)]
     if entry.queued_for is not None:
@@ -48,6 +51,8 @@ def _start_held_run(
     if state.is_queued:
         expiry = [] if expires_at is None else [AwaitStart(expires_at, expires_at)]
         return [], [AwaitSlot(), *expiry]
+    if state.forked:
+        return continue_fork(pipeline, state, state.forked, entry.at), []
     return _enter_main(pipeline, entry.at), []
 
 
@@ -119,7 +124,8 @@ def _follow_announcement(pipeline: CompiledPipeline, state: State, entry: entrie
         return NONE
     if not state.active and not state.open:
         return [finish_main(pipeline, state, entry.at, entry.status)], []
-    return interrupt_steps(pipeline, state, "", entry.at)
+    ends, effects = interrupt_steps(pipeline, state, "", entry.at)
+    return [*ends, *release_fork(state, entry.at)], effects
 
 
 def _follow_main(pipeline: CompiledPipeline, state: State, entry: entries.MainEnded) -> Consequences:

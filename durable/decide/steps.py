@@ -9,14 +9,14 @@ from durable.blocks.kinds import BLOCKS
 from durable.blocks.reopening import resume_sequence
 from durable.blocks.undo import follow_inner_step
 from durable.decide.interruption import interrupt_steps
-from durable.effects import BeginBranch, Consequences, EnterStep, Wake
+from durable.effects import BeginBranch, Consequences, EnterStep, HoldFork, Wake
 from durable.expressions.expression import ExpressionError
 from durable.history import entries
 from durable.history.state import State
 from durable.history.words import EndStatus
 from durable.path import frame_of, join_path, number_frame
 from durable.scope import RunScope
-from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
+from durable.steps.node import ActionNode, AnyNode, BlockNode, CompiledPipeline
 from durable.values import NotJSON, Value
 
 # -- a step -----------------------------------------------------------------------------------------------------
@@ -26,8 +26,12 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
     """Start a step, unless the block or the part of the run that contains it is ending."""
     path, at = follow_up.path, follow_up.at
     node = pipeline.nodes[path]
-    if _is_to_end(state, node, path):
+    if is_to_end(state, node, path):
         return end_sequence(pipeline, state, path, at, "cancelled"), []
+    if path == state.fork_at:
+        return [], [HoldFork(path)]
+    if state.forked is not None and path == state.forked.path and state.forked.input is not None:
+        return [_schedule_edited(node, state.forked, state.forked.input, at)], []
     scope = RunScope(pipeline, state, path)
     try:
         if node.condition and not node.condition.holds(scope):
@@ -52,7 +56,13 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
         return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
 
 
-def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
+def _schedule_edited(node: AnyNode, fork: entries.RunForked, input: Value, at: int) -> entries.StepScheduled:
+    """Start the step of a fork with the input that it was given, even if its `if` is false."""
+    has_undo = isinstance(node, ActionNode) and node.undo is not None
+    return entries.StepScheduled(at=at, path=fork.path, input=input, secrets=fork.secrets, has_undo=has_undo)
+
+
+def is_to_end(state: State, node: AnyNode, path: str) -> bool:
     """Whether the block or the part of the run that contains a step starts nothing more."""
     if not node.around:
         return state.is_stopping if node.part == "cleanup" else state.ending is not None

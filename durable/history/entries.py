@@ -207,6 +207,20 @@ class StepResolved(Entry, frozen=True, tag="step_resolved"):
     reason: str | None = None
 
 
+class RunForked(Entry, frozen=True, tag="run_forked"):
+    """The checkpoints of another run were copied, and the run goes on from the step at `path`: everything before this
+    entry happened in the other run.
+
+    `deadline`: when the run must have ended.
+    `input`, `secrets`: what the step gets instead of the input that its version renders.
+    """
+
+    path: str
+    deadline: int
+    input: Value | None = None
+    secrets: tuple[SecretPlaceholder, ...] = ()
+
+
 class RunResumed(Entry, frozen=True, tag="run_resumed"):
     """A person resumed a paused run."""
 
@@ -423,6 +437,7 @@ Fact: TypeAlias = (
     | SignalReceived
     | ChildEnded
     | StepResolved
+    | RunForked
     | RunResumed
     | RunRetried
     | CancelRequested

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from durable.history.entries import MainEnded, MainEnding, RunFinished, RunRetried, RunStarted
+from durable.history.entries import MainEnded, MainEnding, RunFinished, RunForked, RunRetried, RunStarted
 from durable.history.words import Await, Failure, RunStatus, SecretPlaceholder, StepStatus
 from durable.path import frame_of, is_within, split_frame
 from durable.values import NULL, Value
@@ -28,6 +28,7 @@ class StepState(msgspec.Struct):
     `crashes`: how many attempts were lost in a crash.
     `uncounted`: how many of the other attempts its retry policy does not count, because the run was retried after them.
     `is_doubtful`: an attempt ended without a known result, so the step may have had its effect.
+    `is_copied`: its checkpoint was copied from another run.
     """
 
     status: StepStatus
@@ -49,6 +50,7 @@ class StepState(msgspec.Struct):
     finished_at: int | None = None
     awaits: tuple[Await, ...] = ()
     child: str | None = None
+    is_copied: bool = False
 
     @property
     def can_be_answered(self) -> bool:
@@ -139,6 +141,8 @@ class State(msgspec.Struct):
     `early`: data that arrived for a wait before it started.
     `pauses`: the reasons of a pause, keyed by the step that a person has to decide on; `paused_at` is when it started.
     `at`: the time of the last entry; `latest`: the latest time of any entry, because the clock may have been set back.
+    `fork_at`: the step before which a fork stops until its checkpoints are copied and it may start; `forked` is the
+    entry after the copied ones.
     `since_fact`: the number of decisions since the last fact; it bounds a loop whose body needs no fact to continue.
     """
 
@@ -160,6 +164,8 @@ class State(msgspec.Struct):
     ending: MainEnding | None = None
     main: MainEnded | None = None
     is_stopping: bool = False  # the cleanup ends before its last step
+    fork_at: str | None = None
+    forked: RunForked | None = None
     finished: RunFinished | None = None
     retried: RunRetried | None = None  # the last retry
     retries: int = 0
@@ -222,14 +228,16 @@ class State(msgspec.Struct):
             return self.main.deadline
         if self.ending:
             return self.ending.deadline
-        if self.started is None:
-            return None
-        return self.started.deadline if self.retried is None else self.retried.at + self.timeout
+        if self.retried:
+            return self.retried.at + self.timeout
+        began = self.forked or self.started
+        return began.deadline if began else None
 
     @property
     def timeout(self) -> int:
         """The run's timeout, in ms."""
-        return self.started.deadline - self.started.at if self.started else 0
+        began = self.forked or self.started
+        return began.deadline - began.at if began else 0
 
     @property
     def started_at(self) -> int:
@@ -238,7 +246,7 @@ class State(msgspec.Struct):
     @property
     def deadline_decided_at(self) -> int:
         """When `deadline` was decided."""
-        decided = self.main or self.ending or self.retried or self.started
+        decided = self.main or self.ending or self.retried or self.forked or self.started
         return decided.at if decided else 0
 
     @property
@@ -258,6 +266,8 @@ class State(msgspec.Struct):
             return earliest
         if self.is_queued and (start := self.start_due) is not None and (earliest is None or start < earliest):
             earliest = start
+        if self.is_queued:
+            return earliest  # the steps that a queued fork performs anew are not due yet
         for path in self.active:  # a loop: a generator would cost a call for each step
             due = self.steps[path].due
             if due is not None and (earliest is None or due < earliest):

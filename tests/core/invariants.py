@@ -22,7 +22,7 @@ from durable.scope import RunScope
 from durable.steps.node import BlockNode
 from durable.steps.resolved import ActionStep
 from tests.core.replaying import check_decisions
-from tests.core.world import RUN, World
+from tests.core.world import World
 
 Invariant = Callable[[World], None]
 
@@ -34,12 +34,12 @@ REACHED = (entries.StepScheduled, entries.StepSkipped, entries.BlockStarted)
 
 
 def the_state_equals_the_replayed_history(world: World) -> None:
-    assert replay_entries(RUN, world.restored()) == world.state
+    assert replay_entries(world.state.run, world.restored()) == world.state
 
 
 def a_restart_has_the_outstanding_effects_of_an_uninterrupted_run(world: World) -> None:
     state, desk = world.state, world.desk
-    restored = replay_entries(RUN, world.restored())
+    restored = replay_entries(world.state.run, world.restored())
     effects = find_outstanding(world.definition, restored, world.now)
     if state.pauses or state.finished:
         assert not effects
@@ -58,7 +58,9 @@ def a_restart_has_the_outstanding_effects_of_an_uninterrupted_run(world: World) 
 
 
 def a_restart_finds_every_attempt_in_progress_lost(world: World) -> None:
-    lost = find_lost_attempts(world.definition, replay_entries(RUN, world.restored()), world.now, is_orphan=True)
+    lost = find_lost_attempts(
+        world.definition, replay_entries(world.state.run, world.restored()), world.now, is_orphan=True
+    )
     found, desk = {(each.path, each.attempt) for each in lost}, world.desk
     begun = {(each.path, each.attempt) for each in desk.under_way.values()}
     assert begun <= found, f"these attempts would be lost unnoticed: {begun - found}"
@@ -148,7 +150,7 @@ def _replay(world: World, definition: Definition) -> State:
         for value in list_values(entry).values():
             if value.ref:
                 value.attach(world.payloads[value.ref])
-    return check_decisions(definition, RUN, stored)
+    return check_decisions(definition, world.state.run, stored)
 
 
 def no_entry_follows_the_end(world: World) -> None:

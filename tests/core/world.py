@@ -161,12 +161,13 @@ class World:
         watch: "Callable[[World], None] | None" = None,
         *,
         luck: int = 30,
+        run: str = RUN,
     ) -> None:
         self.definition = definition
         self.beginning = beginning
         self.watch = watch
         self.luck = luck
-        self.state = State(run=RUN)
+        self.state = State(run=run)
         self.now = T0
         self.units: list[list[AnyEntry]] = []
         self.stored: list[bytes] = []
@@ -181,6 +182,11 @@ class World:
     def begin(self) -> "World":
         self.report(self.beginning.started(self.definition))
         return self
+
+    def begin_with(self, unit: list[AnyEntry], effects: Sequence[Effect]) -> None:
+        """Begin with entries that were decided elsewhere: those of a fork."""
+        self._append(unit)
+        self._take(effects)
 
     @property
     def history(self) -> list[AnyEntry]:
@@ -278,7 +284,7 @@ class World:
     def crash(self) -> None:
         """The process dies, and a new one takes over."""
         self.seen["(crash)"] += 1
-        self.state = replay_entries(RUN, self.restored())
+        self.state = replay_entries(self.state.run, self.restored())
         self.desk = Desk()
         watch, self.watch = self.watch, None
         for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
