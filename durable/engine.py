@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from durable.definition import Definition
-from durable.history.words import Failure, Parent, RunSource, Verdict
+from durable.history.words import Failure, Parent, RunSource, SecretPlaceholder, Verdict
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
 
@@ -62,6 +62,34 @@ class RetryOutcome(NamedTuple):
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedInput:
+    """The input of a step as it was recorded; secrets stand in `secrets`, as references."""
+
+    input: JSON
+    secrets: tuple[SecretPlaceholder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForkOrder:
+    """What is forked: the run, the path of the step from which the fork goes on, and, if that is edited, the input that
+    the step gets: a function of the recorded one, which is None if none was recorded."""
+
+    of: str
+    step: str
+    edit: Callable[[RecordedInput | None], RecordedInput] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A fork. `copied`: how many checkpoints were copied. `again`: the steps that are performed anew beside its step,
+    since they ran at the time and have no checkpoint."""
+
+    admitted: Admitted
+    copied: int
+    again: tuple[str, ...]
+
+
 class ServedPipelines(Protocol):
     """The pipelines that are currently served. The engine looks them up here."""
 
@@ -108,6 +136,14 @@ class Engine(Protocol):
 
         `is_recorded`: the event is in the journal already, and only the runs are new. `free_keys`: dedupe keys that are
         taken if they are free, and refuse nothing."""
+        ...
+
+    async def fork(
+        self, event: Event, start: Start, order: ForkOrder, *, dedupe_keys: Sequence[DedupeKey] = ()
+    ) -> Forked:
+        """Start a run of a recorded event that goes on from a step of another run of it, and return after the commit.
+
+        Raises `ForkRefused`, `RunUnreadable`, `Overloaded` or a `JournalError`."""
         ...
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:

@@ -40,7 +40,6 @@ _ENDINGS = (
     entries.StepCancelled,
     entries.BranchesCancelled,
     entries.MainEnding,
-    entries.MainEnded,
     entries.UndoStarted,
 )
 """Decisions after which a branch beside the step does not go on as if nothing had happened."""
@@ -209,11 +208,14 @@ class _Copy:
         if isinstance(fact, _NOT_COPIED):
             return
         if not (self._is_same_action(fact) and self.report(fact)):
-            where = getattr(fact, "path", "") or "its start"
-            raise ForkRefused(
-                f"version {self._definition.version[:12]} does not come to {self._until} as run {self._original.run} "
-                f"did: it differs at {where}; fork from an earlier step, or from the start"
-            )
+            raise self._make_refusal(getattr(fact, "path", "") or "its start")
+
+    def _make_refusal(self, where: str) -> ForkRefused:
+        """The refusal of a fork on a version that takes another way to the step."""
+        ahead = next((path for path in self.state.active if path not in self.state.open), None)
+        hint = f"it is at {ahead} then: fork from {ahead}" if ahead and ahead != where else "fork from an earlier step"
+        what = f"version {self._definition.version[:12]} does not come to {self._until} as run {self._original.run} did"
+        return ForkRefused(f"{what}, which was at {where}; {hint}, or from the start")
 
     def report_beside(self, units: Iterable[_Unit]) -> None:
         """Copy what completed beside the step."""

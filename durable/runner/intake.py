@@ -43,7 +43,7 @@ class Intake:
     ) -> None:
         self._journal = journal
         self._runs = runs
-        self._addresses = addresses
+        self.addresses = addresses
         self._disk = disk
         self._bring_in = bring_in
         self._take_over_soon = take_over_soon
@@ -66,14 +66,16 @@ class Intake:
         descent: Descent | None = None,
         is_recorded: bool = False,
         free_keys: Sequence[DedupeKey] = (),
+        fork: BegunRun | None = None,
     ) -> Admitted:
-        """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`.
+        """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`. `fork` is a run that has
+        begun already; `starts` has its arguments.
 
         The runs start when the commit completes, even if the caller no longer waits. A run for which there is no room
         in memory remains in the journal, and is taken over later.
         """
         self._ensure_open()
-        begun = [self._choose_place(begin_run(event, start, self._addresses)) for start in starts]
+        begun = [self._choose_place(fork or begin_run(event, start, self.addresses)) for start in starts]
         admission = Admission(
             event,
             [run.build_row(event) for run in begun],

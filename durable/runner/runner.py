@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from durable.definition import Definition
-from durable.engine import RetryOutcome, ServedPipelines, Start
+from durable.engine import Forked, ForkOrder, RetryOutcome, ServedPipelines, Start
 from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
@@ -18,6 +18,7 @@ from durable.runner.attempt import ActionRuntime
 from durable.runner.children import Children
 from durable.runner.descent import DescentBound
 from durable.runner.drain import drain_runs
+from durable.runner.forks import begin_fork
 from durable.runner.inbox import InboxReader
 from durable.runner.intake import Intake
 from durable.runner.live_run import LiveRun, RunLoop
@@ -117,6 +118,13 @@ class Runner:
             is_recorded=is_recorded,
             free_keys=free_keys,
         )
+
+    async def fork(
+        self, event: Event, start: Start, order: ForkOrder, *, dedupe_keys: Sequence[DedupeKey] = ()
+    ) -> Forked:
+        begun = await begin_fork(self._journal, self.versions, self._intake.addresses, event, start, order)
+        admitted = await self._intake.commit(event, [start], dedupe_keys, is_recorded=True, fork=begun.run)
+        return Forked(admitted, begun.copied, begun.again)
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
         return await self._intake.commit(event, self._pipelines.starts(event), dedupe_keys, keeps_keys=True)

@@ -3,12 +3,15 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
 from durable.cause import describe_run
 from durable.clock import new_id
 from durable.decide.advance import Advance
+from durable.decide.copy import CopiedRun
+from durable.decide.outstanding import find_outstanding
 from durable.definition import Definition
 from durable.effects import Effect
 from durable.engine import Start
@@ -47,7 +50,7 @@ class BegunRun:
             pipeline=self.definition.id,
             version=self.definition.version,
             trigger=self.trigger,
-            created_at=self.state.started_at,
+            created_at=self.state.forked.at if self.state.forked else self.state.started_at,
             entries=self.entries,
             view=describe_run(self.definition, self.state),
             tags=self.state.started.tags if self.state.started else (),
@@ -79,8 +82,12 @@ class RunAddresses:
         return Links(self.waits, secrets.token_hex(16))
 
 
-def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
-    """Start a run for an event."""
+Copy: TypeAlias = Callable[[str, RunStarted], CopiedRun]
+"""Begins a run, given its id and its first entry, with what another run did."""
+
+
+def begin_run(event: Event, start: Start, addresses: RunAddresses, copy: Copy | None = None) -> BegunRun:
+    """Start a run for an event; with `copy`, as a fork of another run."""
     definition, at = start.definition, event.time if start.at is None else start.at
     run = start.run or new_id("run", at)
     started = RunStarted(
@@ -108,26 +115,30 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
         links=addresses.make_links() if definition.has_links else None,
     )
     if definition.pipeline.concurrency is None or start.error:
-        return _begin(start, run, started)
-    return _begin_contending(start, run, started)
+        return _begin(start, run, started, copy)
+    return _begin_contending(start, run, started, copy)
 
 
-def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | BegunRun) -> BegunRun:
+def _begin(start: Start, run: str, started: RunStarted, copy: Copy | None, **more: SlotRequest | BegunRun) -> BegunRun:
+    if copy is not None:
+        copied = copy(run, started)
+        effects = find_outstanding(start.definition, copied.state, copied.state.at)
+        return BegunRun(start.definition, copied.state, copied.entries, effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
     advance = Advance(start.definition, State(run=run), started)
     advance.follow()
     return BegunRun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
 
 
-def _begin_contending(start: Start, run: str, started: RunStarted) -> BegunRun:
+def _begin_contending(start: Start, run: str, started: RunStarted, copy: Copy | None) -> BegunRun:
     """Start a run whose pipeline limits its concurrency; the commit decides whether it gets a slot."""
     try:
         contention = _build_contention(start.definition, run, started)
     except ExpressionError as error:
         failure = Failure.of("invalid", "expression", f"concurrency: {error}")
-        return _begin(start, run, msgspec.structs.replace(started, error=failure))
+        return _begin(start, run, msgspec.structs.replace(started, error=failure), copy)
     started = msgspec.structs.replace(started, slot=contention.key)
-    queued = _begin(start, run, msgspec.structs.replace(started, queued_for=contention.key))
-    return _begin(start, run, started, contention=contention, queued=queued)
+    queued = _begin(start, run, msgspec.structs.replace(started, queued_for=contention.key), copy)
+    return _begin(start, run, started, copy, contention=contention, queued=queued)
 
 
 def _build_contention(definition: Definition, run: str, started: RunStarted) -> SlotRequest:

@@ -73,7 +73,7 @@ def test_no_effect_of_a_copied_step_happens_again_and_none_is_taken_back(choices
             continue
         fork.world.drive(chance)
         copied = _find_copied(fork)
-        performed = {path for path, *_ in fork.world.performed}
+        performed = {each.path for each in fork.world.performed}
         assert not performed & copied
         assert not [path for path in fork.world.state.undos if path in copied]
         assert not [path for path in performed for each in copied if path.startswith((f"{each}.undo", f"{each}.again"))]
@@ -162,4 +162,4 @@ def test_the_step_gets_the_input_that_the_fork_gives_it(choices: bytes) -> None:
             continue
         assert fork.world.state.steps[step].input == edited
         fork.world.drive(FIRST)
-        assert [input for path, _, input, _ in fork.world.performed if path == step] == [bytes(edited.data)]
+        assert [each.input for each in fork.world.performed if each.path == step] == [bytes(edited.data)]

@@ -148,6 +148,7 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("POST", f"/api/runs/{run}/cancel")
         for _ in range(2):
             again = (await ask("POST", f"/api/runs/{run}/rerun", headers={"idempotency-key": "k"})).json()["id"]
+            await ask("POST", f"/api/runs/{run}/fork", json={"reason": "x"}, headers={"idempotency-key": "k"})
         await ask("GET", f"/api/runs/{again}")
         await ask("GET", f"/api/runs/{run}")
     world.answers.append(lambda: JSONResponse({}, 404))

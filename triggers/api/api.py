@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
+from durable.secrets import Secrets
 from durable.wording import quote
 from triggers.api.access import Access
 from triggers.api.bulks import BulkOperations
@@ -54,6 +55,7 @@ class Api:
         webhooks: Webhooks,
         bulks: Bulks,
         replays: Replays,
+        secrets: Secrets,
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
@@ -65,7 +67,7 @@ class Api:
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
-            *RepeatOperations(engine, journal, folder, now).operations(),
+            *RepeatOperations(engine, journal, folder, secrets, now).operations(),
             *StepOperations(journal).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),

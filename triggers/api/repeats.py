@@ -1,13 +1,16 @@
-"""Operations that repeat a run: rerun it."""
+"""Operations that repeat a run: rerun its event, or fork it."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
+import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
+from durable.secrets import Secrets
 from durable.units import DedupeKey
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, respond
 from triggers.api.problem import ApiError
@@ -15,8 +18,10 @@ from triggers.api.runs import OneRun
 from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
 from triggers.config.folder import Folder
 from triggers.documents.starts import RepeatedDocument
+from triggers.repeats.forks import ForkRequest, Forks
 from triggers.repeats.refusal import RepeatRefused
-from triggers.repeats.reruns import Repeated, Reruns
+from triggers.repeats.repeated import Repeated
+from triggers.repeats.reruns import Reruns
 
 Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
@@ -38,6 +43,21 @@ class Rerun(Body):
     reason: Reason | None = Field(None, description="Why, for those who read the run")
 
 
+class Fork(Body):
+    """What is to be different in a fork, and why it is made."""
+
+    step: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = Field(
+        None, description="The path of the step from which it goes on; default: from the start"
+    )
+    input: dict[str, Any] | None = Field(None, description="The whole input of the step")
+    inputs: dict[str, Any] | None = Field(None, description="All inputs of the run, for a fork from the start")
+    changes: dict[str, Any] | None = Field(
+        None, alias="set", description="Values by name, put over the step's recorded input or over the run's inputs"
+    )
+    newest: bool = Field(False, description="Run on the newest version of the pipeline; default: on that of the run")
+    reason: Reason | None = Field(None, description="Why, for those who read the run")
+
+
 # -- what answers -----------------------------------------------------------------------------------------------
 
 PROBLEMS = {
@@ -49,10 +69,13 @@ PROBLEMS = {
 class RepeatOperations:
     """Repeats runs that have ended or are paused."""
 
-    def __init__(self, engine: Engine, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, folder: Folder, secrets: Secrets, now: Callable[[], int]
+    ) -> None:
         self._journal = journal
         self._now = now
         self._reruns = Reruns(engine, journal, folder, now)
+        self._forks = Forks(engine, journal, folder, secrets, now)
 
     def operations(self) -> list[Operation[Any, Any]]:
         answers = {200: RepeatedDocument, 202: RepeatedDocument}
@@ -60,7 +83,11 @@ class RepeatOperations:
             Operation(
                 *("POST", "/runs/{run}/rerun", self.rerun_run, "start", RepeatParameters, Rerun, answers),
                 problems=PROBLEMS,
-            )
+            ),
+            Operation(
+                *("POST", "/runs/{run}/fork", self.fork_run, "start", RepeatParameters, Fork, answers),
+                problems={409: PROBLEMS[409] + ", or it did not reach the step", 422: "The inputs do not fit"},
+            ),
         ]
 
     async def rerun_run(self, asked: ApiRequest[RepeatParameters, Rerun]) -> Response:
@@ -70,21 +97,47 @@ class RepeatOperations:
         200 if an earlier request with the same `Idempotency-Key` started it.
         """
         run = asked.parameters.run
-        key = self._make_key("rerun", asked.parameters)
+        key = self._make_key("rerun", asked.parameters, asked.body)
         try:
             repeated = await self._reruns.rerun(run, by=asked.by.name, reason=asked.body.reason, key=key)
         except RepeatRefused as refused:
             raise make_refusal(refused) from None
         return await self._answer(run, repeated)
 
-    def _make_key(self, kind: str, asked: RepeatParameters) -> DedupeKey | None:
-        key = asked.idempotency_key
-        return DedupeKey(f"#{kind}/{asked.run}", key, self._now() + DEDUPE_MILLISECONDS) if key else None
+    async def fork_run(self, asked: ApiRequest[RepeatParameters, Fork]) -> Response:
+        """Start a new run of a run's event that goes on from one of the run's steps: checkpoints that do not depend on
+        that step are copied, and nothing copied happens again. Without `step`, from the start. Answered once it is
+        durable.
+
+        200 if an earlier request with the same `Idempotency-Key` started it.
+        """
+        run, given = asked.parameters.run, asked.body
+        key = self._make_key("fork", asked.parameters, given)
+        request = ForkRequest(given.step, given.input, given.inputs, given.changes, given.newest)
+        try:
+            repeated = await self._forks.fork(run, request, by=asked.by.name, reason=given.reason, key=key)
+        except RepeatRefused as refused:
+            raise make_refusal(refused) from None
+        return await self._answer(run, repeated)
+
+    def _make_key(self, kind: str, asked: RepeatParameters, given: Body) -> DedupeKey | None:
+        """The key of a request, which stands for this run and these words only."""
+        if not (key := asked.idempotency_key):
+            return None
+        fingerprint = hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()
+        return DedupeKey(f"#{kind}/{asked.run}", key, self._now() + DEDUPE_MILLISECONDS, fingerprint)
 
     async def _answer(self, run: str, repeated: Repeated) -> Response:
         status = (await self._journal.find_statuses([repeated.run])).get(repeated.run)
         document = RepeatedDocument(
-            repeated.run, status, repeated.is_duplicate, of=run, version=repeated.version, inputs=repeated.inputs
+            repeated.run,
+            status,
+            repeated.is_duplicate,
+            of=run,
+            version=repeated.version,
+            inputs=repeated.inputs,
+            copied=repeated.copied,
+            again=list(repeated.again),
         )
         return respond(document, 200 if repeated.is_duplicate else 202)
 

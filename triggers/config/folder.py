@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from durable.action import TriggerInputs
+from durable.action import Action, TriggerInputs
 from durable.definition import Definition
 from durable.engine import Start
 from durable.language.catalogue import Catalogue
@@ -146,6 +146,10 @@ class Folder:
             if file.path in before and file.path not in reported and file.problems != before[file.path].problems
         ]
         return changed + gone + turned
+
+    def find_action(self, use: str) -> Action | None:
+        """The action of a connector, such as `http.post`."""
+        return self._catalogue.actions.get(use)
 
     def definition(self, pipeline: str) -> Definition | None:
         return self._by_id.get(pipeline)

@@ -27,6 +27,10 @@ class RepeatedDocument(StartedDocument, frozen=True):
         Literal["mapped", "recorded", "given"],
         note("Where its inputs come from: the trigger's newest mapping, the run that it repeats, or the request"),
     ]
+    copied: Annotated[int, note("How many checkpoints it has from that run")]
+    again: Annotated[
+        list[str], note("Steps that ran beside the fork's step and had no checkpoint yet: they are performed anew")
+    ]
 
 
 class ReplayedDocument(StartedDocument, frozen=True):
