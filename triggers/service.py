@@ -226,11 +226,9 @@ async def _open_ways_in(
     reload = Reloader(folder, runner, (webhooks, schedules))
     await reload.serve()
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
-    waits_url = f"{url}{WAITS_PREFIX}"
     replays = Replays(runner, journal, folder, secrets, keeper.key, now)
-    api = Api(
-        runner, journal, folder, schedules, webhooks, bulks, replays, secrets, now, bounds, keys, guesses, waits_url
-    )
+    more = secrets, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}"
+    api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes)
     app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), api)
     return Service(

@@ -12,7 +12,9 @@ from durable.definition import Definition
 from durable.engine import ForkOrder, RecordedInput, Start
 from durable.history.encoding import list_values
 from durable.history.entries import AnyEntry, RunForked, RunStarted
+from durable.history.state import State
 from durable.journal.errors import RunUnreadable
+from durable.journal.histories import ensure_whole, fold_entry
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
 from durable.runner.start import BegunRun, RunAddresses, begin_run
@@ -56,9 +58,11 @@ async def begin_fork(
 
 def _load_original(scan: Scan, row: Run, definition: Definition) -> Original:
     history: list[AnyEntry] = []
-    state, unreadable = scan.replay(row.id, row.sequence, history.append)
-    if unreadable:
-        raise unreadable
+    state = State(run=row.id)
+    for _, entry in scan.read_entries(row.id):
+        fold_entry(state, entry)
+        history.append(entry)
+    ensure_whole(row.id, state.entries, row.sequence)
     return Original(row.id, definition, history, state)
 
 

@@ -155,6 +155,41 @@ async def _crowded_out(stage: Stage) -> Runs:
     return {"crowded_out": first, "crowded_out-next": second}
 
 
+# -- forks ------------------------------------------------------------------------------------------------------
+
+
+@scene("foreach_collect", "foreach_collect-forked")
+async def _fork_item(stage: Stage) -> Runs:
+    run = await stage.begins("foreach_collect")
+    await stage.ends(run)
+    fork = await stage.forks(run, step="each[1].work", set={"fails": 0})
+    await stage.ends(fork)
+    return {"foreach_collect": run, "foreach_collect-forked": fork}
+
+
+@scene("call-forked")
+async def _fork_after_call(stage: Stage) -> Runs:
+    run = await stage.begins("call")
+    await stage.ends(run)
+    fork = await stage.forks(run, step="after")
+    await stage.ends(fork)
+    return {"call-forked": fork}
+
+
+@scene("queued-forked")
+async def _fork_queued(stage: Stage) -> Runs:
+    first = await stage.begins("queued")
+    await stage.follows(first, "next")
+    await stage.ends(first)
+    second = await stage.begins("queued")
+    fork = await stage.forks(first, step="reply")
+    await stage.is_(fork, "queued")
+    for run in (second, fork):
+        await stage.follows(run, "next")
+        await stage.ends(run)
+    return {"queued-forked": fork}
+
+
 # -- ends -------------------------------------------------------------------------------------------------------
 
 

@@ -69,6 +69,12 @@ class Stage:
         answer = await self.service.client.post(f"/api/runs/{run}/{what}", json=fields or None)
         assert answer.status_code == 202, answer.text
 
+    async def forks(self, run: str, **fields: Any) -> str:
+        """Fork a run, and return the new one."""
+        answer = await self.service.client.post(f"/api/runs/{run}/fork", json=fields)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
     async def follows(self, run: str, fields: Any) -> None:
         """Post to the link of the run's only wait that has one."""
         await self.is_(run, "waiting")
