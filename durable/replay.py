@@ -121,6 +121,8 @@ def _retry(state: State, entry: entries.RunRetried) -> None:
     state.is_stopping = False
     is_copied = state.fork_at is not None and state.forked is None
     state.is_queued = state.started is not None and state.started.slot is not None and not is_copied
+    if state.forked is not None:
+        state.fork_at = None  # it failed before it had a slot
 
 
 # -- steps ------------------------------------------------------------------------------------------------------

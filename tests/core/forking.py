@@ -7,13 +7,13 @@ import msgspec
 from durable.decide.advance import Advance
 from durable.decide.copy import CopiedRun, Original, copy_run
 from durable.decide.outstanding import find_outstanding
-from durable.history.entries import RunForked
+from durable.history.entries import ChildCalled, RunForked
 from durable.history.state import State
 from durable.history.words import RunSource
 from durable.replay import replay_entries
 from durable.values import PayloadMissing, Value
 from tests.core.invariants import Invariant
-from tests.core.world import World
+from tests.core.world import Child, World
 
 FORK = "run_fork"
 LATER = 10_000_000
@@ -67,5 +67,8 @@ def make_fork(
 
     copied = copy_run(origin.definition, FORK, started, original, fork, follow)
     world.state, world.facts = copied.state, [fork]
+    for entry in copied.entries:
+        if isinstance(entry, ChildCalled) and entry.at == world.now:
+            world.children[entry.run] = Child(entry.path, is_told_to_end=entry.path not in world.state.active)
     world.begin_with(copied.entries, find_outstanding(world.definition, world.state, world.now))
     return Fork(copied, world, replay_entries(FORK, world.restored()))
