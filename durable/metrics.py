@@ -92,6 +92,9 @@ _RUNS_STARTED = LabelledCounter("waypost_runs_started", "Runs that began, by pip
 _RUNS_RETRIED = LabelledCounter("waypost_runs_retried", "Failed runs that were retried, by pipeline.", ["pipeline"])
 _RUNS_FINISHED = LabelledCounter("waypost_runs_finished", "Runs that ended, and how.", ["pipeline", "status"])
 _ATTEMPTS = LabelledCounter("waypost_attempts", "Attempts that ended, and how.", ["action", "outcome"])
+_ATTEMPTS_LOST = LabelledCounter(
+    "waypost_attempts_lost", "Attempts that a crash or the stop of the service cut off.", ["action", "cause"]
+)
 _ATTEMPT_SECONDS = LabelledHistogram(
     "waypost_attempt_seconds",
     "How long attempts took.",
@@ -161,6 +164,11 @@ def count_attempt(action: str, outcome: AttemptOutcome, seconds: float) -> None:
     """Count an attempt that ended; `cancelled` means that it was abandoned."""
     _ATTEMPTS.add((action, outcome))
     _ATTEMPT_SECONDS.observe(seconds, (action,))
+
+
+def count_lost_attempt(action: str, cause: str) -> None:
+    """Count an attempt whose result will never be known; `cause` is a `LossCause`."""
+    _ATTEMPTS_LOST.add((action, cause))
 
 
 def count_delivery(outcome: str) -> None:

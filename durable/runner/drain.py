@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from durable.history.entries import AttemptLost
 from durable.journal.journal import Journal
 from durable.runner.live_runs import LiveRuns
-from durable.runner.takeover import log_loss
+from durable.runner.takeover import note_loss
 
 CUT_OFF_TIMEOUT = 5.0
 """Seconds that a drain waits until the losses of aborted attempts are written; a full disk may prevent it."""
@@ -56,7 +56,7 @@ async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
                 at=now(), path=attempt.path, attempt=attempt.number, cause="drain", started_at=attempt.started_at
             )
             attempt.abandon()
-            log_loss(run.id, lost)
+            note_loss(run, lost)
             run.put(lost)
     writing = {run.busy: run.id for run in runs.by_id.values() if run.busy}
     if not writing:

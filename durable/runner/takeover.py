@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from durable import metrics
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
 from durable.effects import Effect, PublishAnswer
 from durable.history.entries import AttemptLost, RecoveryStopped
@@ -16,6 +17,7 @@ from durable.history.state import State
 from durable.history.words import SEMANTICS
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
+from durable.runner.advancer import OwnedRun
 from durable.runner.live_run import LiveRun, RunLoop
 from durable.runner.live_runs import LiveRuns
 from durable.runner.performer import Performer
@@ -115,7 +117,7 @@ class RunTakeover:
         loop, is_orphan = self._settling_loop, taken.was_owned and run.id not in self._settled
         # Lost attempts first: a cancel or a timeout would end a step before its lost attempt is in the history.
         for lost in find_lost_attempts(run.definition, run.state, self._now(), is_orphan=is_orphan):
-            log_loss(run.id, lost)
+            note_loss(run, lost)
             await loop.advance(run, lost)
         self._settled.add(run.id)
         await loop.take_inbox(run)
@@ -170,9 +172,11 @@ class RunTakeover:
             self._bringing_in.discard(pipeline)
 
 
-def log_loss(run: str, lost: AttemptLost) -> None:
-    """Log an attempt whose result will never be known."""
-    log.warning("attempt lost: %s", lost.error.message, extra={"run": run, "step": lost.path, "attempt": lost.attempt})
+def note_loss(run: OwnedRun, lost: AttemptLost) -> None:
+    """Log and count an attempt whose result will never be known."""
+    extra = {"run": run.id, "pipeline": run.definition.id, "step": lost.path, "attempt": lost.attempt}
+    log.warning("attempt lost: %s", lost.error.message, extra=extra)
+    metrics.count_lost_attempt(run.definition.actions[lost.path].step.use, lost.cause)
 
 
 def _find_earliness(state: State, due_at: int | None) -> int:

@@ -49,10 +49,12 @@ async def test_an_attempt_interrupted_by_a_crash_is_counted_and_shown(tmp_path: 
     async with gates.serving(place, {"p": ONE % ""}) as service:
         assert (await service.wait_for_end(run))["status"] == "completed"
         step = await _step(service, run)
-        assert step["attempts"] == 2
+        assert (step["attempts"], step["lost"]) == (2, 1)
         assert [(each["attempt"], each["ending"]) for each in step["tries"]] == [(1, "lost"), (2, "completed")]
         assert step["tries"][0]["error"]["message"] == "the process ended during the attempt"
         assert await _list_lost_attempts(service, run) == [("work", 1, "crash")]
+        metrics = (await service.client.get("/metrics")).text
+        assert 'waypost_attempts_lost_total{action="gate.pass",cause="crash"}' in metrics
     assert len(set(gates.keys["work"])) == 1, "one key for all attempts"
 
 

@@ -219,7 +219,8 @@ def _describe_undo(undo: UndoDocument) -> str:
 
 def _print_step(out: Console, run: str, step: StepDocument) -> None:
     took = format_span(step.scheduled_at, step.finished_at)
-    attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
+    lost = f" ({step.lost} lost)" if step.lost else ""
+    attempts = format_count(step.attempts, "attempt") + lost if step.attempts else ""  # a block has none
     items = format_items(step.items) if step.items else ""
     notes = "  ".join(note for note in (attempts, items, took) if note)
     out.print(Text.assemble("  ", (step.path, "bold"), "  ", style_status(step.status), f"  {notes}".rstrip()))

@@ -128,6 +128,7 @@ class StepDocument(Struct, frozen=True):
     output: Any
     error: FailureDocument | None
     attempts: int
+    lost: Annotated[int, note("How many of the attempts a crash or the stop of the service cut off")]
     scheduled_at: Time | None
     finished_at: Time | None
     due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]

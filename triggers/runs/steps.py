@@ -162,6 +162,7 @@ class StepEncoder:
             output=omissions.take_value("output", step.output, encoder.raw),
             error=omissions.take_error("error", step.error),
             attempts=step.attempt - step.is_backing_off(self._performed_until),
+            lost=step.crashes,
             scheduled_at=format_time(step.scheduled_at),
             finished_at=format_time(step.finished_at),
             due_at=format_time(step.due),
