@@ -14,17 +14,25 @@ PipelinesMissing     a config folder has no folder of pipelines
 NoConnectors         no package names the connectors that ship with Waypost
 """
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from durable.wording import quote, suggest
+
+_WHOLE_ID = re.compile(r"[a-z]+_[0-9a-z]{26}")
+
+
+def _explain_missing(kind: str, id: str) -> str:
+    """Say that a row is missing. If the id is whole, there may have been one."""
+    return f"there is no {kind} {id}" + (", or retention has removed it" if _WHOLE_ID.fullmatch(id) else "")
 
 
 class RunNotFound(LookupError):
     """There is no such run."""
 
     def __init__(self, run: str) -> None:
-        super().__init__(f"there is no run {run}")
+        super().__init__(_explain_missing("run", run))
 
 
 class StepNotFound(LookupError):
@@ -58,7 +66,7 @@ class DeliveryNotFound(LookupError):
     """There is no such delivery."""
 
     def __init__(self, delivery: str) -> None:
-        super().__init__(f"there is no delivery {delivery}")
+        super().__init__(_explain_missing("delivery", delivery))
 
 
 class KeyNotFound(LookupError):

@@ -41,17 +41,20 @@ LEAST_AGE = 60_000
 UNUSED_AGE = 30 * 86_400_000
 """Milliseconds for which a pipeline version without runs is kept, and a bulk after its end."""
 
-BATCH_ROWS = 20
-BATCH_ENTRIES = 400
-"""The maximum numbers of rows, and of entries of their runs, that are removed in one commit. A run with more entries is
-removed alone."""
+BATCH_ROWS = 100
+BATCH_ENTRIES = 2_000
+"""The maximum numbers of rows, and of entries of their runs, that are removed in one commit; it takes the writer about
+3 ms. A run with more entries is removed alone; one of 10,000 steps takes 7 ms."""
 
 REST = 4
 """A rest is this many times as long as the commit before it took, with its time in the queue: under load, retention
 slows down by itself."""
 
-SLICE = 128
-"""Pages that are given back in one commit."""
+PATIENCE = 30.0
+"""Seconds after which a pass rests no longer than a commit took, because more becomes old than it removes."""
+
+SLICE = 256
+"""Pages that are given back in one commit, which takes the writer about 2 ms."""
 
 RESERVE = 16 * 1024 * 1024
 RESERVE_SHARE = 20
@@ -86,10 +89,12 @@ class Retention:
         self._now = now
         self._next_full_pass = 0
         self._removed: Counter[Removable] = Counter()
+        self._hurries_at = 0.0
 
     async def make_pass(self) -> Mapping[Removable, int]:
         """Remove everything that is old at the moment; returns how much that was, by noun. Raises `JournalError`."""
         self._removed.clear()
+        self._hurries_at = perf_counter() + PATIENCE
         began = self._now()
         for pipeline in await self._journal.read(list_pipelines):
             await self._remove_runs(pipeline)
@@ -167,7 +172,10 @@ class Retention:
         removed = await self._journal.remove(noun, rows, before)
         self._removed[noun] += removed
         metrics.count_removed(noun, removed)
-        await asyncio.sleep(REST * (perf_counter() - began))
+        await self._rest(perf_counter() - began)
+
+    async def _rest(self, took: float) -> None:
+        await asyncio.sleep(took * (REST if perf_counter() < self._hurries_at else 1))
 
     async def _shrink(self) -> None:
         """Give free space back, except for a reserve: a file that shrinks and grows all the time costs more."""
@@ -176,7 +184,7 @@ class Retention:
         while surplus > 0:
             began = perf_counter()
             surplus -= await self._journal.shrink(min(SLICE, surplus)) or surplus
-            await asyncio.sleep(REST * (perf_counter() - began))
+            await self._rest(perf_counter() - began)
 
     async def _report(self, *, is_full: bool) -> None:
         """Log and keep what was removed. A pass without any result is noted once an hour, to save commits."""

@@ -16,8 +16,10 @@ from durable.ids import make_id
 from durable.journal import retention
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import FILE_NAME
+from durable.runner.retention import Retention
 from durable.units import Admission, DedupeKey, Descent, RunView, SideEffects
 from durable.values import INLINE_LIMIT, Value
+from tests.bench.retention import Clock, Policies, add_run
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 
@@ -162,6 +164,27 @@ async def test_free_pages_are_given_back(journal: Journal) -> None:
     assert given == 100
     assert before.free - after.free >= 100 * before.page
     assert before.database - after.database == before.free - after.free
+
+
+async def test_the_file_stops_growing_once_as_much_is_removed_as_arrives(journal: Journal) -> None:
+    clock = Clock()
+    keeper = Retention(
+        journal,
+        Policies(10 * 60_000),
+        delivery_age=None,
+        event_age=None,
+        needs_version=lambda version: True,
+        now=clock,
+    )
+    sizes: list[int] = []
+    for minute in range(40):
+        await asyncio.gather(*(add_run(journal, clock.at, minute * 20 + number) for number in range(20)))
+        await keeper.make_pass()
+        sizes.append((await journal.measure_space()).database)
+        clock.at += 60_000
+
+    assert 200 <= await journal.read(retention.count_rows, "runs") <= 240
+    assert sizes[-1] <= 1.1 * sizes[15]
 
 
 # -- payloads ---------------------------------------------------------------------------------------------------
