@@ -136,7 +136,7 @@ async def test_a_long_run_shows_what_failed_first_then_what_is_outside_of_loops(
 
 async def test_the_document_of_any_run_has_less_than_100_kilobytes(journal: Journal) -> None:
     writer = await _start_long_run(journal)
-    big = Value.of(["\x00" * 1_990] * 6)
+    big = Value.of("x" * 9_900)
     await writer.append(
         *(entry for number in range(300) for entry in _fail_step(f"f{number}")),
         *(
@@ -155,8 +155,8 @@ async def test_the_document_of_any_run_has_less_than_100_kilobytes(journal: Jour
     )
     text, _ = await encode_run(journal, writer.run)
     document = msgspec.json.decode(text)
-    assert len(text) < 100_000
-    assert {"error", "cleanup_error", "reason", "outputs", "answer"} <= document["omitted"].keys()
+    assert len(text) < 85_000, "with room for the reasons of whoever repeated or retried it"
+    assert document["omitted"].keys() == {"error", "cleanup_error", "reason"}
     assert (document["children_count"], len(document["children"])) == (300, 20)
     assert len(await _list(journal, writer.run, only="calls")) == 300
 

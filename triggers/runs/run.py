@@ -39,14 +39,14 @@ from triggers.runs.why import explain_run
 from triggers.waits.question import Question, find_waiting_steps
 from triggers.waits.wait import load_questions
 
-VALUE_LIMIT = 12_000
+VALUE_LIMIT = 10_000
 """The bytes of a run's inputs, outputs, answer or error from which they are left out of its document."""
 
 ERROR_LIMIT = 4_000
 """The bytes of an error of the run from which it is shortened."""
 
 STEPS_LIMIT = 50
-STEPS_BYTES = 28_000
+STEPS_BYTES = 24_000
 """The number of steps in the document of a run, and their bytes."""
 
 LISTED = 20

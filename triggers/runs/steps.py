@@ -168,7 +168,7 @@ class StepEncoder:
             due_at=format_time(step.due),
             decision_needed=step.needs_person,
             tries=omissions.take_list("tries", [make_attempt(each) for each in self._fold.traces[path].tries]),
-            items=_count_items(step, state.blocks.get(path)),
+            items=count_items(step, state.blocks.get(path)),
             called=CalledRunDocument(path, step.child, called.get(step.child)) if step.child else None,
             undo=make_undo(state, path, limit) if has_undo(state, path) else None,
             omitted=omissions.found,
@@ -198,8 +198,8 @@ def find_performed_until(run: Run, state: State) -> int:
     return now() if state.paused_at is None else state.paused_at
 
 
-def _count_items(step: StepState, block: BlockState | None) -> ItemsDocument | None:
-    """The items of a loop; those of another block, or of no block, are None."""
+def count_items(step: StepState, block: BlockState | None) -> ItemsDocument | None:
+    """Count the items of a loop; None for another block, or for no block."""
     if block is None or not BLOCKS[block.kind].is_loop:
         return None
     failed, cancelled = len(block.failures), len(block.cancelled)
