@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "history": "Show a run's history, entry by entry.",
     "cancel": "Cancel a run, or with --all every run that matches.",
     "retry": "Retry a failed run from where it failed, or with --all every one that matches.",
+    "rerun": "Run the event of a run anew on the newest version, or with --all those of every run that matches.",
+    "fork": "Start a run from a step of another with its checkpoints, or from the start with other inputs.",
     "waits": "List what runs are waiting for, with the commands that answer.",
     "answer": "Answer a waiting step.",
     "resolve": "Decide the outcome of a step that is uncertain or has no attempts left.",

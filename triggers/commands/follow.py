@@ -190,6 +190,15 @@ async def _complete_outputs(service: ServiceClient, run: RunDocument) -> RunDocu
 # -- ending -----------------------------------------------------------------------------------------------------
 
 
+async def follow_to_end(service: ServiceClient, id: str, stopping: asyncio.Event, *, is_quiet: bool) -> FollowedRun:
+    """Show a run of the running service on standard error until it is over or `stopping` is set."""
+    with open_view(Console(quiet=True) if is_quiet else open_console(err=True)) as view:
+        followed = await follow(service, id, stopping, view)
+    if not followed.is_over:
+        print_left_behind(id, None)
+    return followed
+
+
 def print_left_behind(run: str, data: Path | None) -> None:
     """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
     if data is None:

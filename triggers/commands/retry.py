@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from triggers.commands.ask import ask_service_about
-from triggers.commands.follow import FollowedRun, follow, open_view, print_end, print_left_behind
-from triggers.commands.output import open_console, print_json
+from triggers.commands.follow import FollowedRun, follow_to_end, print_end
+from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 from triggers.reading.client import ServiceClient
 from triggers.signals import watch_stop_signals
@@ -36,8 +35,4 @@ def retry(
 async def _retry_and_follow(service: ServiceClient, run: str, reason: str | None, *, is_quiet: bool) -> FollowedRun:
     stopping = watch_stop_signals()
     await service.retry_run(run, reason)
-    with open_view(Console(quiet=True) if is_quiet else open_console(err=True)) as view:
-        followed = await follow(service, run, stopping, view)
-    if not followed.is_over:
-        print_left_behind(run, None)
-    return followed
+    return await follow_to_end(service, run, stopping, is_quiet=is_quiet)

@@ -40,7 +40,7 @@ from triggers.documents.runs import (
     TakenDocument,
 )
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
-from triggers.documents.starts import EmittedDocument, StartedDocument
+from triggers.documents.starts import EmittedDocument, RepeatedDocument, StartedDocument
 from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
@@ -189,6 +189,12 @@ class ServiceClient:
 
     async def cancel_run(self, run: str, reason: str | None) -> CancelledDocument:
         return await self._ask_of(run, CancelledDocument, "POST", "/cancel", json={"reason": reason})
+
+    async def rerun_run(self, run: str, reason: str | None) -> RepeatedDocument:
+        return await self._ask_of(run, RepeatedDocument, "POST", "/rerun", json={"reason": reason})
+
+    async def fork_run(self, run: str, body: Mapping[str, JSON]) -> RepeatedDocument:
+        return await self._ask_of(run, RepeatedDocument, "POST", "/fork", json=body)
 
     async def retry_run(self, run: str, reason: str | None) -> TakenDocument:
         return await self._ask_of(run, TakenDocument, "POST", "/retry", json={"reason": reason})

@@ -1,0 +1,80 @@
+"""`waypost fork`: start a run from a step of another with its checkpoints, or from the start with other inputs."""
+
+from typing import Annotated, Any
+
+import typer
+
+from durable.wording import make_printable
+from triggers.commands.ask import ask_service_about
+from triggers.commands.follow_repeat import Follow, follow_repeat
+from triggers.commands.output import format_count
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parse_values import parse_json_object, parse_named_values
+from triggers.documents.starts import RepeatedDocument
+
+Step = Annotated[
+    str | None,
+    typer.Option("--step", metavar="PATH", help="The step from which the new run goes on; default: from the start."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A value put over the step's recorded input (without --step: over the run's inputs), as JSON or text; "
+        "repeatable.",
+    ),
+]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="JSON|@FILE", help="The whole input of the step; @- reads standard input."),
+]
+Inputs = Annotated[
+    str | None,
+    typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs of the run, for a fork from the start."),
+]
+Newest = Annotated[bool, typer.Option("--newest", help="Run on the newest version; default: on that of the run.")]
+
+
+def fork(
+    run: RunId,
+    step: Step = None,
+    changes: Changes = None,
+    input: Input = None,
+    inputs: Inputs = None,
+    newest: Newest = False,
+    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    is_followed: Follow = False,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    if input is not None and step is None:
+        raise typer.BadParameter("name the step with --step, or give the run's --inputs", param_hint="'--input'")
+    if inputs is not None and step is not None:
+        raise typer.BadParameter("it goes without --step; give the step its --input", param_hint="'--inputs'")
+    body: dict[str, Any] = {"step": step, "newest": newest, "reason": reason}
+    if changes:
+        body["set"] = parse_named_values(changes, "--set")
+    if input is not None:
+        body["input"] = parse_json_object(input, "--input")
+    if inputs is not None:
+        body["inputs"] = parse_json_object(inputs, "--inputs")
+    ask_service_about(
+        config,
+        data,
+        run,
+        lambda service, run: follow_repeat(
+            service,
+            lambda: service.fork_run(run, body),
+            lambda repeated: _describe_fork(repeated, step),
+            is_followed=is_followed,
+            as_json=as_json,
+        ),
+    )
+
+
+def _describe_fork(repeated: RepeatedDocument, step: str | None) -> str:
+    start = f"goes on from {step}, with {format_count(repeated.copied, 'checkpoint')}" if step else "from the start"
+    again = f"; performed anew beside it: {', '.join(repeated.again)}" if repeated.again else ""
+    return make_printable(f"version {repeated.version[:12]}, {start}{again}")
