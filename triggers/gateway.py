@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triggers.api.problem import make_api_error
 from triggers.health import PATHS
+from triggers.http.proxies import TrustedProxies
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys, parse_bearer
 from triggers.refusals import RateExceeded
@@ -20,13 +21,18 @@ class Gateway:
     """Passes deliveries directly to the webhooks, since the layers of the application would take a sixth of their time.
     The application refuses everything else below `/hooks`."""
 
-    def __init__(self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: RateLimiter) -> None:
+    def __init__(
+        self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: RateLimiter, proxies: TrustedProxies
+    ) -> None:
         self._webhooks = webhooks
         self._app = app
         self._keys = keys
         self._strangers = strangers
+        self._proxies = proxies if proxies else None  # so that a request costs no call where there are none
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._proxies is not None:
+            scope["client"] = self._proxies.find_client(scope)
         if scope["method"] in ANSWERED_METHODS and scope["path"].startswith(f"{PREFIX}/"):
             await self._webhooks(scope, receive, send)
         elif scope["path"] in PATHS or self._has_key(scope):

@@ -53,6 +53,7 @@ from triggers.config.reload import Reloader
 from triggers.gateway import Gateway
 from triggers.health import Health
 from triggers.http.body import BodyLimits
+from triggers.http.proxies import TrustedProxies
 from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
@@ -248,7 +249,7 @@ async def _open_ways_in(
         webhooks=webhooks,
         keeper=keeper,
         app=app,
-        gateway=Gateway(webhooks, app, keys, RateLimiter(settings.keyless_rate, time.monotonic_ns)),
+        gateway=_make_gateway(settings, webhooks, app, keys),
         secrets=secrets,
         keys=keys,
     )
@@ -259,6 +260,11 @@ def _make_keeper(settings: Settings, journal: Journal, key: str) -> RequestKeepe
     the journal."""
     limits = KeptLimits(settings.max_delivery_bytes, settings.max_deliveries_bytes, settings.max_rejected_bytes)
     return RequestKeeper(journal, limits, hashlib.sha256(f"withheld headers\0{key}".encode()).digest())
+
+
+def _make_gateway(settings: Settings, webhooks: Webhooks, app: Starlette, keys: Keys) -> Gateway:
+    strangers = RateLimiter(settings.keyless_rate, time.monotonic_ns)
+    return Gateway(webhooks, app, keys, strangers, TrustedProxies(settings.trusted_proxies))
 
 
 async def _load_keys(

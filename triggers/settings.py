@@ -66,6 +66,13 @@ def _parse_destination(text: str) -> str:
     raise ValueError(f"{text!r} should be a host name or a network, such as crm.internal or 10.0.0.0/8")
 
 
+def _parse_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"{text!r} should be an address or a network, such as 10.0.0.5 or 10.0.0.0/8") from None
+
+
 def _check_base_url(text: str) -> str:
     parts = urlsplit(text)
     _ = parts.port  # raises ValueError for one that is none
@@ -122,6 +129,9 @@ def _lower_case(value: object) -> object:
 Timeout: TypeAlias = Annotated[Milliseconds, Field(gt=0)]
 Destinations: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_parse_destination)], ...], BeforeValidator(_split_list)
+]
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_parse_network)], ...], BeforeValidator(_split_list)
 ]
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_check_base_url)]
 ProxyURL: TypeAlias = Annotated[str, AfterValidator(_check_proxy_url)]
@@ -195,6 +205,11 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         le=2**50,
         description="The same for rejected requests, which strangers may have sent.",
     )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses and networks of the proxies in front, whose X-Forwarded-For says where a request comes"
+        " from.",
+    )
     webhook_rate: MostOften = Field(
         Rate.parse("60000/1m"),
         description="How many genuine requests a webhook accepts at once, and again in that time; further ones get 429."
@@ -202,7 +217,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     address_rate: MostOften = Field(
         Rate.parse("60000/1m"),
-        description="The same for all requests on webhooks from one address; behind a proxy, that is the proxy's.",
+        description="The same for all requests on webhooks from one address; see trusted_proxies.",
     )
     keyless_rate: MostOften = Field(
         Rate.parse("6000/1m"),
