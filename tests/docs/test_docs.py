@@ -17,7 +17,7 @@ from tests.plugins import install
 from triggers.config.catalogue import GROUP
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, kind: str) -> list[str]:
