@@ -38,6 +38,7 @@ class ConstructsEvidence(Evidence):
         yield Figure("answers taken", str(sum(map(len, people.answers_taken.values()))))
         yield Figure("events sent", str(sum(map(len, people.events_taken.values()))))
         yield Figure("cancels taken", str(len(people.cancels_taken)))
+        yield Figure("retries taken", str(sum(people.retries_taken.values())))
         yield Figure("decisions taken", str(sum(people.verdicts_taken.values())))
         yield from (none(name, len(broken)) for name, broken in self._broken.items())
 
@@ -49,6 +50,7 @@ class ConstructsEvidence(Evidence):
         yield "waits answered but forgotten", self._find_forgotten_answers()
         yield "decisions taken but forgotten", self._find_forgotten_decisions()
         yield "cancels taken but not heard", self._find_ignored_cancels()
+        yield "retries taken but not performed, or performed unasked", self._find_retry_faults()
         yield "events missed", self._find_missed_events()
         yield "events written or delivered twice", self._find_doubled_events()
         yield "called runs doubled", self._find_doubled_runs()
@@ -154,6 +156,13 @@ class ConstructsEvidence(Evidence):
             is_over = entries[-1]["type"] == "run_finished" and _milliseconds(entries[-1]["at"]) <= at
             if not is_over and not self._entries(id, "cancel_requested"):
                 yield f"{id}: {self._record.runs[id]['status']}"
+
+    def _find_retry_faults(self) -> Iterator[str]:
+        people = self._record.people
+        for id in self._record.runs:
+            taken, performed = people.retries_taken[id], len(self._entries(id, "run_retried"))
+            if performed < taken or (performed and not people.retries[id]):
+                yield f"{id}: {taken} retries were taken, and {performed} performed"
 
     # -- events
 
@@ -287,7 +296,8 @@ class ConstructsEvidence(Evidence):
         """The number of legitimate repeats of this effect."""
         again = [entry["path"].startswith(f"{line.path}.again") for entry in self._entries(line.run, "step_scheduled")]
         resolved = [entry for entry in self._entries(line.run, "step_resolved") if entry["path"] == line.path]
-        return again.count(True) + [entry["verdict"] for entry in resolved].count("retry")
+        reopened = [entry["path"] for entry in self._entries(line.run, "step_reopened")]
+        return again.count(True) + [entry["verdict"] for entry in resolved].count("retry") + reopened.count(line.path)
 
     # -- reading
 

@@ -294,6 +294,18 @@ steps:
     steps: [{DO(park, park-{{ i }}), on_crash: park}]
   - {DO(after)}
 """
+_RETRYING = """
+steps:
+  - {DO(begun)}
+  - id: each
+    foreach: "[0, 1, 2]"
+    as: i
+    steps:
+      - {DO(cell, cell-{{ i }})}
+      - {id: pause, use: wait.delay, with: {for: 50ms}}
+      - {DO(declined, declined-{{ i }}), if: i == 1}
+on_failure: [{id: note, use: log.write, with: {message: It failed}}]
+"""
 _PAUSING = """
 steps:
   - {DO(declined), on_exhausted: pause}
@@ -326,13 +338,14 @@ _SENT = {
     "replacing": _REPLACING,
     "parking": _PARKING,
     "pausing": _PAUSING,
+    "retrying": _RETRYING,
     "bursting": _BURSTING,
 }
 _CALLED = {"telling": _TELLING, "hearing": _HEARING, "helping": _HELPING}
 
 OFTEN = (
     *("guarded", "waiting", "listening", "asking", "calling", "undoing", "reverting", "replacing", "parking"),
-    *("queueing", "queueing", "queueing", "queueing", "pausing", "echoing"),
+    *("queueing", "queueing", "queueing", "queueing", "pausing", "echoing", "retrying"),
 )
 TURNS = (*_SENT, *OFTEN)
 """The pipelines that webhooks start, as often as they do so in one round."""
@@ -415,6 +428,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], Expected]] = {
     "replacing": _ends("completed", "enter leave cleanup"),
     "parking": _ends("completed", "after", "park-0 park-1"),
     "pausing": _ends("completed failed", "declined", "after"),
+    "retrying": _ends("failed", "begun cell-0 cell-1 declined-1"),
     "bursting": _ends("completed", "mark-0 mark-400 mark-800 mark-1200 after"),
 }
 
@@ -425,6 +439,9 @@ def expect_end(pipeline: str, inputs: Mapping[str, Any]) -> Expected:
 
 CANCELLED = frozenset({"guarded", "calling", "reverting", "waiting"})
 """Of these some runs are cancelled in the middle."""
+
+RETRIED = "retrying"
+"""Its runs fail, and people retry each of them several times."""
 
 GUARDED = {"guarded": ("cleanup", "cleanup-more"), "reverting": ("cleanup",), "replacing": ("cleanup",)}
 """The pipelines whose `try`, which is `guard`, has a `finally` with these effects."""

@@ -195,6 +195,7 @@ _NAMES = {
     "answer": "between an answer's commit and its delivery",
     "cancel": "between a cancel's commit and its delivery",
     "resolve": "between a decision's commit and its delivery",
+    "retry": "between a retry's commit and its takeover",
     "slot": "between a slot's freeing and its grant's delivery",
     "emit": "between a sent event's commit and its step's checkpoint",
     "undo": "in the middle of an undo",

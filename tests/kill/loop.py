@@ -218,6 +218,7 @@ class Loop:
         async with self._service() as service:
             await self._begin(service)
             self._provider.close()
+            self._people.let_runs_rest()
             async with asyncio.timeout(REST):
                 await sending
             try:

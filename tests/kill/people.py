@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from tests.kill.constructs import CANCELLED
+from tests.kill.constructs import CANCELLED, RETRIED
 from tests.kill.home import Home
 from tests.kill.ledger import Line
 
@@ -30,6 +30,9 @@ LOOK_PAUSE = 0.4
 
 TWICE, CANCEL_EVERY = 0.3, 4
 """The share of answers and events that are sent a second time, and of how many runs one is cancelled."""
+
+RETRIES = 2
+"""How often a failed run is retried."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class PeopleRecord:
     cancels_taken: dict[str, int] = field(default_factory=dict)  # when, in milliseconds
     verdicts: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     verdicts_taken: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    retries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    retries_taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     problems: list[str] = field(default_factory=list)
 
 
@@ -57,7 +62,7 @@ class People:
         self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE)
         self._known: set[tuple[str, ...]] = set()
         self._deciding: set[tuple[str, str]] = set()
-        self._is_closing = False
+        self._is_closing = self._lets_runs_rest = False
         self.url = ""
         self.people = PeopleRecord()
 
@@ -73,6 +78,10 @@ class People:
                 else:
                     self._read(group, line)
             await looking
+
+    def let_runs_rest(self) -> None:
+        """Retry no more runs."""
+        self._lets_runs_rest = True
 
     def close(self) -> None:
         self._is_closing = True
@@ -141,7 +150,29 @@ class People:
                 elif wait["kind"] == "decision" and place not in self._deciding:
                     self._deciding.add(place)
                     group.create_task(self._decide(*place))
+            for run in await self._list_failed():
+                number = self.people.retries_taken[run]
+                if number < RETRIES:
+                    self._once(group, ("retry", run, str(number)), partial(self._retry, run))
             await asyncio.sleep(LOOK_PAUSE)
+
+    async def _list_failed(self) -> list[str]:
+        """The failed runs that people retry, the newest first."""
+        page = await self._try("GET", f"/api/runs?pipeline={RETRIED}&status=failed&limit=200")
+        return [run["id"] for run in page.json()["runs"]] if page is not None and page.is_success else []
+
+    async def _retry(self, run: str) -> None:
+        """Retry a failed run, sometimes twice at once. If the answer is lost in a crash, a further request is refused,
+        unless the run has failed again."""
+        number = 1 + (self._chance.random() < TWICE)
+        await asyncio.sleep(self._chance.uniform(0, 0.3))
+        if self._lets_runs_rest:
+            return
+        self.people.retries[run] += number
+        for answer in await asyncio.gather(*(self._say(f"/api/runs/{run}/retry", {}) for _ in range(number))):
+            self.people.retries_taken[run] += answer.status_code == 202
+            self._expect(answer, 202, 409)
+        self._known.discard(("retry", run, str(self.people.retries_taken[run])))
 
     async def _waits(self) -> list[dict[str, Any]]:
         """The waits that the API lists."""

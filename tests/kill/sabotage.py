@@ -50,6 +50,19 @@ def a_decision_is_lost() -> None:
     _lose("resolve")
 
 
+def a_retry_is_lost() -> None:
+    """A failed run is reopened without the message that says so."""
+    is_lost = _sometimes()
+
+    def wrap(post: Any) -> Any:
+        def post_unless_lost(self: InboxWrites, cursor: Any, run: str, kind: str, *rest: Any) -> bool:
+            return (kind == "retry" and is_lost()) or bool(post(self, cursor, run, kind, *rest))
+
+        return post_unless_lost
+
+    _change(InboxWrites, "post", wrap)
+
+
 def _lose(lost: str) -> None:
     is_lost = _sometimes()
 
@@ -243,6 +256,7 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
         an_answer_is_lost,
         a_cancel_is_lost,
         a_decision_is_lost,
+        a_retry_is_lost,
         an_event_is_missed,
         an_event_is_heard_twice,
         an_event_is_sent_twice,

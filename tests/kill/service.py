@@ -16,6 +16,7 @@ shipped code contains them.
     answer      an answer is committed, and the run has not got it yet
     cancel      a cancel is committed, and the run has not got it yet
     resolve     a person's decision is committed, and the run has not got it yet
+    retry       a failed run was reopened, and has not been taken over yet
     slot        a slot was freed and granted, and the run queued for it has not been notified
     emit        an event that a run sends is committed, and the run's checkpoint is not
     undo        in the middle of an undo
@@ -46,7 +47,7 @@ Plain: TypeAlias = Literal["accept", "append", "statement", "commit", "recovery"
 """The points that every run passes."""
 
 Special: TypeAlias = Literal[
-    "call", "child", "event", "answer", "cancel", "resolve", "slot", "emit", "undo", "burst", "paused"
+    "call", "child", "event", "answer", "cancel", "resolve", "retry", "slot", "emit", "undo", "burst", "paused"
 ]
 """The points that only some constructs pass."""
 
@@ -86,6 +87,7 @@ _of_message: Mapping[str, Point] = {
     "answer": "answer",
     "cancel": "cancel",
     "resolve": "resolve",
+    "retry": "retry",
     "slot": "slot",
 }
 
