@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from durable.history.encoding import list_value_fields
-from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted
+from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted, StepsVoided
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
 from durable.journal.histories import fold_entry
@@ -92,6 +92,9 @@ class Fold:
         fold_entry(state, entry)
         self.outline = None
         self.weight += ENTRY_BYTES
+        if isinstance(entry, StepsVoided):
+            for voided in entry.paths:
+                self.traces.pop(voided, None)
         path: str | None = getattr(entry, "path", None)
         if path is None or path not in state.steps:
             return

@@ -46,4 +46,6 @@ def test_a_failed_run_is_retried_until_it_completes(place: Path) -> None:
             history = waypost("history", run, "--json", cwd=place)
             retries = [each for each in json.loads(history.stdout) if each["type"] == "run_retried"]
             assert [(each["by"], each.get("reason")) for each in retries] == [("admin", None), ("admin", "mended")]
-            assert "mended" in waypost("show", run, "--history", cwd=place).stdout
+            shown = waypost("show", run, cwd=place).stdout
+            assert "2 times, last" in shown
+            assert ", by admin, mended" in shown

@@ -29,7 +29,14 @@ from triggers.commands.output import (
     style_status,
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, OfPipeline, RunId, parse_choice
-from triggers.documents.runs import FailureDocument, OmittedDocument, RunDocument, StepDocument, UndoDocument
+from triggers.documents.runs import (
+    FailureDocument,
+    OmittedDocument,
+    RetriedDocument,
+    RunDocument,
+    StepDocument,
+    UndoDocument,
+)
 from triggers.reading.reader import Reader
 
 LONGEST = 400
@@ -162,6 +169,8 @@ def _list_run_fields(out: Console, run: RunDocument) -> Iterator[tuple[str, str 
         yield "called by", f"{run.parent.run} {run.parent.step}"
     if run.source:
         yield run.source.kind, f"of {run.source.of}{_describe_source(run)}"
+    if run.retried:
+        yield "retried", _describe_retry(run.retried)
     for repeat in run.repeats:
         yield "repeated", f"{repeat.run} {repeat.status} ({repeat.kind or 'unknown'})"
     for child in run.children:
@@ -180,6 +189,12 @@ def _describe_source(run: RunDocument) -> str:
     source = run.source
     parts = (source.step, f"by {source.by}" if source.by else None, source.reason) if source else ()
     return "".join(f", {make_printable(part)}" for part in parts if part)
+
+
+def _describe_retry(retried: RetriedDocument) -> str:
+    times = f"{format_count(retried.times, 'time')}, last " if retried.times > 1 else ""
+    parts = (f"by {retried.by}" if retried.by else None, retried.reason)
+    return f"{times}{format_time(retried.at)}" + "".join(f", {make_printable(part)}" for part in parts if part)
 
 
 def _describe_omitted(omitted: OmittedDocument, command: str) -> str:

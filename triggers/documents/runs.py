@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from durable.action import Ending, ErrorClass
-from durable.history.state import UndoStatus
+from durable.history.state import State, UndoStatus
 from durable.history.words import Failure, Repetition, RunSource, RunStatus, StepStatus
 from durable.units import Run
 from triggers.documents.fields import PageCursor, Time, format_time, note
@@ -79,6 +79,20 @@ class SourceDocument(Struct, frozen=True):
     @classmethod
     def of_run(cls, source: RunSource | None) -> Self | None:
         return cls(source.kind, source.of, source.step, source.by, source.reason) if source else None
+
+
+class RetriedDocument(Struct, frozen=True):
+    """The last retry of a run: who asked for it, and why; and how often the run was retried."""
+
+    times: int
+    at: Time | None
+    by: Annotated[str | None, note("The name of the API key")]
+    reason: str | None
+
+    @classmethod
+    def of_state(cls, state: State) -> Self | None:
+        retried = state.retried
+        return cls(state.retries, format_time(retried.at), retried.by, retried.reason) if retried else None
 
 
 class RepeatDocument(Struct, frozen=True):
@@ -197,6 +211,7 @@ class RunDocument(RunLineDocument, frozen=True):
     priority: int
     source: Annotated[SourceDocument | None, note("What it repeats")]
     repeats: Annotated[list[RepeatDocument], note("The runs that repeat it, the newest first, twenty at most")]
+    retried: Annotated[RetriedDocument | None, note("Its last retry")]
     parent: Annotated[CallingStepDocument | None, note("The step that called it")]
     children: Annotated[list[CalledRunDocument], note("The first runs that it called")]
     children_count: Annotated[int, note("How many runs it called; the steps with `only=calls` name all of them")]
