@@ -19,6 +19,9 @@ from triggers.runs.rows import ExplainProgress, explain_nothing, list_run_lines
 API = "api"
 """The trigger of runs that were started over the API."""
 
+CALL = "call"
+"""The trigger of runs that another run called."""
+
 
 class RunQuery(msgspec.Struct, frozen=True):
     """What is listed: the filters, of which all hold, and the page. `since`, `until`: the time of the start, in ms.
@@ -102,10 +105,10 @@ class RunLists:
             known = self._names().pipelines
             if pipeline not in known:
                 raise PipelineNotFound(pipeline, {*known, *await self._reads.read(list_pipelines)})
-        if trigger not in (None, API) and not await self._reads.list_runs(trigger=trigger, limit=1):
+        if trigger not in (None, API, CALL) and not await self._reads.list_runs(trigger=trigger, limit=1):
             known = self._names().triggers
             if trigger not in known:
-                raise TriggerNotFound(str(trigger), {*known, API, *await self._reads.read(list_triggers)})
+                raise TriggerNotFound(str(trigger), {*known, API, CALL, *await self._reads.read(list_triggers)})
 
 
 def split_trigger(query: RunQuery) -> tuple[str | None, str | None]:
