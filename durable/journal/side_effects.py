@@ -31,12 +31,13 @@ class SideEffectWrites:
         notified: list[str] = []
         if side_effects.reopened_waits:
             self._subscriptions.reopen_waits(cursor, run, side_effects.reopened_waits, at)
+        # A called run is retried before a message may cancel it: its calling step may end again in the same commit.
+        notified += [each.run for each in side_effects.retried if self._reopening.reopen_called(cursor, each, at)]
         for message in side_effects.messages:
             if self._inboxes.post(cursor, message.run, message.kind, message.data, at):
                 notified.append(message.run)
             elif message.dedupe_key and not self._keys.find_first(cursor, [message.dedupe_key], at):
                 self._keys.take(cursor, message.dedupe_key, run)
-        notified += [each.run for each in side_effects.retried if self._reopening.reopen_called(cursor, each, at)]
         notified += self._subscriptions.end_waits(cursor, run, side_effects.ended_waits, at)
         for subscription in side_effects.subscriptions:
             notified += self._subscriptions.subscribe(cursor, run, subscription, at)
