@@ -131,11 +131,12 @@ class Engine(Protocol):
         schedule: ScheduleProgress | None = None,
         is_recorded: bool = False,
         free_keys: Sequence[DedupeKey] = (),
+        renews: tuple[str, ...] | None = None,
     ) -> Admitted:
         """Commit an event and start its runs in the same commit; raises `Overloaded` or a `JournalError`.
 
         `is_recorded`: the event is in the journal already, and only the runs are new. `free_keys`: dedupe keys that are
-        taken if they are free, and refuse nothing."""
+        taken if they are free, and refuse nothing. `renews`: see `Admission`."""
         ...
 
     async def fork(

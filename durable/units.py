@@ -324,6 +324,8 @@ class Admission(msgspec.Struct, frozen=True):
     If one of the keys is already taken, only the delivery and the schedule's progress are written, as a duplicate.
 
     `dedupe_keys`: taken only if a run starts, or always with `keeps_keys`.
+    `renews`: set if an event is to run again when all of its runs have failed. Such a duplicate is not recorded, unless
+    its runs are those in `renews`: then it starts its own runs, and takes the keys over.
     `free_keys`: taken like those if they are free; one that is taken refuses nothing.
     `at`: the time (ms) of the admission, at which keys are checked for expiry; None means the event's time.
     `schedule`: the progress of the schedule that fired. The id of the started run is added to it.
@@ -341,12 +343,14 @@ class Admission(msgspec.Struct, frozen=True):
     descent: Descent | None = None
     is_recorded: bool = False
     free_keys: Sequence[DedupeKey] = ()
+    renews: tuple[str, ...] | None = None
 
 
 class Admitted(msgspec.Struct, frozen=True):
     """The result of an admission.
 
     `event`, `runs`: the ids of the event and its runs. For a duplicate, those of the original admission.
+    `failed`: those runs of a duplicate that have failed.
     `is_conflict`: the admission is a duplicate whose inputs differ from the original's.
     `queued`: runs that wait for a slot.
     `skipped`: runs that were not created because no slot was free.
@@ -360,6 +364,12 @@ class Admitted(msgspec.Struct, frozen=True):
     queued: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     notified: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all runs of a duplicate have failed."""
+        return bool(self.runs) and self.failed == self.runs
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -427,32 +437,6 @@ class Run(msgspec.Struct, frozen=True):
     error_key: str | None = None
 
 
-class Space(msgspec.Struct, frozen=True):
-    """The size of the journal's files, in bytes. `free`: the part of `database` that contains nothing and is used
-    again; `log`: the commits that were not moved into it yet."""
-
-    database: int
-    free: int
-    log: int
-    page: int
-
-
-class FailureGroup(msgspec.Struct, frozen=True):
-    """Runs with the same error key.
-
-    `count`: how many there are, of those that were counted; `has_more`: there are more.
-    `newest`: the newest run; `first_at`: when the oldest was created, in ms.
-    `pipelines`: some of the pipelines that they are runs of.
-    """
-
-    key: str
-    count: int
-    has_more: bool
-    newest: Run
-    first_at: int
-    pipelines: tuple[str, ...]
-
-
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send."""
 
@@ -462,30 +446,6 @@ class ApiKey(msgspec.Struct, frozen=True):
     hash: str
     created_at: int
     revoked_at: int | None = None
-
-
-class PipelineVersion(msgspec.Struct, frozen=True):
-    """A stored version of a pipeline, and when it was first stored (ms)."""
-
-    version: str
-    created_at: int
-
-
-class VersionRuns(msgspec.Struct, frozen=True):
-    """How many runs of a version have each status. `has_more`: it has more runs than were counted."""
-
-    by_status: dict[RunStatus, int]
-    has_more: bool
-
-
-class UnknownPath(msgspec.Struct, frozen=True):
-    """Requests with one method to one path that no webhook serves: how many came, and when the first and the last."""
-
-    method: str
-    path: str
-    count: int
-    first_at: int
-    last_at: int
 
 
 class UnfinishedRun(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ IdNotFound           no id begins or ends so
 IdAmbiguous          several ids begin or end so
 BulkNotFound         there is no such bulk
 DeliveryNotFound     there is no such delivery
+RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 TriggerNotFound      no file has such a trigger, and it has started no run
@@ -67,6 +68,10 @@ class DeliveryNotFound(LookupError):
 
     def __init__(self, delivery: str) -> None:
         super().__init__(_explain_missing("delivery", delivery))
+
+
+class RequestNotKept(LookupError):
+    """The journal does not have the whole request of a delivery; the message says why, and names the setting."""
 
 
 class KeyNotFound(LookupError):

@@ -12,7 +12,7 @@ from durable.durations import format_duration
 from durable.journal.definitions import find_versions, list_versions
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
-from durable.units import PipelineVersion
+from durable.reports import PipelineVersion
 from durable.values import JSON
 from durable.wording import quote
 from triggers.documents.fields import format_time

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from durable.history.encoding import encode_entries
 from durable.history.entries import AnyEntry
 from durable.journal.deliveries import encode_delivery
@@ -39,6 +41,12 @@ class AdmissionWrites:
         def unit(cursor: Cursor) -> Admitted:
             keys = admission.dedupe_keys
             first = writes.dedupe_keys.find_first(cursor, keys, now) if keys else None
+            if first and first.runs:
+                first = msgspec.structs.replace(first, failed=writes.runs.find_failed(cursor, first.runs))
+            if first and first.has_failed and admission.renews is not None:
+                if first.runs != admission.renews:
+                    return first
+                first = None
             admitted = first or self._begin_runs(cursor, admission, runs, now)
             if delivery:
                 cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
@@ -141,8 +149,14 @@ def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView) -> En
 def _describe_outcome(admitted: Admitted) -> Params:
     """Return the columns of a delivery that depend on its admission."""
     if admitted.is_duplicate:
-        return {"event": admitted.event, "outcome": "duplicate"}
+        duplicate: Params = {"event": admitted.event, "outcome": "duplicate"}
+        return duplicate | {"reason": _explain_failed(admitted.failed)} if admitted.failed else duplicate
     if admitted.runs or not admitted.skipped:
         return {"event": admitted.event}
     reason = "the pipeline's concurrency limit is reached"
     return {"event": admitted.event, "outcome": "skipped", "reason": reason}
+
+
+def _explain_failed(failed: Sequence[str]) -> str:
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"the run of the first delivery has failed: {failed[0]}{more}"

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, tuple_
 from durable.history.words import RunStatus
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.tables import definitions, runs
-from durable.units import PipelineVersion, VersionRuns
+from durable.reports import PipelineVersion, VersionRuns
 
 COUNTED = 1_000
 """The runs of a version that are counted by status, the newest ones. Counting so many takes about a millisecond."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 from sqlalchemy import ClauseElement, Connection, Dialect, Engine, Table
 from sqlalchemy.dialects.sqlite import Insert
 
-from durable.units import Space
+from durable.reports import Space
 
 Answer = TypeVar("Answer")
 Params: TypeAlias = dict[str, object]

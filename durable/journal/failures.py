@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, selec
 
 from durable.journal.runs import load_runs, select_distinct
 from durable.journal.tables import runs
-from durable.units import FailureGroup, Run
+from durable.reports import FailureGroup
+from durable.units import Run
 
 COUNT_LIMIT = 1_000
 """How many runs of a group are counted."""

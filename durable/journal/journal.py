@@ -24,6 +24,7 @@ from durable.journal.sqlite.database import SQLite
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.messages import RetryMessage
+from durable.reports import UnknownPath
 from durable.units import (
     Admission,
     Admitted,
@@ -34,7 +35,6 @@ from durable.units import (
     ScheduleProgress,
     SideEffects,
     Takeover,
-    UnknownPath,
 )
 from durable.values import Value
 

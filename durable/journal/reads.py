@@ -39,7 +39,8 @@ from durable.journal.histories import PAGE
 from durable.journal.migrate import ensure_current
 from durable.journal.scan import Scan
 from durable.journal.sqlite.database import SQLite
-from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, Space, UnfinishedRun
+from durable.reports import Space
+from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, UnfinishedRun
 
 Found = TypeVar("Found")
 Given = ParamSpec("Given")

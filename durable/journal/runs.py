@@ -54,6 +54,9 @@ class RunWrites:
             .values({name: bindparam(name) for name in changed} | {"recoveries": runs.c.recoveries * bindparam("kept")})
         )
         self._find_unfinished_sql = sql.compile(select(runs.c.id).where(runs.c.id == bindparam("run"), IS_UNFINISHED))
+        self._find_failed_sql = sql.compile(
+            select(runs.c.id).where(runs.c.id == bindparam("run"), runs.c.status == bindparam("status"))
+        )
         self.find_last_number_sql = sql.compile(
             select(func.max(runs.c.nth)).where(runs.c.origin == bindparam("origin"))
         )
@@ -61,6 +64,14 @@ class RunWrites:
     def is_unfinished(self, cursor: Cursor, run: str) -> bool:
         """Whether the run exists and has not ended."""
         cursor.execute(self._find_unfinished_sql, {"run": run})
+        return cursor.fetchone() is not None
+
+    def find_failed(self, cursor: Cursor, ids: Sequence[str]) -> tuple[str, ...]:
+        """Return those of these runs that have failed."""
+        return tuple(id for id in ids if self._is_failed(cursor, id))
+
+    def _is_failed(self, cursor: Cursor, run: str) -> bool:
+        cursor.execute(self._find_failed_sql, {"run": run, "status": "failed"})
         return cursor.fetchone() is not None
 
     def count_descendants(self, cursor: Cursor, descent: Descent, more: int) -> int:

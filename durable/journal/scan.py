@@ -31,7 +31,8 @@ from durable.journal.histories import (
 from durable.journal.outline import StepOutline
 from durable.journal.payloads import load_payload
 from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished
-from durable.units import Run, UnfinishedRun, VersionRuns
+from durable.reports import VersionRuns
+from durable.units import Run, UnfinishedRun
 from durable.values import Value
 
 SLICE = 0.001

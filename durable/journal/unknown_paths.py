@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.tables import unknown_paths
-from durable.units import UnknownPath
+from durable.reports import UnknownPath
 
 
 class UnknownPathWrites:

@@ -67,6 +67,7 @@ class Intake:
         is_recorded: bool = False,
         free_keys: Sequence[DedupeKey] = (),
         fork: BegunRun | None = None,
+        renews: tuple[str, ...] | None = None,
     ) -> Admitted:
         """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`. `fork` is a run that has
         begun already; `starts` has its arguments.
@@ -87,6 +88,7 @@ class Intake:
             descent=descent,
             is_recorded=is_recorded,
             free_keys=free_keys,
+            renews=renews,
         )
         committed = self._journal.admit(admission)
         for run in begun:

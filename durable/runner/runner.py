@@ -108,6 +108,7 @@ class Runner:
         schedule: ScheduleProgress | None = None,
         is_recorded: bool = False,
         free_keys: Sequence[DedupeKey] = (),
+        renews: tuple[str, ...] | None = None,
     ) -> Admitted:
         return await self._intake.commit(
             event,
@@ -117,6 +118,7 @@ class Runner:
             schedule=schedule,
             is_recorded=is_recorded,
             free_keys=free_keys,
+            renews=renews,
         )
 
     async def fork(

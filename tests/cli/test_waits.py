@@ -273,8 +273,8 @@ def test_deliveries_are_listed_with_their_outcome_and_reason(served: Path) -> No
 
 
 def test_deliveries_are_listed_without_a_service(leftovers: Leftovers) -> None:
-    assert leftovers.delivery in waypost("deliveries", "--webhook", "greet/greet", cwd=leftovers.place).stdout
-    other = waypost("deliveries", "--webhook", "other/x", cwd=leftovers.place).stdout
+    assert leftovers.delivery in waypost("deliveries", "--trigger", "greet/greet", cwd=leftovers.place).stdout
+    other = waypost("deliveries", "--trigger", "other/x", cwd=leftovers.place).stdout
     assert "DELIVERY" in other
     assert leftovers.delivery not in other
 

@@ -188,6 +188,8 @@ async def test_a_replay_with_the_same_idempotency_key_is_the_same_run(tmp_path: 
         answers = await asyncio.gather(*(service.client.post(path, json={}, headers=headers) for _ in range(5)))
         assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 202]
         assert len({answer.json()["id"] for answer in answers}) == 1
+        other = await service.client.post(path, json={"reason": "another"}, headers=headers)
+        assert other.status_code == 422
 
 
 async def test_the_body_is_read_byte_for_byte(tmp_path: Path) -> None:

@@ -1,26 +1,26 @@
 """Operations on deliveries, which are the requests on webhooks with their outcomes: list, read and replay them."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
-from durable.ids import first_id
 from durable.journal.journal import Journal
-from durable.journal.scan import Scan
 from durable.units import DedupeKey, DeliveryOutcome
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.repeats import Reason, make_refusal
 from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
 from triggers.api.value_types import DeliveryId, Limit, Moment
-from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
+from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument
 from triggers.documents.starts import ReplayedDocument
+from triggers.not_found import RequestNotKept
 from triggers.repeats.refusal import RepeatRefused
 from triggers.repeats.replays import Replays
-from triggers.webhooks.details import describe_delivery, load_body, redact_delivery
-from triggers.webhooks.kept_delivery import RequestNotKept
+from triggers.webhooks.details import DeliveryQuery, describe_delivery, list_lines, load_body
 
 BYTES = "application/octet-stream"
 
@@ -92,23 +92,8 @@ class DeliveryOperations:
 
     async def list_deliveries(self, asked: ApiRequest[ManyDeliveries, Nothing]) -> Response:
         """List deliveries, the newest first."""
-        wanted = asked.parameters
-        found = await self._journal.list_deliveries(
-            trigger=wanted.trigger,
-            outcome=wanted.outcome,
-            event=wanted.event,
-            since=first_id("dlv", wanted.since) if wanted.since is not None else None,
-            before=first_id("dlv", wanted.until) if wanted.until is not None else None,
-            after=wanted.after,
-            limit=wanted.limit,
-        )
-        after = found[-1].id if len(found) == wanted.limit else None
-
-        def redact(scan: Scan) -> list[DeliveryDocument]:
-            lines = map(DeliveryDocument.of, found)
-            return [redact_delivery(line, self._redactor, scan, may_answer=asked.may_answer) for line in lines]
-
-        return respond(DeliveriesDocument(await self._journal.scan(redact), after))
+        query = DeliveryQuery(**asked.parameters.model_dump())
+        return respond(await list_lines(self._journal, query, self._redactor, may_answer=asked.may_answer))
 
     async def get_delivery(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:
         """Tell one delivery: its request, what became of it, and its runs and replays."""
@@ -140,7 +125,9 @@ class DeliveryOperations:
         if given.unverified and not asked.by.may("admin"):
             raise ApiError(403, "`unverified` takes a key with the scope `admin`")
         key = asked.parameters.idempotency_key
-        dedupe_key = DedupeKey(f"#replay/{delivery}", key, self._now() + DEDUPE_MILLISECONDS) if key else None
+        fingerprint = hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()
+        until = self._now() + DEDUPE_MILLISECONDS
+        dedupe_key = DedupeKey(f"#replay/{delivery}", key, until, fingerprint) if key else None
         try:
             replayed = await self._replays.replay(
                 delivery,
@@ -157,6 +144,7 @@ class DeliveryOperations:
             replayed.run,
             status,
             replayed.is_duplicate,
+            hint=None,
             of=delivery,
             event=replayed.event,
             pipeline=replayed.pipeline,

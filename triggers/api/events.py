@@ -15,7 +15,7 @@ from durable.values import Value
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
-from triggers.documents.starts import EmittedDocument
+from triggers.documents.starts import EmittedDocument, suggest_retry
 
 SOURCE = "api"
 """The source of an event that names none."""
@@ -76,7 +76,9 @@ class EventOperations:
         admitted = await self._engine.emit(event, dedupe_keys=claims)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
-        emitted = EmittedDocument(admitted.event, list(admitted.runs), admitted.is_duplicate)
+        emitted = EmittedDocument(
+            admitted.event, list(admitted.runs), admitted.is_duplicate, suggest_retry(admitted.failed)
+        )
         return respond(emitted, 200 if admitted.is_duplicate else 202)
 
 

@@ -133,6 +133,7 @@ class RepeatOperations:
             repeated.run,
             status,
             repeated.is_duplicate,
+            hint=None,
             of=run,
             version=repeated.version,
             inputs=repeated.inputs,

@@ -26,7 +26,13 @@ from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
 from triggers.api.value_types import Moment, Tag, WaitDuration
 from triggers.config.folder import Folder
-from triggers.documents.starts import BatchAnswerDocument, BatchAnswersDocument, EndedDocument, StartedDocument
+from triggers.documents.starts import (
+    BatchAnswerDocument,
+    BatchAnswersDocument,
+    EndedDocument,
+    StartedDocument,
+    suggest_retry,
+)
 from triggers.problem_details import Mistake
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
@@ -170,7 +176,7 @@ class StartOperations:
         if given.wait_for and status in get_args(EndStatus):
             with contextlib.suppress(JournalError):  # the run has begun, whether or not it can be read now
                 return 200, msgspec.Raw(await encode_ended_run(self._journal, run, is_duplicate=is_duplicate))
-        return 200 if is_duplicate else 202, StartedDocument(run, status, is_duplicate)
+        return 200 if is_duplicate else 202, StartedDocument(run, status, is_duplicate, suggest_retry(admitted.failed))
 
     def _find_definition(self, pipeline: str) -> Definition:
         definition = self._folder.definition(pipeline)

@@ -7,25 +7,31 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from durable.ids import is_whole_id
 from durable.units import DeliveryOutcome
 from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import format_time, open_console, print_json, print_table
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Since, Until, parse_choice, parse_time
 from triggers.commands.unknown_paths import print_unknown_paths
 from triggers.documents.deliveries import DeliveryDocument
+from triggers.reading.reader import Reader
 
 OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
 
+Trigger = Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")]
+Event = Annotated[str | None, typer.Option(help="Only deliveries that brought this event, or brought it again.")]
+
+Unknown = Annotated[bool, typer.Option("--unknown", help="List requests to paths that no webhook serves instead.")]
+
 
 def deliveries(
-    webhook: Annotated[
-        str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")
-    ] = None,
+    trigger: Trigger = None,
     outcome: Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")] = None,
-    unknown: Annotated[
-        bool, typer.Option("--unknown", help="List requests to paths that no webhook serves instead.")
-    ] = False,
+    since: Since = None,
+    until: Until = None,
+    event: Event = None,
+    unknown: Unknown = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of deliveries.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,
@@ -35,10 +41,25 @@ def deliveries(
         paths = ask_reader(config, data, lambda reader: reader.list_unknown_paths())
         print_json(paths) if as_json else print_unknown_paths(open_console(), paths)
         return
-    wanted = parse_choice(get_args(DeliveryOutcome), outcome, "--outcome")
-    filters = {"trigger": webhook, "outcome": wanted, "limit": limit}
-    found = ask_reader(config, data, lambda reader: reader.list_deliveries(**filters))
-    print_json(found) if as_json else print_deliveries(open_console(), found)
+    filters = {
+        "trigger": trigger,
+        "outcome": parse_choice(get_args(DeliveryOutcome), outcome, "--outcome"),
+        "from": parse_time(since, "--from"),
+        "to": parse_time(until, "--to"),
+        "limit": limit,
+    }
+
+    async def ask(reader: Reader) -> list[DeliveryDocument]:
+        whole = event if event is None or is_whole_id(event) else await reader.find_id("event", event)
+        return await reader.list_deliveries(**filters, event=whole)
+
+    found = ask_reader(config, data, ask)
+    if as_json:
+        print_json(found)
+    elif found:
+        print_deliveries(open_console(), found)
+    else:
+        typer.echo("there are no such deliveries; `--unknown` lists requests that no webhook serves")
 
 
 def print_deliveries(out: Console, found: Iterable[DeliveryDocument]) -> None:
@@ -48,6 +69,10 @@ def print_deliveries(out: Console, found: Iterable[DeliveryDocument]) -> None:
 
 
 def _make_row(delivery: DeliveryDocument) -> tuple[str | Text, ...]:
-    outcome = Text(delivery.outcome, OUTCOME_STYLES.get(delivery.outcome, ""))
     at = format_time(delivery.at)[5:19]
-    return delivery.id, delivery.trigger, at, outcome, make_printable(delivery.reason or "")
+    return delivery.id, delivery.trigger, at, style_outcome(delivery.outcome), make_printable(delivery.reason or "")
+
+
+def style_outcome(outcome: str) -> Text:
+    """An outcome in its colour."""
+    return Text(outcome, OUTCOME_STYLES.get(outcome, ""))

@@ -9,6 +9,7 @@ from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
 from triggers.not_found import (
     BulkNotFound,
+    DeliveryNotFound,
     IdAmbiguous,
     IdNotFound,
     KeyNotFound,
@@ -42,6 +43,8 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists those that it has")
         case BulkNotFound():
             return CommandFailed(f"{error}; `waypost bulk list` lists them")
+        case DeliveryNotFound():
+            return CommandFailed(f"{error}; `waypost deliveries` lists them")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
         case (

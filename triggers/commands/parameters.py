@@ -79,6 +79,7 @@ OfPipeline = Annotated[
         "--pipeline", help="With `latest`: the newest run of this pipeline.", autocompletion=complete_pipeline_ids
     ),
 ]
+DeliveryId = Annotated[str, typer.Argument(help="The delivery: its id, the beginning or the end of it, or `latest`.")]
 StepPath = Annotated[str, typer.Argument(help="The path of the step, as `waypost show` prints it.")]
 
 

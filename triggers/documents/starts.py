@@ -1,5 +1,6 @@
 """What starting runs and sending events is answered with."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -16,6 +17,7 @@ class StartedDocument(Struct, frozen=True):
     id: str
     status: Annotated[RunStatus | None, note("Null of a duplicate whose run was cleared away meanwhile")]
     duplicate: IsDuplicate
+    hint: Annotated[str | None, note("What to do about a duplicate whose run has failed")]
 
 
 class RepeatedDocument(StartedDocument, frozen=True):
@@ -54,6 +56,7 @@ class EmittedDocument(Struct, frozen=True):
     event: Annotated[str, note("Its id")]
     runs: Annotated[list[str], note("The runs that it started")]
     duplicate: Annotated[bool, note("Whether an earlier request with the same key brought it")]
+    hint: Annotated[str | None, note("What to do about a duplicate whose runs have failed")]
 
 
 class BatchAnswerDocument(Struct, frozen=True, omit_defaults=True):
@@ -70,3 +73,11 @@ class BatchAnswersDocument(Struct, frozen=True):
     """One answer for every item, in the order of the items."""
 
     answers: list[BatchAnswerDocument]
+
+
+def suggest_retry(failed: Sequence[str]) -> str | None:
+    """What to do about the runs of a duplicate that have failed; None if none has."""
+    if not failed:
+        return None
+    what = f"{failed[0]} has failed" if len(failed) == 1 else f"{len(failed)} runs have failed"
+    return f"{what}: `waypost retry {failed[0]}` goes on from the failed step, `waypost rerun {failed[0]}` starts anew"

@@ -22,7 +22,7 @@ from triggers.documents.bulks import (
     BulkPreviewDocument,
     BulksDocument,
 )
-from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
+from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
 from triggers.documents.found import FoundDocument
@@ -40,12 +40,13 @@ from triggers.documents.runs import (
     TakenDocument,
 )
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
-from triggers.documents.starts import EmittedDocument, RepeatedDocument, StartedDocument
+from triggers.documents.starts import EmittedDocument, RepeatedDocument, ReplayedDocument, StartedDocument
 from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.not_found import BulkNotFound, IdNotFound, RunNotFound, StepNotFound
+from triggers.not_found import BulkNotFound, DeliveryNotFound, IdNotFound, RunNotFound, StepNotFound
+from triggers.reading.body import DeliveryBody
 
 Answer = TypeVar("Answer")
 
@@ -165,6 +166,28 @@ class ServiceClient:
 
     async def list_deliveries(self, **filters: str | int | None) -> list[DeliveryDocument]:
         return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
+
+    async def get_delivery(self, delivery: str) -> DeliveryDetailsDocument:
+        return await self._ask_about(delivery, DeliveryDetailsDocument, "GET", "")
+
+    async def get_delivery_body(self, delivery: str) -> DeliveryBody:
+        answer = await self._client.get(f"/api/deliveries/{quote(delivery, safe='')}/body")
+        if answer.status_code == 404:
+            raise DeliveryNotFound(delivery)
+        if answer.is_error:
+            self._ensure_success(answer)
+        return DeliveryBody(answer.content, "waypost-redacted" in answer.headers)
+
+    async def replay_delivery(self, delivery: str, body: Mapping[str, JSON]) -> ReplayedDocument:
+        return await self._ask_about(delivery, ReplayedDocument, "POST", "/replay", json=body)
+
+    async def _ask_about(self, delivery: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
+        try:
+            return await self._ask(document, method, f"/api/deliveries/{quote(delivery, safe='')}{what}", **more)
+        except ServiceRefused as refused:
+            if refused.status == 404:
+                raise DeliveryNotFound(delivery) from None
+            raise
 
     async def list_unknown_paths(self, since: str | None = None) -> list[UnknownPathDocument]:
         parameters = _drop_none({"from": since})

@@ -15,11 +15,13 @@ from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.unknown_paths import list_unknown_paths
+from durable.redactor import Redactor
+from durable.secrets import Secrets
 from durable.units import IdKind
 from durable.values import JSON
 from triggers.bulks.filters import describe_bulk
 from triggers.documents.bulks import BulkDocument, BulkItemDocument
-from triggers.documents.deliveries import DeliveryDocument
+from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
 from triggers.documents.fields import Scope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
@@ -32,6 +34,7 @@ from triggers.documents.waits import PendingDocument
 from triggers.instance import Instance
 from triggers.keys import Keys
 from triggers.not_found import BulkNotFound, KeyNotFound, PipelinesMissing
+from triggers.reading.body import DeliveryBody
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
@@ -46,6 +49,7 @@ from triggers.settings import Settings, SettingsError
 from triggers.short_ids import find_id
 from triggers.versions import VersionReads, list_served
 from triggers.waits.proofs import WAITS_PREFIX
+from triggers.webhooks.details import DeliveryQuery, describe_delivery, list_lines, load_body
 from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.unknown_paths import describe_unknown_path
 
@@ -117,7 +121,18 @@ class Files:
                 return waits
 
     async def list_deliveries(self, **filters: Any) -> list[DeliveryDocument]:
-        return [DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
+        query = DeliveryQuery(**_read_times(filters))
+        return (await list_lines(await self._open(), query, self._redactor, may_answer=True)).deliveries
+
+    async def get_delivery(self, delivery: str) -> DeliveryDetailsDocument:
+        return await describe_delivery(await self._open(), delivery, self._redactor, may_answer=True)
+
+    async def get_delivery_body(self, delivery: str) -> DeliveryBody:
+        return DeliveryBody(*await load_body(await self._open(), delivery, self._redactor))
+
+    @property
+    def _redactor(self) -> Redactor:
+        return Secrets(self._instance.environment).redactor
 
     async def list_unknown_paths(self) -> list[UnknownPathDocument]:
         """The unknown paths as they were last written, with hints from the config folder if there is one."""
@@ -197,13 +212,14 @@ class Files:
 
 def _make_query(filters: Mapping[str, Any]) -> RunQuery:
     """The query of filters that are named and written as in the API."""
+    return RunQuery(**_read_times(filters))
+
+
+def _read_times(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters as the API names and writes them, with the times `from` and `to` as `since` and `until` (ms)."""
+    times = {"since": filters.get("from"), "until": filters.get("to")}
     others = {name: value for name, value in filters.items() if name not in ("from", "to")}
-    since, until = filters.get("from"), filters.get("to")
-    return RunQuery(
-        **others,
-        since=None if since is None else parse_moment(since),
-        until=None if until is None else parse_moment(until),
-    )
+    return others | {name: None if text is None else parse_moment(text) for name, text in times.items()}
 
 
 class JournalKeys:

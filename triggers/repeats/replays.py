@@ -20,12 +20,13 @@ from durable.values import JSON
 from durable.wording import quote
 from triggers.config.folder import Folder
 from triggers.http.body import BadRequest
-from triggers.not_found import DeliveryNotFound
+from triggers.not_found import DeliveryNotFound, RequestNotKept
 from triggers.repeats.refusal import RepeatRefused
+from triggers.repeats.repeated import ensure_admitted
 from triggers.trigger import EventFiltered
 from triggers.webhooks.dedupe import make_dedupe_keys
 from triggers.webhooks.delivery import PendingDelivery
-from triggers.webhooks.kept_delivery import KeptDelivery, RequestNotKept
+from triggers.webhooks.kept_delivery import KeptDelivery
 from triggers.webhooks.request import Rejected
 from triggers.webhooks.scheme import Token
 from triggers.webhooks.trigger import WebhookTrigger
@@ -94,10 +95,9 @@ class Replays:
             free_keys=_make_keys(hook, verified, document, at),
             is_recorded=recorded is not None,
         )
-        if not admitted.runs:
-            raise RepeatRefused("the pipeline's concurrency allows no more runs now, and skips what is above its limit")
+        run = ensure_admitted(admitted)
         definition = hook.definition
-        return Replayed(admitted.runs[0], admitted.event, definition.id, definition.version, admitted.is_duplicate)
+        return Replayed(run, admitted.event, definition.id, definition.version, admitted.is_duplicate)
 
     async def _load(self, id: str) -> KeptDelivery:
         delivery = await self._journal.read(find_delivery, id)

@@ -9,7 +9,7 @@ from durable.ids import first_id
 from durable.journal.failures import list_failures
 from durable.journal.reads import Reads
 from durable.journal.runs import list_pipelines, list_triggers
-from durable.units import FailureGroup
+from durable.reports import FailureGroup
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import format_time
 from triggers.documents.runs import RunLineDocument, RunsDocument

@@ -6,23 +6,25 @@ from typing import TypeVar
 
 import msgspec
 
+from durable.ids import first_id
 from durable.journal.deliveries import find_delivery
 from durable.journal.reads import Reads
 from durable.journal.runs import list_repeats
 from durable.journal.scan import Scan
 from durable.links import hide_links
 from durable.redactor import Redactor, run_slices
-from durable.units import Delivery, Run
+from durable.units import Delivery, DeliveryOutcome, Run
 from durable.values import JSON
 from triggers.documents.deliveries import (
+    DeliveriesDocument,
     DeliveryDetailsDocument,
     DeliveryDocument,
     DeliveryHeaderDocument,
     DeliveryRunDocument,
 )
 from triggers.http.body import BadRequest, parse_body
-from triggers.not_found import DeliveryNotFound
-from triggers.webhooks.kept_delivery import RequestNotKept, explain_absence, read_head
+from triggers.not_found import DeliveryNotFound, RequestNotKept
+from triggers.webhooks.kept_delivery import explain_absence, read_head
 from triggers.webhooks.kept_request import RequestHead
 
 SHOWN_BYTES = 64 * 1024
@@ -35,6 +37,37 @@ HASH_SHOWN = 16
 
 
 AnyDelivery = TypeVar("AnyDelivery", bound=DeliveryDocument)
+
+
+class DeliveryQuery(msgspec.Struct, frozen=True):
+    """Selects deliveries to list: those that arrived at `since` (ms) or later, and before `until`."""
+
+    trigger: str | None = None
+    outcome: DeliveryOutcome | None = None
+    event: str | None = None
+    since: int | None = None
+    until: int | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+async def list_lines(reads: Reads, query: DeliveryQuery, redactor: Redactor, *, may_answer: bool) -> DeliveriesDocument:
+    """List deliveries, the newest first. Without `may_answer`, they have no links to waits."""
+    found = await reads.list_deliveries(
+        trigger=query.trigger,
+        outcome=query.outcome,
+        event=query.event,
+        since=first_id("dlv", query.since) if query.since is not None else None,
+        before=first_id("dlv", query.until) if query.until is not None else None,
+        after=query.after,
+        limit=query.limit,
+    )
+
+    def describe(scan: Scan) -> list[DeliveryDocument]:
+        return [redact_delivery(DeliveryDocument.of(each), redactor, scan, may_answer=may_answer) for each in found]
+
+    after = found[-1].id if len(found) == query.limit else None
+    return DeliveriesDocument(await reads.scan(describe), after)
 
 
 async def describe_delivery(reads: Reads, id: str, redactor: Redactor, *, may_answer: bool) -> DeliveryDetailsDocument:

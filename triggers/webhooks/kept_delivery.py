@@ -7,15 +7,12 @@ import msgspec
 
 from durable.units import Delivery
 from durable.values import JSON
+from triggers.not_found import RequestNotKept
 from triggers.webhooks.delivery import PendingDelivery
 from triggers.webhooks.kept_request import RequestHead, restore_credential, restore_request
 from triggers.webhooks.request import WebhookRequest
 from triggers.webhooks.route import PREFIX, read_path
 from triggers.webhooks.trigger import WebhookTrigger
-
-
-class RequestNotKept(LookupError):
-    """The journal does not have the whole request."""
 
 
 class KeptDelivery(msgspec.Struct, frozen=True):

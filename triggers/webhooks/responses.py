@@ -3,7 +3,7 @@
 A preset's `reply` replaces the default ones; the ids are in `Waypost-` headers then.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from starlette.types import Send
@@ -12,6 +12,7 @@ from durable.blocks.respond import BODILESS, RespondInputs
 from durable.history.words import RunStatus
 from durable.units import Admitted
 from durable.values import JSON
+from triggers.documents.starts import suggest_retry
 from triggers.refusals import Refusal
 from triggers.webhooks.handshake import HandshakeAnswer
 from triggers.webhooks.scheme import PresetReply
@@ -53,10 +54,15 @@ def render_accepted(admitted: Admitted, reply: PresetReply | None) -> WebhookRes
         return _render(reply.status, {"waypost-event": admitted.event, "waypost-runs": ", ".join(admitted.runs)})
     body: dict[str, JSON] = {"event": admitted.event, "runs": list(admitted.runs)}
     if admitted.is_duplicate:
-        return _render_json(200, body | {"duplicate": True})
+        return _render_json(200, body | {"duplicate": True} | _describe_failed(admitted.failed))
     if admitted.skipped and not admitted.runs:
         return _render_json(200, body | {"reason": "skipped: the pipeline's concurrency allows no more runs now"})
     return _render_json(202, body)
+
+
+def _describe_failed(failed: Sequence[str]) -> dict[str, JSON]:
+    hint = suggest_retry(failed)
+    return {"failed": list(failed), "hint": hint} if hint else {}
 
 
 def render_result(

@@ -28,6 +28,7 @@ from triggers.webhooks.scheme import PresetReply
 from triggers.webhooks.verifier import Verifier, find_bearing_headers, find_credential_headers
 
 RespondWhen: TypeAlias = Literal["accepted", "result", "step"]
+AfterFailure: TypeAlias = Literal["keep", "rerun"]
 _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
 """Path parameters of other routers: `/:id`, `/<id>`, `/[id]`, `/*`."""
 
@@ -43,6 +44,11 @@ class DedupeSpec(BaseModel, extra="forbid", title="Dedupe"):
         "the preset's",
     )
     for_: Duration = Field("7d", alias="for", description="How long a key is remembered")
+    after_failure: AfterFailure = Field(
+        "keep",
+        description="What a duplicate does if all runs of the first delivery have failed: `rerun` starts a new run,"
+        " `keep` leaves them as they are",
+    )
 
 
 class WebhookSpec(TriggerInputs):
@@ -178,6 +184,7 @@ class WebhookTrigger(Trigger):
     bearing: frozenset[str]
     dedupe: Template | None
     dedupe_milliseconds: int
+    after_failure: AfterFailure
     respond: RespondWhen
     cors: frozenset[str] | None
     charset: Charset
@@ -201,6 +208,7 @@ class WebhookTrigger(Trigger):
             bearing=find_bearing_headers(verifier.scheme),
             dedupe=Template.parse(given.dedupe.key) if given.dedupe and given.dedupe.key is not None else None,
             dedupe_milliseconds=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
+            after_failure=given.dedupe.after_failure if given.dedupe else "keep",
             respond=given.respond,
             cors=None if given.cors is None else frozenset(given.cors),
             charset=find_charset(given.charset),

@@ -12,7 +12,7 @@ import msgspec
 
 from durable import metrics
 from durable.durations import parse_duration
-from durable.units import UnknownPath
+from durable.reports import UnknownPath
 from durable.wording import find_nearest, quote
 from triggers.documents.fields import format_time
 from triggers.documents.unknown_paths import UnknownPathDocument

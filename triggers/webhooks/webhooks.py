@@ -20,15 +20,15 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.engine import Engine, Overloaded
-from durable.history.words import SecretName, SecretPlaceholder
+from durable.engine import Engine, Overloaded, Start
+from durable.history.words import RunSource, SecretName, SecretPlaceholder
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
 from durable.journal.unknown_paths import list_unknown_paths
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
-from durable.units import Admitted, DeliveryOutcome, Event
+from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
 from durable.values import JSON
 from durable.wording import quote
 from triggers.http.body import BadRequest, BodyLimits, receive_body
@@ -281,9 +281,30 @@ class Webhooks:
             reason = request.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
         keys = make_dedupe_keys(hook, verified, document, at)
+        if hook.after_failure == "rerun":
+            return self._admit_or_rerun(event, start, keys, delivery.make_record(self._keeper, "accepted"))
         return self._engine.admit(
             event, [start], dedupe_keys=keys, delivery=delivery.make_record(self._keeper, "accepted")
         )
+
+    async def _admit_or_rerun(
+        self, event: Event, start: Start, keys: Sequence[DedupeKey], record: Delivery
+    ) -> Admitted:
+        """Start the run. For a duplicate of runs that have all failed, start a new run of their event."""
+        admitted = await self._engine.admit(event, [start], dedupe_keys=keys, delivery=record, renews=())
+        while admitted.is_duplicate and admitted.has_failed:  # nothing was written; another duplicate may be first
+            failed = admitted.runs
+            recorded = await self._journal.find_event(admitted.event)
+            source = RunSource("rerun", failed[0], reason="the event was delivered again")
+            admitted = await self._engine.admit(
+                recorded or event,
+                [replace(start, source=source, at=event.time)],
+                dedupe_keys=keys,
+                delivery=msgspec.structs.replace(record, reason=f"it runs again, since {failed[0]} has failed"),
+                is_recorded=recorded is not None,
+                renews=failed,
+            )
+        return admitted
 
     def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
         """The reason for the record. A secret with an invisible newline or byte order mark is pointed out."""

@@ -42,7 +42,7 @@ from durable.journal.sqlite.folder import (
     prepare_folder,
 )
 from durable.journal.sqlite.wal import find_commits
-from durable.units import Space
+from durable.reports import Space
 
 log = logging.getLogger("waypost.journal")
 
