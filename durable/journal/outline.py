@@ -1,7 +1,8 @@
 """The outline of a run: its steps counted, and in the order in which people look at them."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice, takewhile
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from durable.history.state import State, StepState
@@ -18,6 +19,7 @@ _URGENT: dict[StepStatus, int] = {"failed": 1, "uncertain": 1, "waiting": 2, "ru
 _INSIDE = 3  # what is inside of a loop comes after its like outside
 _REST = 7
 RANKS = _REST + 2
+_INSIDE_RANKS = frozenset({4, 5, 6, 8})
 """The ranks of `attention`: 0 decisions; 1-3 failed, waiting, running outside of loops; 4-6 inside; 7-8 the others."""
 
 
@@ -46,6 +48,7 @@ class StepOutline:
         self._state = state
         self._ranks: list[list[tuple[int, str]]] = [[] for _ in range(RANKS)]
         self._by_time: list[tuple[int, str]] | None = None
+        self._by_path: list[tuple[str, StepPlace]] | None = None
         for path, step in state.steps.items():
             self.counts[step.status] = self.counts.get(step.status, 0) + 1
             self._ranks[_find_rank(path, step)].append((traces[path].reached, path))
@@ -55,20 +58,40 @@ class StepOutline:
         for rank in self._ranks:
             rank.sort()
 
-    def list_steps(self, order: StepOrder, after: StepPlace | None) -> Iterator[tuple[StepPlace, str]]:
-        """Iterate over the steps behind a place, each with its own."""
+    def list_steps(
+        self, order: StepOrder, after: StepPlace | None, under: str = "", *, is_outline: bool = False
+    ) -> Iterator[tuple[StepPlace, str]]:
+        """Iterate over the steps behind a place, each with its own: those whose paths begin with `under`, and with
+        `is_outline` those outside of the loops there."""
+        found = self._list_under(order, after, under) if under else self._list_all(order, after, is_outline=is_outline)
+        yield from (each for each in found if not is_outline or is_in_outline(each[1], under))
+
+    def _list_all(
+        self, order: StepOrder, after: StepPlace | None, *, is_outline: bool
+    ) -> Iterator[tuple[StepPlace, str]]:
+        ranks = [[] if is_outline and rank in _INSIDE_RANKS else steps for rank, steps in enumerate(self._ranks)]
         if order == "time":
-            if self._by_time is None:
-                self._by_time = sorted(each for rank in self._ranks for each in rank)
-            ranks = [self._by_time]
-        else:
-            ranks = self._ranks
+            if is_outline:
+                ranks = [sorted(chain.from_iterable(ranks))]
+            else:
+                self._by_time = self._by_time or sorted(chain.from_iterable(ranks))
+                ranks = [self._by_time]
         for rank, steps in enumerate(ranks):
             if after is None or rank >= after.rank:
                 start = bisect_right(steps, after.reached, key=_get_reached) if after and rank == after.rank else 0
                 for index in range(start, len(steps)):
                     reached, path = steps[index]
                     yield StepPlace(rank, reached), path
+
+    def _list_under(self, order: StepOrder, after: StepPlace | None, under: str) -> Iterator[tuple[StepPlace, str]]:
+        if self._by_path is None:
+            self._by_path = sorted(
+                (path, StepPlace(rank, reached)) for rank, steps in enumerate(self._ranks) for reached, path in steps
+            )
+        first = bisect_left(self._by_path, under, key=_get_path)
+        inside = takewhile(lambda each: each[0].startswith(under), islice(self._by_path, first, None))
+        places = [(place if order == "attention" else StepPlace(0, place.reached), path) for path, place in inside]
+        yield from (each for each in sorted(places) if after is None or each[0] > after)
 
     def is_of_kind(self, path: str, kind: StepKind) -> bool:
         step = self._state.steps[path]
@@ -100,6 +123,10 @@ def _find_rank(path: str, step: StepState) -> int:
     is_inside = "[" in frame_of(path)
     urgent = _URGENT.get(step.status)
     return _REST + is_inside if urgent is None else urgent + _INSIDE * is_inside
+
+
+def _get_path(each: tuple[str, StepPlace]) -> str:
+    return each[0]
 
 
 def _get_reached(each: tuple[int, str]) -> int:

@@ -177,7 +177,10 @@ async def test_steps_are_selected_by_status_and_by_place(journal: Journal) -> No
     run = (await _start_long_run(journal)).run
     assert _paths(await _list(journal, run, status="failed")) == [f"each[{number}].do" for number in FAILED]
     assert _paths(await _list(journal, run, under="each[12]")) == ["each[12].do"]
-    assert len(await _list(journal, run, under="each")) == ITEMS
+    inside = [f"each[{number}].do" for number in range(ITEMS)]
+    assert _paths(await _list(journal, run, under="each", order="time")) == inside
+    by_attention = [inside[number] for number in FAILED] + [inside[n] for n in range(ITEMS) if n not in FAILED]
+    assert _paths(await _list(journal, run, under="each")) == by_attention
     assert _paths(await _list(journal, run, outline=True)) == ["first", "each", "last"]
     assert len(await _list(journal, run, outline=True, under="each")) == ITEMS
     assert await _list(journal, run, under="eac") == []

@@ -16,7 +16,7 @@ from durable.history.entries import AttemptFailed, AttemptLost
 from durable.history.state import BlockState, State, StepState
 from durable.history.words import Failure, RunStatus, StepStatus
 from durable.journal.folds import AttemptEnd, Fold
-from durable.journal.outline import StepKind, StepOrder, StepPlace, has_undo, is_in_outline
+from durable.journal.outline import StepKind, StepOrder, StepPlace, has_undo
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.path import is_within, strip_numbers
@@ -135,15 +135,15 @@ class StepEncoder:
 
     def _select(self, query: StepQuery) -> Iterator[tuple[StepPlace, str]]:
         outline, state = self._scan.open_outline(self._fold), self._fold.state
-        for place, path in outline.list_steps(query.order, read_cursor(query.after)):
+        after = read_cursor(query.after)
+        for place, path in outline.list_steps(query.order, after, query.under, is_outline=query.outline):
             self._scan.rest()
-            if not path.startswith(query.under):
-                continue
-            if query.status and state.steps[path].status != query.status:
-                continue
-            if query.only and not outline.is_of_kind(path, query.only):
-                continue
-            if is_in_outline(path, query.under) if query.outline else is_within(path, query.under):
+            is_wanted = not query.status or state.steps[path].status == query.status
+            if (
+                is_wanted
+                and is_within(path, query.under)
+                and not (query.only and not outline.is_of_kind(path, query.only))
+            ):
                 yield place, path
 
     def _find_called(self, paths: Sequence[str]) -> dict[str, RunStatus]:

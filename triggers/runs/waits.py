@@ -131,7 +131,7 @@ def _find_pending(
         yield "", PendingDocument.make_decision(run, pipeline, state.pauses[""], None, deadline)
     waiting = set(find_waiting_steps(state))
     first = list(state.steps).index(after) + 1 if after in state.steps else 0
-    for path in islice(state.steps, first, None):
+    for path in [path for path in islice(state.steps, first, None) if path in waiting or path in state.pauses]:
         scan.rest()
         try:
             for question in load_questions(scan, path, state.steps[path]) if path in waiting else ():
