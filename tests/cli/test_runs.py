@@ -215,3 +215,24 @@ def test_listen_shows_what_send_sends_until_it_is_stopped(place: Path) -> None:
         assert "accepted   POST /hooks/greet  greet/greet  dlv_" in seen
         listening.send_signal(signal.SIGINT)
         assert listening.wait(30) == 0
+
+
+@pytest.mark.parametrize("change", ["edited", "renamed", "deleted"])
+def test_a_run_outlives_its_file_and_kill_9(place: Path, change: str) -> None:
+    with gate() as held:
+        file = write(place, "held", HELD.format(url=held.url))
+        with serving(place) as (process, _):
+            run = waypost("run", "held", "--detach", cwd=place).stdout.strip()
+            held.arrived.wait(30)
+            match change:
+                case "edited":
+                    file.write_text(FAILS)
+                case "renamed":
+                    file.rename(file.with_name("other.yaml"))
+                case "deleted":
+                    file.unlink()
+            process.kill()
+            process.wait(30)
+        held.opened.set()
+        with serving(place):
+            assert until(place, run, "completed", "failed", "paused")["outputs"] == {"n": 1}
