@@ -152,8 +152,11 @@ class Engine(Protocol):
         taken even if no run starts."""
         ...
 
-    async def cancel(self, run: str, reason: str | None = None, by: str | None = None) -> bool:
-        """Request that a run ends; False if there is no such unfinished run."""
+    async def cancel(
+        self, run: str, reason: str | None = None, by: str | None = None, *, once: DedupeKey | None = None
+    ) -> bool:
+        """Request that a run ends; False if there is no such unfinished run. A request with a key `once` that was taken
+        changes nothing; the result is the first one's."""
         ...
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
@@ -171,9 +174,12 @@ class Engine(Protocol):
         """Resume a paused run; False if there is no such unfinished run."""
         ...
 
-    async def retry(self, run: str, *, by: str | None, reason: str | None) -> RetryOutcome:
+    async def retry(
+        self, run: str, *, by: str | None, reason: str | None, once: DedupeKey | None = None
+    ) -> RetryOutcome:
         """Let a failed run continue where it failed, with the same keys, or end the pause of a paused run. Refused if
-        the run would fail in the same way, or another request was first."""
+        the run would fail in the same way, or another request was first. A request with a key `once` that was taken
+        changes nothing; the result is the first one's."""
         ...
 
     def explain_progress(self, run: Run) -> str | None:

@@ -223,11 +223,12 @@ async def _open_ways_in(
     webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
     await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
-    bulks = Bulks(runner, journal, BulkActions(runner, journal, Reruns(runner, journal, folder, now)), now)
     reload = Reloader(folder, runner, (webhooks, schedules))
     await reload.serve()
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     replays = Replays(runner, journal, folder, secrets, keeper.key, now)
+    reruns = Reruns(runner, journal, folder, now)
+    bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), now)
     more = secrets, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes)

@@ -8,7 +8,7 @@ run: such a request counts as a duplicate.
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
 from durable.journal.payloads import DECODING_ERRORS
@@ -87,6 +87,13 @@ class DedupeKeys:
         cursor.execute(self._find_sql, {"scope": key.scope, "key": key.key, "now": now})
         found: tuple[str | None, str, bytes] | None = cursor.fetchone()
         return found
+
+
+def is_key_taken(connection: Connection, key: DedupeKey, now: int) -> bool:
+    """Whether the key is taken at that time (ms)."""
+    columns = dedupe_keys.c
+    query = select(columns.key).where(columns.scope == key.scope, columns.key == key.key, columns.until > now)
+    return connection.execute(query).first() is not None
 
 
 def _decode_run_ids(data: bytes) -> tuple[str, ...]:

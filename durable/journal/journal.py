@@ -29,6 +29,7 @@ from durable.units import (
     Admission,
     Admitted,
     ApiKey,
+    DedupeKey,
     Delivery,
     PostOutcome,
     RunView,
@@ -147,17 +148,21 @@ class Journal(Reads):
         """Show an unfinished run of this node as paused, without changing its history."""
         return self._writer.submit(partial(self._writes.ownership.pause, run=run, reason=reason))
 
-    def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
+    def post(
+        self, run: str, kind: str, data: Value, at: int, wait: str | None = None, once: DedupeKey | None = None
+    ) -> asyncio.Future[PostOutcome]:
         """Post a message to a run's inbox, if the run has not ended. If several messages end the `wait` at a path (an
-        answer, its timer, an event), only the first is posted."""
+        answer, its timer, an event), only the first is posted; and only the first with the key `once`."""
         post = self._writes.subscriptions.post
-        return self._writer.submit(partial(post, run=run, kind=kind, data=data, at=at, wait=wait))
+        return self._writer.submit(partial(post, run=run, kind=kind, data=data, at=at, wait=wait, once=once))
 
-    def reopen(self, run: str, after: int, message: RetryMessage, at: int) -> asyncio.Future[bool]:
+    def reopen(
+        self, run: str, after: int, message: RetryMessage, at: int, once: DedupeKey | None = None
+    ) -> asyncio.Future[bool]:
         """Reopen a failed run whose history ends with entry number `after`, so that it can be taken over and continues;
-        False if it was reopened or removed in the meantime."""
+        False if it was reopened or removed in the meantime. The key `once` is taken in the same commit."""
         reopen = self._writes.reopening.reopen
-        return self._writer.submit(partial(reopen, run=run, after=after, message=message, at=at))
+        return self._writer.submit(partial(reopen, run=run, after=after, message=message, at=at, once=once))
 
     def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Store a pipeline version, unless it is already stored."""

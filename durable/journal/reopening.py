@@ -12,7 +12,7 @@ from durable.journal.inbox import InboxWrites
 from durable.journal.runs import RunWrites
 from durable.journal.tables import runs
 from durable.messages import RetryMessage, encode_message
-from durable.units import CalledRetry
+from durable.units import CalledRetry, DedupeKey
 
 _IS_RUN = runs.c.id == bindparam("run")
 _HAS_FAILED = runs.c.status == literal_column("'failed'")
@@ -44,11 +44,17 @@ class ReopeningWrites:
         because = runs.c.reason == bindparam("because")
         self._reopen_called_sql = reopen(or_(_HAS_FAILED, _WAS_CANCELLED & because))
 
-    def reopen(self, cursor: Cursor, run: str, after: int, message: RetryMessage, at: int) -> bool:
-        """Reopen a failed run whose history ends with entry number `after`; False if there is none, since another
-        request was first."""
+    def reopen(
+        self, cursor: Cursor, run: str, after: int, message: RetryMessage, at: int, once: DedupeKey | None
+    ) -> bool:
+        """Reopen a failed run whose history ends with entry number `after`, and take the key `once`; False if there is
+        none, since another request was first."""
         cursor.execute(self._reopen_sql, {"run": run, "after": after, "now": at})
-        return cursor.rowcount == 1 and self._inboxes.post(cursor, run, *encode_message(message), at)
+        if cursor.rowcount != 1:
+            return False
+        if once is not None:
+            self._keys.take(cursor, once, run)
+        return self._inboxes.post(cursor, run, *encode_message(message), at)
 
     def reopen_called(self, cursor: Cursor, called: CalledRetry, at: int) -> bool:
         """Reopen a run that another has called, if it failed, or was cancelled because the calling step ended. If it

@@ -121,8 +121,13 @@ class EventSubscriptions:
                     notified.append(self._post(cursor, again, at))
         return notified
 
-    def post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int, wait: str | None) -> PostOutcome:
-        """Post a message. If several messages end the same `wait` (a path), only the first is posted."""
+    def post(
+        self, cursor: Cursor, run: str, kind: str, data: Value, at: int, wait: str | None, once: DedupeKey | None
+    ) -> PostOutcome:
+        """Post a message. If several messages end the same `wait` (a path), only the first is posted; and only the
+        first with the key `once`."""
+        if once is not None and self._keys.is_taken(cursor, once, at):
+            return "posted"
         if wait is not None and (
             self._is_over(cursor, run, wait, at) or self._inboxes.list_kind(cursor, run, CancelMessage.kind)
         ):
@@ -131,6 +136,8 @@ class EventSubscriptions:
             return "ended"
         if wait is not None:
             self._end(cursor, run, wait, at)
+        if once is not None:
+            self._keys.take(cursor, once, run)
         return "posted"
 
     def exclude_event(self, cursor: Cursor, run: str, event: str) -> None:

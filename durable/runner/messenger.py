@@ -10,7 +10,7 @@ from durable.messages import CancelMessage, InboxMessage, TimerMessage, encode_m
 from durable.runner.intake import WRITE_PAUSE
 from durable.runner.live_run import INBOX, LiveRun
 from durable.runner.live_runs import LiveRuns
-from durable.units import PostOutcome
+from durable.units import DedupeKey, PostOutcome
 
 log = logging.getLogger("waypost.run")
 
@@ -31,11 +31,13 @@ class Messenger:
         self._take_over = take_over
         self.tasks: set[asyncio.Task[None]] = set()
 
-    async def post(self, run: str, message: InboxMessage, wait: str | None = None) -> PostOutcome:
+    async def post(
+        self, run: str, message: InboxMessage, wait: str | None = None, once: DedupeKey | None = None
+    ) -> PostOutcome:
         """Post a message, and return when the run has processed it, if there is room for the run in memory. If several
-        messages end the `wait` at a path, only the first is posted."""
+        messages end the `wait` at a path, only the first is posted; and only the first with the key `once`."""
         kind, data = encode_message(message)
-        posted = await asyncio.shield(self._journal.post(run, kind, data, self._now(), wait))
+        posted = await asyncio.shield(self._journal.post(run, kind, data, self._now(), wait, once))
         if posted == "posted":
             await self.deliver(run)
         return posted

@@ -15,6 +15,7 @@ from durable.definition import Definition
 from durable.engine import RetryOutcome
 from durable.history.entries import Fact, RunRetried, SlotGranted
 from durable.history.state import State
+from durable.journal.dedupe import is_key_taken
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
@@ -23,7 +24,7 @@ from durable.runner.live_runs import LiveRuns
 from durable.runner.messenger import Messenger
 from durable.runner.takeover import RunTakeover
 from durable.runner.versions import Versions
-from durable.units import Run
+from durable.units import DedupeKey, Run
 from durable.values import PayloadMissing
 
 log = logging.getLogger("waypost.run")
@@ -48,21 +49,23 @@ class Reopener:
         self._takeover = takeover
         self._now = now
 
-    async def retry(self, id: str, by: str | None, reason: str | None) -> RetryOutcome:
+    async def retry(self, id: str, by: str | None, reason: str | None, once: DedupeKey | None = None) -> RetryOutcome:
         """Let a failed or paused run continue, and return after the commit. Raises a `JournalError`."""
+        if once is not None and await self._journal.read(is_key_taken, once, self._now()):
+            return RetryOutcome("retried")
         run = await self._journal.find_run(id)
         if run is None:
             return RetryOutcome("missing", f"there is no run {id}")
         try:
             if run.status == "paused":
-                return await self._end_pause(run, by, reason)
+                return await self._end_pause(run, by, reason, once)
             if run.status != "failed":
                 return RetryOutcome("refused", _explain_status(run))
             if refusal := await self._find_refusal(run):
                 return RetryOutcome("refused", refusal)
         except RunUnreadable as unreadable:
             return RetryOutcome("refused", f"run {id} cannot be read: {unreadable.reason}")
-        reopening = self._journal.reopen(id, run.sequence, RetryMessage(by, reason), self._now())
+        reopening = self._journal.reopen(id, run.sequence, RetryMessage(by, reason), self._now(), once)
         if not await asyncio.shield(reopening):
             return RetryOutcome("refused", f"run {id} is not failed any more: another request retried it")
         metrics.count_run_retried(run.pipeline)
@@ -88,7 +91,7 @@ class Reopener:
         if backlog.is_wanted(run.pipeline):
             self._takeover.take_over_soon(run.pipeline)
 
-    async def _end_pause(self, run: Run, by: str | None, reason: str | None) -> RetryOutcome:
+    async def _end_pause(self, run: Run, by: str | None, reason: str | None, once: DedupeKey | None) -> RetryOutcome:
         """Attempt the steps again that have no attempts left, and resume the run; an uncertain step needs a person."""
         state = await self._journal.scan(lambda scan: scan.load_state(run.id), run.sequence)
         messages: list[InboxMessage] = []
@@ -99,7 +102,8 @@ class Reopener:
                 return RetryOutcome("refused", _explain_uncertainty(run.id, path))
             else:
                 messages.append(ResolveMessage(path, "retry", None, by, reason))
-        posted = [await self._messenger.post(run.id, message) for message in messages]
+        keys = [None] * (len(messages) - 1) + [once]
+        posted = [await self._messenger.post(run.id, each, once=key) for each, key in zip(messages, keys, strict=True)]
         if "posted" not in posted:
             return RetryOutcome("refused", f"run {run.id} is not paused any more")
         return RetryOutcome("retried")

@@ -149,8 +149,10 @@ class Runner:
 
     # -- messages -----------------------------------------------------------------------------------------------
 
-    async def cancel(self, run: str, reason: str | None = None, by: str | None = None) -> bool:
-        return await self.messenger.post(run, CancelMessage(reason, by)) == "posted"
+    async def cancel(
+        self, run: str, reason: str | None = None, by: str | None = None, *, once: DedupeKey | None = None
+    ) -> bool:
+        return await self.messenger.post(run, CancelMessage(reason, by), once=once) == "posted"
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
         return await self.messenger.post(run, AnswerMessage(path, name, data), path)
@@ -163,8 +165,10 @@ class Runner:
     async def resume(self, run: str, by: str | None, reason: str | None = None) -> bool:
         return await self.messenger.post(run, ResumeMessage(by, reason)) == "posted"
 
-    async def retry(self, run: str, *, by: str | None, reason: str | None) -> RetryOutcome:
-        return await self._reopener.retry(run, by, reason)
+    async def retry(
+        self, run: str, *, by: str | None, reason: str | None, once: DedupeKey | None = None
+    ) -> RetryOutcome:
+        return await self._reopener.retry(run, by, reason, once)
 
     def _wake(self, run: str) -> None:
         self.messenger.wake(run)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from durable.journal.dedupe import is_key_taken
 from durable.journal.journal import Journal
 from durable.units import (
     Admission,
@@ -244,3 +245,14 @@ async def test_an_ended_run_starts_nothing_under_its_keys_and_accepts_no_answer(
     assert await journal.find_run("run-again") is None
     assert await journal.post(run, "answer", NULL, 2_000, "ask") == "ended"
     assert await journal.post(other, "answer", NULL, 2_000, "ask") == "answered"
+
+
+async def test_a_message_with_a_key_is_posted_once_and_its_result_is_the_first_ones(journal: Journal) -> None:
+    run, once = await a_run(journal), DedupeKey("#bulk/1", "run-1", 90_000)
+    for _ in range(2):
+        assert await journal.post(run, "cancel", NULL, 2_000, once=once) == "posted"
+    assert len(await journal.list_messages(run)) == 1
+    assert await journal.read(is_key_taken, once, 2_000)
+    other = DedupeKey("#bulk/1", "run-2", 90_000)
+    assert await journal.post("run-2", "cancel", NULL, 2_000, once=other) == "ended"
+    assert not await journal.read(is_key_taken, other, 2_000)

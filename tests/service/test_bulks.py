@@ -7,8 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 
-from tests.service.running import Running, running
+from durable.bulks import Bulk, BulkFilter
+from durable.clock import now
+from tests.service.deaths import calling_pipeline
+from tests.service.running import Outside, Running, outside, running
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +25,13 @@ FLAKY = """
 inputs: {n: {type: integer}}
 steps:
   - {id: stop, use: flow.fail, if: "{{ inputs.n > 0 }}", with: {message: too many}}
+"""
+
+HOOKED = """
+triggers:
+  - {id: w, use: webhook, with: {path: /w, verify: none}, when: "trigger.body.n > 5"}
+steps:
+  - {id: text, use: transform.set, with: {values: {text: hello}}}
 """
 
 
@@ -199,6 +210,87 @@ async def test_a_bulk_reruns_what_failed_once_and_each_run_names_its_source(tmp_
             source = repeated["source"]
             assert (source["kind"], source["of"], source["by"]) == ("rerun", item["item"], "admin")
             assert source["reason"] == f"bulk {bulk}: mended"
+
+
+async def start_failing(service: Running, world: Outside, count: int) -> list[str]:
+    """Start runs of the pipeline `p` that fail."""
+    world.answers += [lambda: Response(status_code=400)] * count
+    runs = [(await service.start("p")).json()["id"] for _ in range(count)]
+    for run in runs:
+        assert (await service.wait_for_end(run))["status"] == "failed"
+    return runs
+
+
+async def list_retries(service: Running, run: str) -> list[dict[str, Any]]:
+    history = (await service.client.get(f"/api/runs/{run}/history")).json()["entries"]
+    return [entry for entry in history if entry["type"] == "run_retried"]
+
+
+async def test_a_bulk_retries_failed_runs_by_their_error(tmp_path: Path) -> None:
+    async with outside() as world, running(tmp_path, {"p": calling_pipeline(world), "flaky": FLAKY}) as service:
+        runs = await start_failing(service, world, 3)
+        await service.wait_for_end((await service.start("flaky", {"n": 1})).json()["id"])
+        groups = (await service.client.get("/api/errors?pipeline=p")).json()["errors"]
+        bulk = (await create(service, "retry", {"error": groups[0]["key"]}, reason="mended", rate=1000)).json()["id"]
+        found = await wait_for_bulk(service, bulk, "finished")
+        assert (found["total"], found["done"], found["refused"]) == (3, 3, 0)
+        for run in runs:
+            assert (await service.wait_for_end(run))["status"] == "completed"
+            (retried,) = await list_retries(service, run)
+            assert (retried["by"], retried["reason"]) == ("admin", f"bulk {bulk}: mended")
+
+
+async def test_a_run_that_would_fail_the_same_way_is_refused_by_a_retry(tmp_path: Path) -> None:
+    async with running(tmp_path, {"flaky": FLAKY}) as service:
+        run = (await service.start("flaky", {"n": 1})).json()["id"]
+        await service.wait_for_end(run)
+        bulk = (await create(service, "retry", {}, rate=1000)).json()["id"]
+        assert (await wait_for_bulk(service, bulk, "finished"))["refused"] == 1
+        (item,) = await list_items(service, bulk)
+        assert "would fail in the same way" in item["reason"]
+
+
+@pytest.mark.parametrize("action", ["retry", "rerun", "cancel"])
+async def test_an_action_that_was_interrupted_before_its_outcome_was_recorded_is_not_repeated(
+    tmp_path: Path, action: Any
+) -> None:
+    async with outside() as world, running(tmp_path, {"p": calling_pipeline(world), "quick": QUICK}) as service:
+        if action == "cancel":
+            (run,) = await start_delayed(service, 1)
+        else:
+            (run,) = await start_failing(service, world, 1)
+            world.answers.append(lambda: Response(status_code=400))  # it fails again
+        journal, at = service.service.journal, now()
+        status: Any = None if action == "cancel" else "failed"
+        bulk = Bulk("blk_1", action, BulkFilter(at, status=status), "ada", None, 50, "running", 1, True, at)
+        await journal.add_bulk(bulk)
+        await journal.add_bulk_items(bulk.id, [run])
+        act = service.service.bulks.actions.table[action]
+        first = await act(bulk, run)
+        await service.wait_for_end(str(first.run))
+
+        await service.service.bulks.continue_all()  # as after a crash
+        found = await wait_for_bulk(service, bulk.id, "finished")
+        assert (found["done"], found["refused"]) == (1, 0)
+        assert [each["run"] for each in await list_items(service, bulk.id)] == [first.run]
+        assert len(await list_retries(service, run)) == (1 if action == "retry" else 0)
+        assert len((await service.client.get(f"/api/runs?source={run}")).json()["runs"]) == (action == "rerun")
+
+
+async def test_a_bulk_replays_deliveries_with_an_outcome(tmp_path: Path) -> None:
+    async with running(tmp_path, {"hooked": HOOKED}) as service:
+        for number in range(3):
+            answer = await service.client.post("/hooks/w", json={"n": number})
+            assert answer.json()["runs"] == []
+        (tmp_path / "config" / "pipelines" / "hooked.yaml").write_text(HOOKED.replace("> 5", ">= 0"))
+        await service.service.reload.reload()
+        wanted = {"outcome": "filtered", "trigger": "hooked/w"}
+        bulk = (await create(service, "replay", wanted, rate=1000)).json()["id"]
+        found = await wait_for_bulk(service, bulk, "finished")
+        assert (found["total"], found["done"]) == (3, 3)
+        for item in await list_items(service, bulk):
+            source = (await service.wait_for_end(item["run"]))["source"]
+            assert (source["kind"], source["of"], source["reason"]) == ("replay", item["item"], f"bulk {bulk}")
 
 
 async def test_an_unknown_bulk_is_not_found_and_a_reader_may_not_create_one(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What a bulk does with one item: a table of the actions.
 
 Each is done once, however often the process dies: an item is recorded as pending before its action and with its outcome
-after it, and an action that is repeated in between changes nothing. An action that starts a run takes a dedupe key of
-the bulk and the item.
+after it. In between, the action takes a dedupe key of the bulk and the item in the commit of its effect, so that it
+changes nothing if it is repeated.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,8 +14,9 @@ from durable.engine import Engine
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
 from durable.units import DedupeKey
-from triggers.not_found import RunNotFound
+from triggers.not_found import DeliveryNotFound, RunNotFound
 from triggers.repeats.refusal import RepeatRefused
+from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 
 KEY_LIFETIME = parse_duration("90d")
@@ -28,22 +29,28 @@ Act: TypeAlias = Callable[[Bulk, str], Awaitable[BulkItem]]
 class BulkActions:
     """The actions of bulks on one item."""
 
-    def __init__(self, engine: Engine, journal: Journal, reruns: Reruns) -> None:
+    def __init__(self, engine: Engine, journal: Journal, reruns: Reruns, replays: Replays) -> None:
         self._engine = engine
         self._journal = journal
         self._reruns = reruns
-        self.table: Mapping[BulkAction, Act] = {"cancel": self._cancel, "rerun": self._rerun}
+        self._replays = replays
+        self.table: Mapping[BulkAction, Act] = {
+            "cancel": self._cancel,
+            "retry": self._retry,
+            "rerun": self._rerun,
+            "replay": self._replay,
+        }
 
     async def _cancel(self, bulk: Bulk, run: str) -> BulkItem:
-        reason = explain_bulk(bulk)
-        if await self._engine.cancel(run, reason):
+        if await self._engine.cancel(run, explain_bulk(bulk), bulk.by, once=_make_key(bulk, run)):
             return BulkItem(run, "done", run)
         found = await self._journal.find_run(run)
-        if found is None:
-            return _refuse(run, "there is no such run any more")
-        if found.status == "cancelled" and found.reason == reason:  # before the process died
-            return BulkItem(run, "done", run)
-        return _refuse(run, f"it has ended already: it is {found.status}")
+        return _refuse(run, f"it has ended already: it is {found.status}" if found else "there is no such run any more")
+
+    async def _retry(self, bulk: Bulk, run: str) -> BulkItem:
+        by, reason = bulk.by, explain_bulk(bulk)
+        outcome, refusal = await self._engine.retry(run, by=by, reason=reason, once=_make_key(bulk, run))
+        return BulkItem(run, "done", run) if outcome == "retried" else _refuse(run, refusal or outcome)
 
     async def _rerun(self, bulk: Bulk, run: str) -> BulkItem:
         try:
@@ -51,6 +58,14 @@ class BulkActions:
         except (RepeatRefused, RunNotFound, RunUnreadable) as refused:
             return _refuse(run, str(refused))
         return BulkItem(run, "done", repeated.run)
+
+    async def _replay(self, bulk: Bulk, delivery: str) -> BulkItem:
+        key = _make_key(bulk, delivery)
+        try:
+            replayed = await self._replays.replay(delivery, by=bulk.by, reason=explain_bulk(bulk), key=key)
+        except (RepeatRefused, DeliveryNotFound) as refused:
+            return _refuse(delivery, str(refused))
+        return BulkItem(delivery, "done", replayed.run)
 
 
 def explain_bulk(bulk: Bulk) -> str:

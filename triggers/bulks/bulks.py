@@ -63,7 +63,7 @@ class Bulks:
     def __init__(self, engine: Engine, journal: Journal, actions: BulkActions, now: Callable[[], int]) -> None:
         self._engine = engine
         self._journal = journal
-        self._acts = actions.table
+        self.actions = actions
         self._now = now
         self._working: dict[str, BulkTask] = {}
         self._is_closing = False
@@ -223,7 +223,7 @@ class Bulks:
     async def _act_on(self, bulk: Bulk, item: str) -> BulkItem | None:
         """Perform the action on one item; None if it has to be tried again."""
         try:
-            return await self._acts[bulk.action](bulk, item)
+            return await self.actions.table[bulk.action](bulk, item)
         except (Overloaded, JournalBusy, JournalFull):
             return None
         except JournalError:

@@ -1,4 +1,4 @@
-"""`waypost retry`: let a failed run go on from where it failed."""
+"""`waypost retry`: let a failed run go on from where it failed, or every one that matches."""
 
 from typing import Annotated
 
@@ -6,12 +6,14 @@ import typer
 
 from triggers.commands.ask import ask_service_about
 from triggers.commands.follow import FollowedRun, follow_to_end, print_end
+from triggers.commands.many import act_on_many
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 from triggers.reading.client import ServiceClient
 from triggers.signals import watch_stop_signals
 
 
+@act_on_many("retry")
 def retry(
     run: RunId,
     reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
