@@ -161,7 +161,7 @@ def test_runs_can_be_read_without_a_service_and_after_a_kill(place: Path) -> Non
         assert (place / ".waypost" / "service.json").exists()
         listed = waypost("runs", cwd=place)
         assert listed.returncode == 0
-        assert "PIPELINE" in listed.stdout
+        assert listed.stdout == "there are no runs\n"
         assert (
             waypost("show", "latest", cwd=place).stderr == "waypost: there is no run yet; `waypost runs` lists them\n"
         )
@@ -169,7 +169,8 @@ def test_runs_can_be_read_without_a_service_and_after_a_kill(place: Path) -> Non
     assert missing.returncode == 1
     assert "there is no run whose id begins or ends with 'run_nobody'; `waypost runs` lists them" in missing.stderr
     whole = waypost("show", f"run_{26 * '0'}", cwd=place)
-    assert whole.stderr == f"waypost: there is no run run_{26 * '0'}; `waypost runs` lists them\n"
+    reason = f"there is no run run_{26 * '0'}, or retention has removed it"
+    assert whole.stderr == f"waypost: {reason}; `waypost runs` lists them\n"
 
 
 def test_output_to_a_closed_pipe_ends_quietly(place: Path) -> None:
