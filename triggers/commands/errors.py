@@ -42,6 +42,7 @@ def print_errors(out: Console, found: Sequence[ErrorGroupDocument]) -> None:
     newest = found[0]
     out.print(f"\nwaypost runs --error {newest.key}  lists the runs of a failure", soft_wrap=True)
     out.print(f"waypost show {newest.newest}  shows one of them", soft_wrap=True)
+    out.print(f"waypost retry --all --error {newest.key}  retries them", soft_wrap=True)
 
 
 def _make_row(group: ErrorGroupDocument) -> tuple[str, ...]:
