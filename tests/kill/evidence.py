@@ -136,11 +136,16 @@ class Evidence:
         return sum(len(effects) - 1 for effects in self._effects(parked=True))
 
     def _find_effects_after_checkpoint(self) -> Iterator[Line]:
-        """Lines after the position at which a dead service's journal held the checkpoint."""
+        """Lines after the position at which a dead service's journal held the checkpoint, or the failure unless a retry
+        reopened the step."""
         for line in self._record.lines:
             known = self._record.checkpoints.get((line.run, line.path))
-            if known is not None and line.position > known:
+            if known is not None and line.position > known and not self._is_reopened(line):
                 yield line
+
+    def _is_reopened(self, line: Line) -> bool:
+        history = self._record.histories.get(line.run, ())
+        return any(entry["type"] == "step_reopened" and entry["path"] == line.path for entry in history)
 
     def _find_unexplained_repeats(self) -> int:
         """Repeats that no kill explains: both effects happened in one life."""
@@ -221,8 +226,13 @@ def _is_explained(run: Mapping[str, Any]) -> bool:
 
 
 def _problems_of(run: str, history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A history has no gaps, and one checkpoint per step."""
+    """A history has no gaps, and one checkpoint per step, unless a retry voided it."""
     if [entry["sequence"] for entry in history] != list(range(1, len(history) + 1)):
         yield f"{run}: its history has gaps"
-    checkpoints = Counter(entry["path"] for entry in history if entry["type"] == "step_completed")
+    checkpoints: Counter[str] = Counter()
+    for entry in history:
+        if entry["type"] == "step_completed":
+            checkpoints[entry["path"]] += 1
+        for path in entry["paths"] if entry["type"] == "steps_voided" else ():
+            checkpoints[path] = 0
     yield from (f"{run}: step {path} has {times} checkpoints" for path, times in checkpoints.items() if times > 1)

@@ -114,10 +114,10 @@ class Service(Child):
         return False
 
     async def ask(self, path: str, **query: str) -> dict[str, Any]:
-        """The response of the API."""
+        """The response of the API. A query may stand in `path` instead; httpx would drop it for empty `params`."""
         key = (self._home.data / "api.key").read_text().strip()
         answer = await self._client.get(
-            f"{self.url}/api{path}", params=query, headers={"authorization": f"Bearer {key}"}
+            f"{self.url}/api{path}", params=query or None, headers={"authorization": f"Bearer {key}"}
         )
         answer.raise_for_status()
         document: dict[str, Any] = answer.json()
