@@ -194,7 +194,7 @@ async def test_a_run_with_a_lost_large_value_is_paused_when_it_needs_it(tmp_path
 @pytest.mark.parametrize(
     ("harm", "path"),
     [
-        ("update deliveries set headers = x'ff'", "/api/deliveries"),
+        ("update deliveries set head = x'ff'", "/api/deliveries"),
         ("update deliveries set reason = cast(x'ff' as text)", "/api/deliveries"),
         ("update runs set reason = cast(x'ff41' as text)", "/api/runs"),
         ("update runs set trigger = cast(x'ff41' as text)", "/api/runs"),
