@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from typing import get_args
+from typing import Any, get_args
 
 from durable.blocks.block import Fold, merge_tables
 from durable.blocks.kinds import BLOCKS, EVERY_KIND
@@ -271,12 +271,14 @@ def _reopen_step(state: State, entry: entries.StepReopened) -> None:
 
 
 def _void_steps(state: State, entry: entries.StepsVoided) -> None:
-    for path in entry.paths:
-        for part in (state.steps, state.blocks, state.closed, state.undos, state.memo):
+    parts: list[dict[str, Any]] = [state.steps, state.blocks, state.closed, state.undos, state.memo]
+    for part in filter(None, parts):  # a cleanup may have had thousands of steps, and seldom any of the others
+        for path in entry.paths:
             part.pop(path, None)
-    voided = frozenset(entry.paths)
-    for key in [key for key in state.early if key in voided or frame_of(key) in voided]:
-        del state.early[key]
+    if state.early:
+        voided = frozenset(entry.paths)
+        for key in [key for key in state.early if key in voided or frame_of(key) in voided]:
+            del state.early[key]
 
 
 def _note_undo(state: State, entry: entries.StepCompleted) -> None:

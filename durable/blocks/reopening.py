@@ -11,7 +11,7 @@ from durable.blocks.endings import end_sequence
 from durable.effects import EnterStep, FollowUp
 from durable.history.entries import StepReopened, StepsVoided
 from durable.history.state import State
-from durable.path import join_path, number_frame
+from durable.path import join_path, number_frame, strip_numbers
 from durable.steps.node import CompiledPipeline
 
 
@@ -46,18 +46,22 @@ def resume_sequence(pipeline: CompiledPipeline, state: State, frame: str, first:
 
 def void_steps(pipeline: CompiledPipeline, state: State, frame: str, first: str | None, at: int) -> list[FollowUp]:
     """Void the steps of a cleanup that were reached."""
-    paths = tuple(_list_reached(pipeline, state, frame, first))
-    return [StepsVoided(at=at, paths=paths)] if paths else []
+    paths: list[str] = []
+    _add_reached(paths, pipeline, state, frame, strip_numbers(frame), first)
+    return [StepsVoided(at=at, paths=tuple(paths))] if paths else []
 
 
-def _list_reached(pipeline: CompiledPipeline, state: State, frame: str, first: str | None) -> Iterator[str]:
-    """Iterate over the steps of a sequence that were reached, and those inside them."""
+def _add_reached(
+    paths: list[str], pipeline: CompiledPipeline, state: State, frame: str, place: str, first: str | None
+) -> None:
+    """Add the steps of a sequence that were reached, and those inside them. `place` is the frame without indexes, as a
+    cleanup may have reached thousands of items."""
     while first is not None and (path := join_path(frame, first)) in state.steps:
-        node = pipeline.nodes[path]
-        yield path
+        node = pipeline.nodes[join_path(place, first)]
+        paths.append(path)
         for inner in node.firsts.values():
             for each in _list_frames(state, path, is_loop=node.is_loop):
-                yield from _list_reached(pipeline, state, each, inner)
+                _add_reached(paths, pipeline, state, each, node.path, inner)
         first = node.follower
 
 
