@@ -64,12 +64,13 @@ class Arrivals:
 
     async def _ask_deliveries(self, since: int) -> list[DeliveryDocument]:
         name = f"{self.pipeline}/{self.trigger}" if self.trigger else None
+        filters = {"trigger": name, "from": _format_time(since), "limit": PAGE}
         new: list[DeliveryDocument] = []
         after = None
         for _ in range(PAGES_LIMIT):
-            page = await self.service.list_deliveries(trigger=name, after=after, limit=PAGE)
-            new += [each for each in page if each.id >= first_id("dlv", since) and self._note(each.id, each.outcome)]
-            if len(page) < PAGE or page[-1].id < first_id("dlv", since):
+            page = await self.service.list_deliveries(**filters, after=after)
+            new += [each for each in page if self._note(each.id, each.outcome)]
+            if len(page) < PAGE:
                 break
             after = page[-1].id
         own = f"{self.pipeline}/"
@@ -107,7 +108,7 @@ class Arrivals:
                 yield run
 
     async def _ask_unknown_paths(self, since: int) -> list[UnknownPathDocument]:
-        found = await self.service.list_unknown_paths(datetime.fromtimestamp(since / 1000, UTC).isoformat())
+        found = await self.service.list_unknown_paths(_format_time(since))
         new = [each for each in found if each.count > self._counts.get(_key(each), 0)]
         self._counts |= {_key(each): each.count for each in new}
         return new
@@ -119,6 +120,11 @@ class Arrivals:
         if len(self._seen) > 10 * PAGE * PAGES_LIMIT:
             del self._seen[next(iter(self._seen))]
         return is_new
+
+
+def _format_time(at: int) -> str:
+    """A time (ms) as the API reads it."""
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat()
 
 
 def _key(path: UnknownPathDocument) -> tuple[str, str]:
