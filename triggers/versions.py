@@ -1,7 +1,8 @@
 """The versions of a pipeline: a list of them, the text of one, and how two differ."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
 from typing import Any
 
 import msgspec
@@ -25,7 +26,13 @@ CURRENT = "current"
 SHORT = 12
 """The characters of a hash that people read."""
 
+COMPARED = 2_000
+"""The lines of a step in two versions that are compared one by one."""
+
+FASTEST_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 _CANDIDATES = 5
+_STEPS = ("steps", "on_failure")
 _VERBATIM = frozenset({"input", "inputs", "outputs", "keep", "timeout_value"})
 """The parts of a definition whose keys the author chose."""
 
@@ -72,15 +79,15 @@ class VersionReads:
         other = await self._find(pipeline, against) if against is not None else None
 
         def compare(scan: Scan) -> VersionTextDocument:
-            text = _load_text(scan, one.version)
-            diff = (
-                None if other is None else make_diff(one.version, text, other.version, _load_text(scan, other.version))
-            )
+            pieces = _load_pieces(scan, one.version)
+            diff = None
+            if other is not None:
+                diff = make_diff(one.version, pieces, other.version, _load_pieces(scan, other.version), scan.rest)
             return VersionTextDocument(
                 version=one.version,
                 stored_at=format_time(one.created_at),
                 is_current=self._served.get(pipeline) == one.version,
-                text=text,
+                text="".join(pieces),
                 against=other.version if other else None,
                 diff=diff,
             )
@@ -101,23 +108,62 @@ class VersionReads:
         raise VersionNotFound(f"{pipeline}: {what}; `waypost versions {pipeline}` lists those that it has")
 
 
-def _load_text(scan: Scan, version: str) -> str:
-    data = scan.load_definition(version)
-    text = format_definition(data or b"null")
-    scan.rest()
-    return text
+def _load_pieces(scan: Scan, version: str) -> list[str]:
+    pieces = []
+    for piece in format_definition(scan.load_definition(version) or b"{}"):
+        pieces.append(piece)
+        scan.rest()
+    return pieces
 
 
-def format_definition(data: bytes) -> str:
-    """A stored definition as YAML, with the words of pipeline files where those are known."""
-    tree = _translate(msgspec.json.decode(data))
+def format_definition(data: bytes) -> Iterator[str]:
+    """A stored definition as YAML, with the words of pipeline files where those are known, in pieces: a key of the
+    pipeline or a step. A definition of 1 MB takes seconds as a whole."""
+    for name, value in _translate(msgspec.json.decode(data)).items():
+        if name in _STEPS:
+            yield f"{name}:\n"
+            yield from (_dump([step]) for step in value)
+        else:
+            yield _dump({name: value})
+
+
+def _dump(tree: Any) -> str:
     return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
-def make_diff(one: str, text: str, other: str, other_text: str) -> str:
-    """A unified diff of two texts; empty if they are equal."""
-    lines = difflib.unified_diff(text.splitlines(), other_text.splitlines(), one[:SHORT], other[:SHORT], lineterm="")
+# -- differences ------------------------------------------------------------------------------------------------
+
+
+def make_diff(
+    one: str, pieces: Sequence[str], other: str, other_pieces: Sequence[str], rest: Callable[[], None]
+) -> str:
+    """How two versions differ, as a unified diff whose hunks are named after the step; empty if they are equal.
+
+    Pieces are compared as wholes first, because comparing all lines of a long definition would take a minute. `rest` is
+    called between two pieces.
+    """
+    lines = [f"--- {one[:SHORT]}", f"+++ {other[:SHORT]}"] if list(pieces) != list(other_pieces) else []
+    matcher = difflib.SequenceMatcher(None, pieces, other_pieces, autojunk=False)
+    for tag, start, end, other_start, other_end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        for before, after in zip_longest(pieces[start:end], other_pieces[other_start:other_end], fillvalue=""):
+            lines += _compare(before.splitlines(), after.splitlines())
+            rest()
     return "".join(f"{line}\n" for line in lines)
+
+
+def _compare(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    """The hunks of one piece; a very long one is shown as removed and added."""
+    heading = f"@@ {(before or after)[0].removeprefix('- ')} @@"
+    if len(before) + len(after) > COMPARED:
+        yield from (heading, *(f"-{line}" for line in before), *(f"+{line}" for line in after))
+        return
+    hunks = islice(difflib.unified_diff(before, after, lineterm=""), 2, None)  # without the names of files
+    yield from (heading if line.startswith("@@") else line for line in hunks)
+
+
+# -- the words of pipeline files --------------------------------------------------------------------------------
 
 
 def _translate(tree: Any) -> Any:
@@ -141,11 +187,11 @@ def _translate_value(name: str, value: JSON) -> Any:
     return _translate(value)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(FASTEST_DUMPER):  # type: ignore[misc]  # chosen when it is imported
     """Writes texts of several lines as blocks."""
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
