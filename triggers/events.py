@@ -38,7 +38,7 @@ class EventTrigger(Trigger):
         return cls(definition, spec.id, *parse_expressions(spec), EventSpec.model_validate(spec.with_ or {}))
 
     def start_for(self, event: Event) -> Start | None:
-        if event.type != self.spec.type or self.spec.source not in (None, event.source):
+        if not self.takes(event):
             return None
         document = self.rebuild_document(event)
         try:
@@ -47,6 +47,9 @@ class EventTrigger(Trigger):
             log.info("%s: %s", self.name, filtered)
             return None
         return self.make_start(document)
+
+    def takes(self, event: Event) -> bool:
+        return event.type == self.spec.type and self.spec.source in (None, event.source)
 
     def rebuild_document(self, event: Event) -> JSON:
         return build_trigger_document(

@@ -49,6 +49,10 @@ class Trigger:
         """The run that an event on the service's own bus starts, if the trigger waits for such events."""
         return None
 
+    def takes(self, event: Event) -> bool:
+        """Whether an event of the journal is one that this trigger reacts to, whatever `when` says."""
+        return event.source == self.name or event.source.startswith(f"{self.name}/")
+
     def rebuild_document(self, event: Event) -> JSON:
         """The `trigger` document of an event that is in the journal; None if the event alone does not give it."""
         return None

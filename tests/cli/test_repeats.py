@@ -16,6 +16,34 @@ outputs: {n: "{{ steps.check.output.n }}", said: "{{ steps.check.output.said }}"
 """
 
 
+TAKES = """
+triggers: [{id: order, use: webhook, with: {path: /orders, verify: none}, inputs: {n: "{{ trigger.body.n }}"}}]
+inputs: {n: {type: integer}}
+steps: [{id: note, use: transform.set, with: {values: {n: "{{ inputs.n }}"}}}]
+outputs: {n: "{{ steps.note.output.n }}"}
+"""
+
+
+def test_a_run_is_started_with_a_file_or_an_event_in_the_place_of_inputs(place: Path) -> None:
+    write(place, "takes", TAKES)
+    (place / "order.yaml").write_text("body:\n  n: 4\n")
+    alone = waypost("run", "takes", "--trigger", "order.yaml", cwd=place)
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads(alone.stdout) == {"n": 4}
+    with serving(place):
+        served = waypost("run", "takes", "--trigger", "order.yaml", "--trigger-id", "order", cwd=place)
+        event = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["event"]
+        lost = waypost("run", "takes", "--event", event[-8:], cwd=place)
+        misused = [
+            waypost("run", "takes", *options, cwd=place)
+            for options in (["--event", "x", "--input", "n=1"], ["--trigger-id", "order"], ["--trigger", "none.yaml"])
+        ]
+    assert json.loads(served.stdout) == {"n": 4}
+    assert lost.returncode == 1
+    assert "was not kept" in lost.stderr
+    assert [found.returncode for found in misused] == [2, 2, 2]
+
+
 def test_a_failed_run_is_rerun_and_forked_and_the_runs_are_linked(place: Path) -> None:
     write(place, "checks", CHECKS)
     with serving(place):

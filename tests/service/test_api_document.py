@@ -164,6 +164,7 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("POST", f"/api/runs/{run}/cancel", json={"reason": "enough"})
         await ask("GET", f"/api/runs/{run}")
     await ask("POST", "/hooks/w", json={})
+    await ask("POST", "/api/pipelines/hook/trigger", json={"document": {}, "trigger": "w"})
     delivery = (await ask("GET", "/api/deliveries")).json()["deliveries"][0]["id"]
     for _ in range(2):
         await ask("POST", f"/api/deliveries/{delivery}/replay", json={}, headers={"idempotency-key": "k"})

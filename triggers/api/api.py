@@ -30,6 +30,7 @@ from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
 from triggers.api.steps import StepOperations
+from triggers.api.triggered import TriggerOperations
 from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.versions import VersionOperations
 from triggers.api.waits import WaitOperations
@@ -69,6 +70,7 @@ class Api:
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
             *RepeatOperations(engine, journal, folder, secrets, now).operations(),
             *StepOperations(journal).operations(),
+            *TriggerOperations(engine, journal, folder, now).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),

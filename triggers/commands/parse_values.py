@@ -1,5 +1,6 @@
 """Values typed on the command line: JSON, from a file, or by name."""
 
+import contextlib
 import json
 import math
 import re
@@ -12,6 +13,7 @@ from typing import Any
 import typer
 
 from durable.values import NESTING_LIMIT, NotJSON, encode
+from durable.yaml.document import YamlDocument
 
 SHOWN = 80
 """Characters of a value that a message shows."""
@@ -105,6 +107,23 @@ def parse_json_object(text: str, option: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise typer.BadParameter("this should be a JSON object", param_hint=f"'{option}'")
     return value
+
+
+def parse_document(name: str, option: str) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file (`-` is standard input); raises `typer.BadParameter`."""
+    try:
+        text = _read(name)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{name}: it cannot be read: {error}", param_hint=f"'{option}'") from None
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return dict(_parse(text))
+    document = YamlDocument.read(text, name)
+    if document.problems:
+        raise typer.BadParameter(str(document.problems[0]), param_hint=f"'{option}'")
+    if not isinstance(document.data, dict):
+        raise typer.BadParameter(f"{name}: it should be a mapping", param_hint=f"'{option}'")
+    return document.data
 
 
 def parse_named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:

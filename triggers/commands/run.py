@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from durable.ids import is_whole_id
 from durable.lazy import load_module
 from durable.wording import suggest
 from triggers.commands.ask import ask_service
@@ -17,7 +18,13 @@ from triggers.commands.failure import CommandFailed
 from triggers.commands.follow import FollowedRun, follow, open_view, print_end, print_left_behind
 from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
-from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
+from triggers.commands.parse_values import (
+    parse_document,
+    parse_json_object,
+    parse_named_values,
+    suggest_quotes,
+    wants_text,
+)
 from triggers.documents.starts import StartedDocument
 from triggers.instance import Instance
 from triggers.reading.client import ServiceClient, ServiceRefused, connect_service
@@ -30,6 +37,20 @@ Inputs = Annotated[
     str | None,
     typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads standard input."),
 ]
+EventId = Annotated[
+    str | None,
+    typer.Option(
+        "--event", metavar="EVENT", help="Start with an event that was received before, as its trigger would."
+    ),
+]
+Document = Annotated[
+    str | None,
+    typer.Option("--trigger", metavar="FILE", help="Start with what expressions read as `trigger`: JSON or YAML."),
+]
+TriggerId = Annotated[
+    str | None,
+    typer.Option("--trigger-id", metavar="ID", help="The trigger that takes it; default: the only one that can."),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 
 
@@ -37,12 +58,19 @@ def run(
     pipeline: PipelineId,
     given: Input = None,
     inputs: Inputs = None,
+    event: EventId = None,
+    document: Document = None,
+    trigger: TriggerId = None,
     detach: Detach = False,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    order = RunOrder(pipeline, _merge_inputs(inputs, given or ()), given or ())
+    order = RunOrder(
+        pipeline, _merge_inputs(inputs, given or ()), given or (), _describe_arrival(event, document, trigger)
+    )
+    if order.arrival and order.inputs:
+        raise typer.BadParameter("the trigger makes the inputs: leave --input and --inputs out", param_hint="'--event'")
     instance = Instance(config, data, os.environ)
     if detach:
         started = ask_service(config, data, lambda service: _start(service, order))
@@ -59,11 +87,25 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """The run to start: its pipeline, its inputs, and the options of `--input` as they were typed."""
+    """The run to start: its pipeline, its inputs, the options of `--input` as they were typed, and, instead of inputs,
+    what a trigger gets."""
 
     pipeline: str
     inputs: dict[str, Any]
     typed: Sequence[str] = field(default=())
+    arrival: Mapping[str, Any] | None = None
+
+
+def _describe_arrival(event: str | None, document: str | None, trigger: str | None) -> dict[str, Any] | None:
+    """What a trigger gets, as the API takes it; None if the run gets inputs."""
+    if event is not None and document is not None:
+        raise typer.BadParameter("use it or --trigger, not both", param_hint="'--event'")
+    if event is None and document is None:
+        if trigger is not None:
+            raise typer.BadParameter("it goes with --event or --trigger", param_hint="'--trigger-id'")
+        return None
+    given = {"event": event} if event is not None else {"document": parse_document(document or "", "--trigger")}
+    return {**given, "trigger": trigger}
 
 
 def _merge_inputs(whole: str | None, pairs: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +137,9 @@ def _open_own_service(instance: Instance) -> contextlib.AbstractAsyncContextMana
 async def _start(service: ServiceClient, order: RunOrder) -> StartedDocument:
     """Start the run. Raises `CommandFailed` that explains why the pipeline cannot run, or how to type a text."""
     try:
-        return await service.start_run(order.pipeline, order.inputs)
+        if order.arrival is None:
+            return await service.start_run(order.pipeline, order.inputs)
+        return await service.trigger_run(order.pipeline, await _complete_event(service, order.arrival))
     except ServiceRefused as refused:
         if refused.status != 404:
             raise _add_quotes_hint(refused, order.typed) from None
@@ -105,6 +149,14 @@ async def _start(service: ServiceClient, order: RunOrder) -> StartedDocument:
         raise CommandFailed(f"the pipeline {order.pipeline} cannot run: {why}")
     hint = suggest(order.pipeline, known) or "`waypost pipelines` lists them"
     raise CommandFailed(f"there is no pipeline {order.pipeline!r}; {hint}")
+
+
+async def _complete_event(service: ServiceClient, arrival: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trigger gets, with the whole id of an event that was shortened."""
+    event = arrival.get("event")
+    if event is None or is_whole_id(event):
+        return dict(arrival)
+    return {**arrival, "event": await service.find_id("event", event, None)}
 
 
 def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception:

@@ -210,6 +210,10 @@ class ServiceClient:
         path = f"/api/pipelines/{quote(pipeline, safe='')}/runs"
         return await self._ask(StartedDocument, "POST", path, json={"inputs": inputs})
 
+    async def trigger_run(self, pipeline: str, body: Mapping[str, JSON]) -> StartedDocument:
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/trigger"
+        return await self._ask(StartedDocument, "POST", path, json=body)
+
     async def cancel_run(self, run: str, reason: str | None) -> CancelledDocument:
         return await self._ask_of(run, CancelledDocument, "POST", "/cancel", json={"reason": reason})
 

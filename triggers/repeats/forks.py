@@ -24,9 +24,9 @@ from triggers.repeats.repeated import (
     ensure_admitted,
     ensure_arrival,
     find_trigger,
+    load_arrival,
     make_unfit,
     mark_repeat,
-    rebuild_document,
 )
 
 
@@ -79,7 +79,7 @@ class Forks:
             start = mark_repeat(start, recorded, source, self._now())
             admitted = await self._engine.admit(recorded.event, [start], dedupe_keys=keys, is_recorded=True)
             return Repeated(ensure_admitted(admitted), definition.version, origin, admitted.is_duplicate)
-        start = mark_repeat(self._make_start(definition, recorded), recorded, source, self._now())
+        start = mark_repeat(await self._make_start(definition, recorded), recorded, source, self._now())
         order = ForkOrder(run, request.step, self._make_edit(definition, request.step, request))
         try:
             forked = await self._engine.fork(recorded.event, start, order, dedupe_keys=keys)
@@ -105,7 +105,7 @@ class Forks:
     ) -> tuple[Start, InputsOrigin]:
         """The start of a run from the beginning."""
         if request.inputs is None and not request.changes:
-            return self._make_start(definition, recorded), "recorded"
+            return await self._make_start(definition, recorded), "recorded"
         given = {**(recorded.inputs or {} if request.inputs is None else request.inputs), **(request.changes or {})}
         edited: list[JSON] = [dict(request.inputs or {}), dict(request.changes or {})]
         await asyncio.to_thread(ensure_no_secret, self._secrets.redactor, edited)
@@ -113,15 +113,15 @@ class Forks:
             inputs = definition.accept(given)
         except InputsRefused as refused:
             raise make_unfit(recorded.row.id, definition, str(refused)) from None
-        return self._make_start(definition, recorded, inputs), "given"
+        return await self._make_start(definition, recorded, inputs), "given"
 
-    def _make_start(
+    async def _make_start(
         self, definition: Definition, recorded: RecordedRun, inputs: dict[str, JSON] | None = None
     ) -> Start:
         """The start of a run with these inputs, or with the recorded ones, which another version must take as well."""
         arrival = recorded.arrival
-        if arrival is None and definition.version != recorded.row.version:
-            arrival = rebuild_document(find_trigger(self._folder, recorded), recorded)
+        if definition.version != recorded.row.version:
+            arrival = await load_arrival(self._journal, find_trigger(self._folder, recorded), recorded)
             ensure_arrival(definition, arrival)
         if inputs is None:
             is_same = definition.version == recorded.row.version and recorded.inputs is not None

@@ -7,9 +7,11 @@ from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
 from durable.engine import Start
 from durable.history.words import RunSource
+from durable.journal.journal import Journal
 from durable.units import Admitted
 from durable.values import JSON
 from triggers.config.folder import Folder
+from triggers.repeats.documents import load_document
 from triggers.repeats.recorded import RecordedRun
 from triggers.repeats.refusal import RepeatRefused
 from triggers.trigger import Trigger, build_trigger_document
@@ -41,11 +43,13 @@ def find_trigger(folder: Folder, recorded: RecordedRun) -> Trigger | None:
     return next((each for each in of_pipeline if each.id == recorded.trigger), None)
 
 
-def rebuild_document(trigger: Trigger | None, recorded: RecordedRun) -> JSON:
-    """The `trigger` document of the run's event; None if it was not kept."""
+async def load_arrival(journal: Journal, trigger: Trigger | None, recorded: RecordedRun) -> JSON:
+    """The `trigger` document of the run's event; None if what arrived was not kept."""
     event = recorded.event
+    if recorded.arrival is not None:
+        return recorded.arrival
     if trigger is not None:
-        return trigger.rebuild_document(event)
+        return await load_document(journal, trigger, event)
     is_from_api = recorded.trigger is None and recorded.started.parent is None
     return build_trigger_document(event.key, event.source, event.time) if is_from_api else None
 

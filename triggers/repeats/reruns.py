@@ -16,9 +16,9 @@ from triggers.repeats.repeated import (
     ensure_admitted,
     ensure_arrival,
     find_trigger,
+    load_arrival,
     make_unfit,
     mark_repeat,
-    rebuild_document,
 )
 
 
@@ -40,17 +40,15 @@ class Reruns:
         """
         recorded = await load_recorded_run(self._journal, run)
         definition = find_served(self._folder, recorded.row.pipeline)
-        start, origin = self._build_start(definition, recorded)
+        start, origin = await self._build_start(definition, recorded)
         start = mark_repeat(start, recorded, RunSource("rerun", run, by=by, reason=reason), self._now())
         admitted = await self._engine.admit(recorded.event, [start], dedupe_keys=[key] if key else (), is_recorded=True)
         return Repeated(ensure_admitted(admitted), definition.version, origin, admitted.is_duplicate)
 
-    def _build_start(self, definition: Definition, recorded: RecordedRun) -> tuple[Start, InputsOrigin]:
+    async def _build_start(self, definition: Definition, recorded: RecordedRun) -> tuple[Start, InputsOrigin]:
         """The run to start, and where its inputs come from. `when` is not asked again: a person asked for the run."""
         trigger = find_trigger(self._folder, recorded)
-        document = recorded.arrival
-        if document is None:
-            document = rebuild_document(trigger, recorded)
+        document = await load_arrival(self._journal, trigger, recorded)
         if trigger is not None and document is not None:
             start = trigger.make_start(document)
             if start.error:
