@@ -87,6 +87,16 @@ def _to_fill_in(wait: AnyWait) -> str:
     return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)
 
 
+def list_repairs(run: RunDocument) -> Iterator[tuple[str, str]]:
+    """The commands that run a failed run again, each with what it does."""
+    if run.status != "failed":
+        return
+    step = f" --step {shlex.quote(run.error.step)}" if run.error and run.error.step else ""
+    yield f"waypost retry {run.id}", "the same run goes on from there"
+    yield make_printable(f"waypost fork {run.id}{step}"), "a new run from there, with other input"
+    yield f"waypost rerun {run.id}", "a new run of the same event, on the newest version"
+
+
 def list_decisions(run: RunDocument) -> Iterator[PendingDocument]:
     """The decisions that a run needs of a person; the steps of its document begin with them."""
     steps = [step.path for step in run.steps if step.decision_needed]

@@ -147,8 +147,8 @@ def _list_causes(out: Console, run: RunDocument) -> Iterator[tuple[str, str | Te
             yield "", _describe_omitted(run.omitted[name], f"waypost show {run.id} --value {name}")
     if run.error and run.error.step:
         yield "see", make_printable(f"waypost show {run.id} --step {shlex.quote(run.error.step)}")
-    if run.status == "failed":
-        yield "next", f"waypost retry {run.id}"
+    for number, (command, what) in enumerate(next_steps.list_repairs(run)):
+        yield "" if number else "next", f"{command}  ({what})"
 
 
 def _list_error_fields(out: Console, error: FailureDocument) -> Iterator[tuple[str, str | None]]:
