@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "emit": "Send an event to pipelines and waiting steps.",
     "deliveries": "List requests to webhooks and their outcomes, newest first.",
     "delivery": "Show one delivery: its request, what became of it, and what to do next.",
-    "replay": "Take deliveries in again, as new runs of today's pipelines.",
+    "replay": "Take deliveries in again, or with --all every one that matches, as new runs of today's pipelines.",
     "listen": "Show live what arrives: deliveries, runs and their ends, unknown paths.",
     "send": "Sign a body as its sender would, and send it to a webhook.",
     "pipelines": "List the pipelines of the running service or of the config folder.",

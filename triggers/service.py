@@ -228,7 +228,7 @@ async def _open_ways_in(
     guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     replays = Replays(runner, journal, folder, secrets, keeper.key, now)
     reruns = Reruns(runner, journal, folder, now)
-    bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), now)
+    bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), folder.list_names, now)
     more = secrets, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes)

@@ -73,6 +73,18 @@ def test_a_bulk_can_be_stopped_and_resumed_by_a_short_id(served: Path) -> None:
     assert json.loads(followed.stdout)["done"] == 30
 
 
+def test_replay_all_takes_deliveries_in_again_and_names_the_webhook(served: Path) -> None:
+    with api(served) as asked:
+        assert asked.post("/hooks/greet", json={"name": "Ada"}).status_code == 401
+    missing = waypost("replay", "--all", "--yes", cwd=served)
+    assert missing.returncode == 1
+    assert "`filter.outcome`: it is missing; name one, such as rejected or filtered" in missing.stderr
+    done = waypost("replay", "--all", "--outcome", "rejected", "--webhook", "greet/greet", "--yes", cwd=served)
+    assert "replay 1 delivery: rejected deliveries to the webhook 'greet/greet' that arrived before " in done.stderr
+    assert "is finished: 0 done, 1 refused" in done.stderr
+    assert "signature" in waypost("bulk", "show", "latest", cwd=served).stdout
+
+
 def test_a_bulk_is_read_without_a_service(place: Path) -> None:
     with serving(place):
         start_held(place, 1)

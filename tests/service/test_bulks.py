@@ -142,6 +142,20 @@ async def test_a_filter_that_does_not_fit_its_action_is_refused(
         assert detail in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("filter", "detail"),
+    [
+        ({"pipeline": "quik"}, "there is no pipeline 'quik'; did you mean 'quick'"),
+        ({"trigger": "quick/shop"}, "there is no trigger 'shop'"),
+    ],
+)
+async def test_an_unknown_name_in_a_filter_is_an_error(tmp_path: Path, filter: dict[str, str], detail: str) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        answer = await create(service, "cancel", filter)
+        assert answer.status_code == 404
+        assert detail in answer.json()["detail"]
+
+
 async def test_a_stopped_bulk_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
     async with running(tmp_path, {"quick": QUICK}) as service:
         await start_delayed(service, 20)

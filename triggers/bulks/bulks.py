@@ -29,6 +29,7 @@ from triggers.bulks.filters import describe_filter
 from triggers.bulks.pace import Pace
 from triggers.not_found import BulkNotFound
 from triggers.refusals import BulkRefused
+from triggers.runs.lists import ServedNames, ensure_known
 
 COUNT_LIMIT = 10_000
 """The most items that are counted when a bulk is previewed or created."""
@@ -60,10 +61,18 @@ class BulkTask:
 class Bulks:
     """The bulks of one service."""
 
-    def __init__(self, engine: Engine, journal: Journal, actions: BulkActions, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        actions: BulkActions,
+        names: Callable[[], ServedNames],
+        now: Callable[[], int],
+    ) -> None:
         self._engine = engine
         self._journal = journal
         self.actions = actions
+        self._names = names
         self._now = now
         self._working: dict[str, BulkTask] = {}
         self._is_closing = False
@@ -71,7 +80,10 @@ class Bulks:
     # -- what people ask ----------------------------------------------------------------------------------------
 
     async def preview(self, action: BulkAction, filter: BulkFilter) -> BulkMatches:
-        """Find what a bulk with this complete filter would act on now."""
+        """Find what a bulk with this complete filter would act on now. Raises `PipelineNotFound` and
+        `TriggerNotFound`."""
+        if action != "replay":
+            await ensure_known(self._journal, self._names(), filter.pipeline, filter.trigger)
         return await self._journal.read(measure_matches, action, filter, COUNT_LIMIT)
 
     async def create(

@@ -46,6 +46,9 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
         if filter.outcome is None and filter.ids is None:
             raise InvalidFilter("outcome", "it is missing; name one, such as rejected or filtered")
         return filter
+    if filter.trigger is not None and "/" in filter.trigger:
+        pipeline, _, trigger = filter.trigger.partition("/")
+        filter = replace(filter, pipeline=filter.pipeline or pipeline, trigger=trigger)
     if filter.status is None:
         return replace(filter, status=DEFAULT_STATUS[action])
     if filter.status not in (known := STATUSES[action]):

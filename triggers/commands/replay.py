@@ -6,6 +6,7 @@ import typer
 
 from durable.ids import is_whole_id
 from triggers.commands.ask import ask_service
+from triggers.commands.many import act_on_many
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents.starts import ReplayedDocument
@@ -24,6 +25,7 @@ Unverified = Annotated[
 ]
 
 
+@act_on_many("replay")
 def replay(
     deliveries: Ids,
     to: To = None,

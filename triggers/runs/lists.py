@@ -63,7 +63,7 @@ class RunLists:
     async def list_runs(self, query: RunQuery, *, may_answer: bool) -> RunsDocument:
         """A page of runs, the newest first; raises `PipelineNotFound` and `TriggerNotFound`."""
         pipeline, trigger = split_trigger(query)
-        await self._ensure_known(pipeline, trigger)
+        await ensure_known(self._reads, self._names(), pipeline, trigger)
         found = await self._reads.list_runs(
             pipeline=pipeline,
             status=query.status,
@@ -84,7 +84,7 @@ class RunLists:
     async def list_errors(self, query: RunQuery, *, may_answer: bool) -> ErrorGroupsDocument:
         """A page of failures, that with the newest run first; raises `PipelineNotFound`. Of the query only pipeline,
         times and page count."""
-        await self._ensure_known(query.pipeline, None)
+        await ensure_known(self._reads, self._names(), query.pipeline, None)
         found = await self._reads.read(
             list_failures,
             pipeline=query.pipeline,
@@ -98,17 +98,18 @@ class RunLists:
         groups = [_make_group(group, line) for group, line in zip(found, lines, strict=True)]
         return ErrorGroupsDocument(groups, found[-1].newest.id if len(found) == query.limit else None)
 
-    async def _ensure_known(self, pipeline: str | None, trigger: str | None) -> None:
-        """Raise an error for a name that neither the config folder nor any run has: an empty list would look as if
-        there were no such runs."""
-        if pipeline is not None and not await self._reads.list_runs(pipeline=pipeline, limit=1):
-            known = self._names().pipelines
-            if pipeline not in known:
-                raise PipelineNotFound(pipeline, {*known, *await self._reads.read(list_pipelines)})
-        if trigger not in (None, API, CALL) and not await self._reads.list_runs(trigger=trigger, limit=1):
-            known = self._names().triggers
-            if trigger not in known:
-                raise TriggerNotFound(str(trigger), {*known, API, CALL, *await self._reads.read(list_triggers)})
+
+async def ensure_known(reads: Reads, names: ServedNames, pipeline: str | None, trigger: str | None) -> None:
+    """Raise an error for a name that neither the config folder nor any run has: an empty list would look as if
+    there were no such runs."""
+    if pipeline is not None and not await reads.list_runs(pipeline=pipeline, limit=1):
+        known = names.pipelines
+        if pipeline not in known:
+            raise PipelineNotFound(pipeline, {*known, *await reads.read(list_pipelines)})
+    if trigger not in (None, API, CALL) and not await reads.list_runs(trigger=trigger, limit=1):
+        known = names.triggers
+        if trigger not in known:
+            raise TriggerNotFound(str(trigger), {*known, API, CALL, *await reads.read(list_triggers)})
 
 
 def split_trigger(query: RunQuery) -> tuple[str | None, str | None]:
