@@ -30,7 +30,6 @@ from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.clock import new_id, now
 from durable.ids import first_id
-from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
 from durable.runner.attempt import ActionRuntime
@@ -374,12 +373,8 @@ def _start_sweeping(recovery: Recovery, retention: Retention) -> AsyncIOSchedule
             await recovery.sweep()
 
     async def remove_old() -> None:
-        try:
-            await retention.make_pass()
-        except asyncio.CancelledError:
-            pass
-        except JournalError as error:
-            log.warning("old runs were not removed, the next pass tries again: %s", error)
+        with contextlib.suppress(asyncio.CancelledError):
+            await retention.try_pass()
 
     scheduler = AsyncIOScheduler(timezone="UTC")
     once = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}

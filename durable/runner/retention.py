@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from durable import metrics
 from durable.history.words import EndStatus
+from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.retention import (
     COUNTED,
@@ -91,6 +92,13 @@ class Retention:
         self._next_full_pass = 0
         self._removed: Counter[Removable] = Counter()
         self._hurries_at = 0.0
+
+    async def try_pass(self) -> None:
+        """Make a pass. If the journal refuses, the next pass goes on where this one ended."""
+        try:
+            await self.make_pass()
+        except JournalError as error:
+            log.warning("old rows were not removed, which is tried again in a minute: %s", error)
 
     async def make_pass(self) -> Mapping[Removable, int]:
         """Remove everything that is old at the moment; returns how much that was, by noun. Raises `JournalError`."""
