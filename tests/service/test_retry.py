@@ -22,7 +22,7 @@ from tests.service.gates import (
     until_out_of_memory,
     until_status,
 )
-from tests.service.running import Running
+from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +158,32 @@ async def test_a_crash_during_a_retried_attempt_repeats_it(tmp_path: Path) -> No
         found = await until_status(service, run, "completed")
         assert [each["ending"] for each in found["steps"]["second"]["tries"]] == ["answered", "lost", "completed"]
     assert set(gates.keys["second"]) == {f"{run}:second"}
+
+
+async def test_a_run_that_is_retried_while_the_service_drains_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.failures["second"] = 1
+    async with gates.serving(tmp_path, {"p": PLAIN}) as service:
+        run = await begin(service, "p")
+        await service.wait_for_end(run)
+        runner = service.service.runner
+        runner.begin_draining()
+        assert await runner.retry(run, by="me", reason=None) == ("retried", None)
+        assert gates.begun.count("second") == 1
+    async with gates.serving(tmp_path, {"p": PLAIN}) as service:
+        assert (await until_status(service, run, "completed"))["retried"]["by"] == "me"
+
+
+async def test_a_retried_step_whose_connector_is_gone_pauses_its_run(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.failures["second"] = 1
+    async with gates.serving(tmp_path, {"p": PLAIN}) as service:
+        run = await begin(service, "p")
+        await service.wait_for_end(run)
+    async with running(tmp_path, {}) as service:
+        assert (await _retry(service, run)).status_code == 202
+        found = await until_status(service, run, "paused")
+        assert "cannot continue with its recorded input" in found["reason"]
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------
