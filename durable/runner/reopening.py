@@ -102,8 +102,10 @@ class Reopener:
                 return RetryOutcome("refused", _explain_uncertainty(run.id, path))
             else:
                 messages.append(ResolveMessage(path, "retry", None, by, reason))
-        keys = [None] * (len(messages) - 1) + [once]
-        posted = [await self._messenger.post(run.id, each, once=key) for each, key in zip(messages, keys, strict=True)]
+        keys = {len(messages) - 1: once}
+        posted = [
+            await self._messenger.post(run.id, each, once=keys.get(number)) for number, each in enumerate(messages)
+        ]
         if "posted" not in posted:
             return RetryOutcome("refused", f"run {run.id} is not paused any more")
         return RetryOutcome("retried")
