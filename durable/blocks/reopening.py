@@ -41,7 +41,10 @@ def resume_sequence(pipeline: CompiledPipeline, state: State, frame: str, first:
         while (follower := pipeline.nodes[last].follower) is not None:
             last = join_path(frame, follower)
         return end_sequence(pipeline, state, last, at, "completed")
-    return [StepReopened(at=at, path=path) if path in state.steps else EnterStep(at, path)]
+    step = state.steps.get(path)
+    if step is None or step.scheduled_at is None:  # its condition or its input could not be evaluated
+        return [EnterStep(at, path)]
+    return [StepReopened(at=at, path=path)]
 
 
 def void_steps(pipeline: CompiledPipeline, state: State, frame: str, first: str | None, at: int) -> list[FollowUp]:

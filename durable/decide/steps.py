@@ -103,13 +103,11 @@ def _follow_cancel(pipeline: CompiledPipeline, state: State, entry: entries.Step
 
 def _reopen_step(pipeline: CompiledPipeline, state: State, entry: entries.StepReopened) -> Consequences:
     """Continue a step or block that failed or was cancelled."""
-    path, at = entry.path, entry.at
+    path = entry.path
     if path in state.open:
         return BLOCKS[state.blocks[path].kind].reopen(pipeline, state, entry)
     if path not in state.active:
         return NONE  # another reopened step has failed at once, and has cancelled this one
-    if state.steps[path].scheduled_at is None:
-        return [EnterStep(at, path)], []  # its condition or its input could not be evaluated
     return reopen_action(pipeline, state, entry)
 
 

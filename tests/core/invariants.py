@@ -464,6 +464,7 @@ def a_foreach_outputs_its_items_in_order(world: World) -> None:
     for entry in world.history:
         if isinstance(entry, entries.StepsVoided):
             begun = {path: count for path, count in begun.items() if path not in entry.paths}
+            ends = {each: status for each, status in ends.items() if each[0] not in entry.paths}
         if isinstance(entry, entries.BranchReopened) and entry.index is not None:
             ends.pop((entry.path, entry.index), None)
         if isinstance(entry, entries.BranchStarted) and entry.index is not None:

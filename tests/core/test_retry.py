@@ -302,3 +302,27 @@ def test_a_run_with_a_slot_is_queued_until_it_has_one_again() -> None:
     assert run.state.reason == "it waits for a slot of orders"
     assert run.crashes().asked == [AwaitSlot()]
     assert run.report(entries.SlotGranted(at=run.now)).asks(Perform) == ["a"]
+
+
+def test_a_branch_that_cannot_begin_again_ends_once_beside_another_that_fails_at_once() -> None:
+    run = ScriptedRun(
+        """
+        inputs: {odd: {}}
+        steps:
+          - id: both
+            parallel:
+              left:
+                - id: guard
+                  try: [{id: broken, use: test.do, with: {a: "{{ inputs.odd.x }}"}}]
+                  finally: [{id: tidy, use: wait.delay, with: {for: 0s}}]
+              right: [{id: work, use: test.do}]
+            on_branch_error: cancel
+        """,
+        inputs={"odd": {}},
+    )
+    run.wakes("both.guard.tidy")
+    for _ in range(2):
+        run.is_retried().wakes("both.guard.tidy")
+        assert run.new[-1] == "run_finished failed"
+        assert [line for line in run.story if line == "run_retried"]
+        assert run.new.count("branch_ended both 'left' failed") <= 1
