@@ -504,6 +504,8 @@ class World:
 
     def _end_child(self, run: str, choice: int) -> None:
         child = self.children[run]
+        if child.is_told_to_end and choice == 4:
+            choice = 3  # it has begun, perhaps in an earlier pass of the cleanup
         child.end = _make_child_end(child.path, run, choice, self.now)
         self.report(child.end)
 
