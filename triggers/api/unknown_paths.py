@@ -1,12 +1,14 @@
 """The operation that lists requests to paths that no webhook serves."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 from starlette.responses import Response
 
 from durable.links import hide_links
+from durable.reports import UnknownPath
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.value_types import Moment
 from triggers.documents.fields import redact_document
@@ -33,14 +35,11 @@ class UnknownPathOperations:
 
     async def list_unknown_paths(self, asked: ApiRequest[ManyUnknownPaths, Nothing]) -> Response:
         """List the paths below `/hooks` that were asked for and that no webhook serves, the last request first."""
-        page = await asyncio.to_thread(
-            self._describe, asked.parameters.since or 0
-        )  # each path is compared with every served one
+        since = asked.parameters.since or 0
+        found = [each for each in self._webhooks.unknown_paths.list_paths() if each.last_at >= since]
+        page = await asyncio.to_thread(self._describe, found)  # each path is compared with every served one
         return respond(page if asked.may_answer else redact_document(page, hide_links))
 
-    def _describe(self, since: int) -> UnknownPathsDocument:
+    def _describe(self, found: Sequence[UnknownPath]) -> UnknownPathsDocument:
         hooks, are_all = self._webhooks.served
-        found = self._webhooks.unknown_paths.list_paths()
-        return UnknownPathsDocument(
-            [describe_unknown_path(each, hooks, are_all=are_all) for each in found if each.last_at >= since]
-        )
+        return UnknownPathsDocument([describe_unknown_path(each, hooks, are_all=are_all) for each in found])
