@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
-from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries
+from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries, runs
 from durable.units import Delivery, DeliveryOutcome
 
 _LINE = [column for column in deliveries.c if column.name not in ("head", "body")]
@@ -105,10 +105,13 @@ def find_delivery(connection: Connection, id: str) -> Delivery | None:
 
 
 def find_delivery_of(connection: Connection, event: str) -> Delivery | None:
-    """Return the delivery that brought an event, with its request."""
-    query = select(deliveries).where(deliveries.c.event == event, deliveries.c.outcome != "duplicate")
-    row = connection.execute(query.order_by(deliveries.c.id).limit(1)).first()
-    return Delivery(**row._mapping) if row else None
+    """Return the delivery that brought an event, or whose replay did, with its request."""
+    brought = select(deliveries).where(deliveries.c.event == event, deliveries.c.outcome != "duplicate")
+    replayed = select(deliveries).join(runs, runs.c.source == deliveries.c.id).where(runs.c.event == event)
+    for query in (brought, replayed):
+        if row := connection.execute(query.order_by(deliveries.c.id).limit(1)).first():
+            return Delivery(**row._mapping)
+    return None
 
 
 # -- the requests that are kept

@@ -85,7 +85,7 @@ async def test_the_bytes_of_a_file_are_kept(tmp_path: Path) -> None:
     assert (delivery.outcome, delivery.body) == ("filtered", PNG)
 
 
-async def test_a_token_is_nowhere_in_the_data_folder(tmp_path: Path) -> None:
+async def test_a_token_is_in_no_file_answer_or_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path, {"hub": HUB}, TOKENS) as service:
         for token in ("hook-secret-1", "wrong-canary"):
             headers = {"X-Gitlab-Token": token, "Authorization": "Bearer canary-bearer", "X-Gitlab-Event": "Push"}
@@ -93,7 +93,13 @@ async def test_a_token_is_nowhere_in_the_data_folder(tmp_path: Path) -> None:
         for token in ("meta-token-1", "wrong-canary"):
             query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": "c1"}
             await service.client.get("/hooks/meta", params=query)
-    kept = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file())
+        assert await service.service.journal.is_writable()
+        answers = [await service.client.get("/api/deliveries")]
+        for each in answers[0].json()["deliveries"]:
+            answers += [await service.client.get(f"/api/deliveries/{each['id']}{what}") for what in ("", "/body")]
+            answers.append(await service.client.post(f"/api/deliveries/{each['id']}/replay", json={}))
+    shown = caplog.text.encode() + b"".join(answer.content for answer in answers)
+    kept = shown + b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file())
     for canary in (b"hook-secret-1", b"wrong-canary", b"canary-bearer", b"meta-token-1"):
         assert canary not in kept
     assert b"hub.challenge=c1" in kept

@@ -1,6 +1,7 @@
 """Replays: a delivery that was kept is taken in again, whatever became of it."""
 
 import asyncio
+import random
 import sqlite3
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from durable.journal.deliveries import find_delivery_of
 from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT, Running, running
 from tests.service.test_webhook import github
@@ -92,6 +94,9 @@ async def test_a_filtered_delivery_starts_a_run_once_when_holds(tmp_path: Path) 
         assert (await _push(service, 3)).json() == {"event": run["event"], "runs": [run["id"]], "duplicate": True}
         shown = (await service.client.get(f"/api/deliveries/{delivery}")).json()
         assert [each["id"] for each in shown["replays"]] == [run["id"]]
+        brought = await service.service.journal.read(find_delivery_of, run["event"])
+        assert brought
+        assert brought.id == delivery
 
 
 async def test_a_replay_gives_the_run_what_the_delivery_gave_it(tmp_path: Path) -> None:
@@ -245,3 +250,47 @@ async def test_a_damaged_row_hides_no_other(tmp_path: Path) -> None:
             assert shown.status_code == 200, shown.text
             assert not shown.json()["kept"]
             assert (await _replay(service, id)).status_code == 409
+
+
+BOMBS = (
+    b"[" * 60_000,
+    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    b"[" + b"1," * 30_000 + b"1]",
+    b"1" * 60_000,
+    b'"\\ud800"',
+    b"\xff\xfe\x00\xd8",
+    b"a=1&" * 15_000,
+    b"\x00" * 1_000_000,
+)
+TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain; charset=utf-16", "image/png", "")
+
+
+async def test_a_hostile_body_is_kept_shown_and_replayed_without_an_error(tmp_path: Path) -> None:
+    text = LAB.replace('{preset: gitlab, secret: "{{ secrets.HOOK }}"}', "none")
+    async with running(tmp_path, {"lab": text}) as service:
+        for body in BOMBS:
+            for media_type in TYPES:
+                sent = await service.client.post("/hooks/lab", content=body, headers={"content-type": media_type})
+                assert sent.status_code < 500, (body[:20], media_type)
+                delivery = await _find_newest(service)
+                shown = await service.client.get(f"/api/deliveries/{delivery}")
+                assert shown.status_code == 200, (body[:20], media_type, shown.text[:200])
+                assert len(shown.content) < 300_000
+                assert (await service.client.get(f"/api/deliveries/{delivery}/body")).content == body
+                replayed = await _replay(service, delivery)
+                assert replayed.status_code == (202 if sent.status_code == 202 else 422), replayed.text[:200]
+
+
+async def test_random_requests_for_replays_break_nothing(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    words: list[Any] = ["hub", "hub/hub", "other", "other/in", "", "/", "\x00", "é", "x" * 300, None, 7, True, [], {}]
+    names = ["to", "unverified", "reason", "TO", "extra"]
+    async with running(tmp_path, {"hub": HUB, "other": OTHER}) as service:
+        await _push(service, 7)
+        whole = await _find_newest(service)
+        for _ in range(150):
+            id = chance.choice([whole, whole[:-1], "latest", "%00", "dlv_" + "0" * 26, "../runs"])
+            body = {chance.choice(names): chance.choice(words) for _ in range(chance.randint(0, 3))}
+            answer = await service.client.post(f"/api/deliveries/{id}/replay", json=body)
+            assert answer.status_code in (202, 404, 405, 409, 422), (id, body, answer.text)
+        assert (await service.client.get("/ready")).status_code == 200

@@ -102,6 +102,7 @@ async def load_body(reads: Reads, id: str, redactor: Redactor) -> tuple[bytes, b
 
 def redact_delivery(document: AnyDelivery, redactor: Redactor, scan: Scan, *, may_answer: bool) -> AnyDelivery:
     """A delivery without the values of secrets, and without links to waits for those who may not answer."""
+    scan.rest()
     redacted = run_slices(redactor.redact_in_slices(msgspec.to_builtins(document)), scan.rest)
     return msgspec.convert(redacted if may_answer else hide_links(redacted), type(document))
 
