@@ -119,8 +119,15 @@ class DeliveryRow(TableRow, table=True):
         Index("deliveries_trigger", "trigger", "id"),
         Index("deliveries_outcome", "outcome", "id"),
         Index("deliveries_event", "event", "id", sqlite_where=_BROUGHT, postgresql_where=_BROUGHT),
-        Index("deliveries_kept", "id", "kept", sqlite_where=KEPT, postgresql_where=KEPT),
-        Index("deliveries_kept_rejected", "id", "kept", sqlite_where=KEPT_REJECTED, postgresql_where=KEPT_REJECTED),
+        Index("deliveries_kept", "id", "kept", "outcome", sqlite_where=KEPT, postgresql_where=KEPT),
+        Index(
+            "deliveries_kept_rejected",
+            "id",
+            "kept",
+            "outcome",
+            sqlite_where=KEPT_REJECTED,
+            postgresql_where=KEPT_REJECTED,
+        ),
     )
 
     id: str = Field(primary_key=True)

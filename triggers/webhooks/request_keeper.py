@@ -54,6 +54,8 @@ class RequestKeeper:
         self, request: WebhookRequest, hook: WebhookTrigger, parameters: Mapping[str, str], outcome: DeliveryOutcome
     ) -> tuple[bytes | None, bytes | None]:
         """The head and the body to keep of a request; None for what is not kept."""
+        if not (self.limits.rejected if outcome == "rejected" else self.limits.total):
+            return None, None
         head = encode_head(request, hook, parameters, self.key)
         body = None if outcome == "rejected" and _is_multipart(request) else request.body
         if len(head) + len(body or b"") > self.limits.delivery:

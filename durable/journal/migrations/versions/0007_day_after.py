@@ -39,7 +39,7 @@ def _keep_requests() -> None:
         ("deliveries_kept_rejected", "kept > 0 AND outcome = 'rejected'"),
     ):
         kept = sa.text(condition)
-        op.create_index(name, "deliveries", ["id", "kept"], sqlite_where=kept, postgresql_where=kept)
+        op.create_index(name, "deliveries", ["id", "kept", "outcome"], sqlite_where=kept, postgresql_where=kept)
 
 
 _REF = re.compile(rb'"ref":"([0-9a-f]{64})"')
