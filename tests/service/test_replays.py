@@ -234,6 +234,16 @@ async def test_a_secret_in_a_kept_request_is_not_shown(tmp_path: Path) -> None:
         assert (await _replay(service, delivery)).status_code == 202, "the kept bytes are unchanged"
 
 
+async def test_a_secret_that_is_a_part_of_a_time_or_an_outcome_disturbs_no_document(tmp_path: Path) -> None:
+    secrets = {f"WAYPOST_SECRET_S{number}": text for number, text in enumerate(["accepted", "POST", "hub/hub", "dlv_"])}
+    year = {"WAYPOST_SECRET_YEAR": time.strftime("%Y")}
+    async with running(tmp_path, {"hub": HUB}, {**ENVIRONMENT, **secrets, **year}) as service:
+        await _push(service, 7)
+        delivery = await _find_newest(service)
+        shown = (await service.client.get(f"/api/deliveries/{delivery}")).json()
+        assert (shown["outcome"], shown["at"][:4]) == ("accepted", time.strftime("%Y"))
+
+
 async def test_a_damaged_row_hides_no_other(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": HUB}) as service:
         for number in range(3):

@@ -36,6 +36,9 @@ HASH_SHOWN = 16
 """The digits of a credential's hash that are shown."""
 
 
+_FREE = ("path", "query", "reason", "headers", "body")
+"""What senders write. Only this is searched for secrets: a short one may well be a part of a time, or a size."""
+
 AnyDelivery = TypeVar("AnyDelivery", bound=DeliveryDocument)
 
 
@@ -103,8 +106,15 @@ async def load_body(reads: Reads, id: str, redactor: Redactor) -> tuple[bytes, b
 def redact_delivery(document: AnyDelivery, redactor: Redactor, scan: Scan, *, may_answer: bool) -> AnyDelivery:
     """A delivery without the values of secrets, and without links to waits for those who may not answer."""
     scan.rest()
-    redacted = run_slices(redactor.redact_in_slices(msgspec.to_builtins(document)), scan.rest)
-    return msgspec.convert(redacted if may_answer else hide_links(redacted), type(document))
+    fields: dict[str, JSON] = msgspec.to_builtins(document)
+    given: JSON = {name: fields[name] for name in _FREE if name in fields}
+    redacted = run_slices(redactor.redact_in_slices(given), scan.rest)
+    return msgspec.convert({**fields, **_as_mapping(redacted if may_answer else hide_links(redacted))}, type(document))
+
+
+def _as_mapping(value: JSON) -> dict[str, JSON]:
+    assert isinstance(value, dict)
+    return value
 
 
 async def _find(reads: Reads, id: str) -> Delivery:
