@@ -133,3 +133,30 @@ async def test_the_last_pass_is_noted_in_the_journal(tmp_path: Path) -> None:
         assert 'waypost_removed_total{noun="runs"}' in metrics
         assert 'waypost_journal_rows{noun="runs"} 0.0' in metrics
         assert "waypost_journal_bytes 0.0" not in metrics
+
+
+async def test_a_fork_keeps_the_large_values_that_it_copied_after_its_source_was_removed(tmp_path: Path) -> None:
+    clock = Clock()
+    large = """
+inputs: {text: {type: string}}
+steps:
+  - {id: keep, use: transform.set, with: {values: {text: "{{ inputs.text }}"}}}
+  - {id: stop, if: "inputs.text is startswith 'x'", use: flow.fail, with: {message: no}}
+outputs: {text: "{{ steps.keep.output.text }}"}
+"""
+    text = "x" * 50_000
+    async with running(tmp_path, {"large": large}, now=clock, retention_failed="1h") as service:
+        run = (await service.start("large", {"text": text})).json()["id"]
+        await service.wait_for_end(run)
+        answer = await service.client.post(f"/api/runs/{run}/fork", json={"step": "stop", "reason": "again"})
+        fork = answer.json()["id"]
+        await service.wait_for_end(fork)
+        clock.offset += parse_duration("59m")
+        again = await service.client.post(f"/api/runs/{fork}/fork", json={"step": "stop", "reason": "again"})
+        await service.wait_for_end(again.json()["id"])
+
+        await make_pass(service, clock, "2m")
+
+        assert (await is_there(service, run), await is_there(service, fork)) == (False, False)
+        step = await service.client.get(f"/api/runs/{again.json()['id']}/export")
+        assert step.text.count(text) >= 2
