@@ -90,7 +90,7 @@ class Intake:
             free_keys=free_keys,
             renews=renews,
         )
-        committed = self._journal.admit(admission)
+        committed = self._journal.admit(admission) if fork is None else await self._journal.admit_large(admission)
         for run in begun:
             if not run.is_unowned:
                 self._runs.room.add(run.definition.id)

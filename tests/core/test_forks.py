@@ -14,8 +14,9 @@ from durable.steps.node import ActionNode
 from durable.values import Value
 from tests.core import invariants
 from tests.core.chance import CHOICES, Chance
-from tests.core.forking import Fork, make_fork
+from tests.core.forking import FORK, Fork, make_fork
 from tests.core.pipelines import make_pipeline
+from tests.core.scripted import describe_entry
 from tests.core.soak import BREATH
 from tests.core.world import Beginning, World
 
@@ -129,6 +130,16 @@ def test_a_fork_with_the_recorded_input_ends_as_the_original_did(choices: bytes)
         is_interrupted = any(isinstance(entry, interrupted) for entry in (*origin.history, *fork.world.history))
         assert is_interrupted or first.steps.keys() == ended.steps.keys()
         assert {request.path for request in fork.world.children.values() if request.has_begun} <= set(first.steps)
+
+
+@EXAMPLES
+@given(CHOICES)
+def test_a_run_with_the_same_inputs_has_the_same_history_except_for_its_id_and_its_keys(choices: bytes) -> None:
+    origin = _run_kindly(Chance.of(choices))
+    again = World(origin.definition, origin.beginning, run=FORK).begin()
+    again.drive(FIRST)
+    assert [describe_entry(entry) for entry in again.history] == [describe_entry(entry) for entry in origin.history]
+    assert again.state.status == origin.state.status
 
 
 @EXAMPLES

@@ -100,6 +100,7 @@ async def test_a_fork_goes_on_from_a_step_and_repeats_nothing_before_it(tmp_path
     assert forked["created_at"] > failed["finished_at"]
     assert forked["steps"]["reserve"]["scheduled_at"] == failed["steps"]["reserve"]["scheduled_at"]
     assert history.count("run_forked") == 1
+    assert [path for path, step in forked["steps"].items() if step["copied"]] == ["reserve"]
 
 
 async def test_the_step_gets_an_edited_input_in_which_secrets_stay_references(tmp_path: Path) -> None:

@@ -239,7 +239,8 @@ def _print_step(out: Console, run: str, step: StepDocument) -> None:
     lost = f" ({step.lost} lost)" if step.lost else ""
     attempts = format_count(step.attempts, "attempt") + lost if step.attempts else ""  # a block has none
     items = format_items(step.items) if step.items else ""
-    notes = "  ".join(note for note in (attempts, items, took) if note)
+    copied = "copied" if step.copied else ""
+    notes = "  ".join(note for note in (attempts, items, took, copied) if note)
     out.print(Text.assemble("  ", (step.path, "bold"), "  ", style_status(step.status), f"  {notes}".rstrip()))
     print_fields(out, _list_step_fields(out, run, step), indent=4)
 

@@ -147,6 +147,7 @@ class StepDocument(Struct, frozen=True):
     finished_at: Time | None
     due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
     decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
+    copied: Annotated[bool, note("Whether its checkpoint was copied from the run that this one forks")]
     tries: Annotated[list[AttemptDocument], note("Its attempts that have ended, the last 20 at most")]
     items: Annotated[ItemsDocument | None, note("Of a loop: its items")]
     called: Annotated[CalledRunDocument | None, note("The run that it called")]

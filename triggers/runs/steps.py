@@ -167,6 +167,7 @@ class StepEncoder:
             finished_at=format_time(step.finished_at),
             due_at=format_time(step.due),
             decision_needed=step.needs_person,
+            copied=step.is_copied,
             tries=omissions.take_list("tries", [make_attempt(each) for each in self._fold.traces[path].tries]),
             items=count_items(step, state.blocks.get(path)),
             called=CalledRunDocument(path, step.child, called.get(step.child)) if step.child else None,
