@@ -28,6 +28,7 @@ def test_failures_and_their_runs_are_found_without_a_service(place: Path) -> Non
     assert line.split()[1] == "2"
     assert line.endswith("check: order o-4711 is too old")
     assert f"waypost runs --error {group['key']}" in listed.stdout
+    assert f"waypost retry --all --error {group['key']}" in listed.stdout
     runs = waypost("runs", "--error", group["key"], "--from", "1h", "--trigger", "api", cwd=place).stdout
     assert [line.split()[2] for line in runs.splitlines()] == ["STATUS", "failed", "failed"]
     assert "order o-17 is too old" in runs

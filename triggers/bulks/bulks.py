@@ -6,6 +6,7 @@ done, and what follows the cursor is selected. So a bulk goes on where it was af
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -226,7 +227,9 @@ class Bulks:
             group = pending[start : start + pace.size]
             outcomes = await asyncio.gather(*(self._act_on(work.bulk, each.item) for each in group))
             if known := [outcome for outcome in outcomes if outcome]:
+                began = time.monotonic()
                 await asyncio.shield(self._journal.keep_bulk_outcomes(work.bulk.id, known))
+                pace.note_commit(time.monotonic() - began)
             for outcome in known:
                 metrics.count_bulk_item(work.bulk.action, outcome.outcome)
             if len(known) < len(group):

@@ -8,32 +8,39 @@ from durable.engine import Engine
 TICK = 0.1
 """Seconds between two groups of items. Items of a group share the commits of the journal."""
 
-BUSY_PAUSE = 1.0
-"""Seconds between two groups while the engine is busy: a bulk slows down, but does not stand still if the service is
-busy for hours."""
+LONGEST_PAUSE = 1.0
+"""Seconds between two groups at most: a bulk slows down, but does not stand still if the service is busy for hours."""
 
-LATE = 0.05
+LATE = 0.03
 """Seconds by which the event loop is late when it has too much work."""
+
+SLOW = 0.1
+"""Seconds that a commit takes when too much is written, or the processor is busy."""
 
 
 class Pace:
     """Waits before each group of at most `size` items. Work that just arrived comes first: while it has to wait, the
-    groups are a second apart."""
+    pause doubles from group to group, and then halves again."""
 
     def __init__(self, rate: int, engine: Engine) -> None:
         self._engine = engine
         self.size = max(1, int(rate * TICK))
-        self._interval = self.size / rate
+        self._interval = self._pause = self.size / rate
         self._next = 0.0
-        self._is_late = False
+        self._is_slow = False
 
     async def wait(self, wake: asyncio.Event) -> None:
         """Return when the next group is due, or `wake` is set."""
         loop = asyncio.get_running_loop()
         at = max(self._next, loop.time())
-        if self._is_late or self._engine.is_busy():
-            at = max(at, loop.time() + BUSY_PAUSE)
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), at - loop.time())
-        self._is_late = loop.time() > at + LATE
-        self._next = at + self._interval
+        if self._is_slow or loop.time() > at + LATE or self._engine.is_busy():
+            self._pause = min(LONGEST_PAUSE, self._pause * 2) if self._pause < LONGEST_PAUSE else self._pause
+        else:
+            self._pause = max(self._interval, self._pause / 2)
+        self._next = at + self._pause
+
+    def note_commit(self, seconds: float) -> None:
+        """Note how long a commit took, for which other work waits as well."""
+        self._is_slow = seconds > SLOW

@@ -41,6 +41,7 @@ def print_errors(out: Console, found: Sequence[ErrorGroupDocument]) -> None:
     print_table(out, COLUMNS, map(_make_row, found), cut="WHY")
     newest = found[0]
     out.print(f"\nwaypost runs --error {newest.key}  lists the runs of a failure", soft_wrap=True)
+    out.print(f"waypost retry --all --error {newest.key}  retries them, after a preview", soft_wrap=True)
     out.print(f"waypost show {newest.newest}  shows one of them", soft_wrap=True)
     out.print(f"waypost retry --all --error {newest.key}  retries them", soft_wrap=True)
 
