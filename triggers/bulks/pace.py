@@ -5,11 +5,13 @@ from contextlib import suppress
 
 from durable.engine import Engine
 
-TICK = 0.1
-"""Seconds between two groups of items. Items of a group share the commits of the journal."""
+TICK = 0.02
+"""Seconds between two groups of items. Measured with 100 retries a second beside 50 new runs: groups of ten, five times
+less often, treble the 99th percentile of a webhook."""
 
-LONGEST_PAUSE = 1.0
-"""Seconds between two groups at most: a bulk slows down, but does not stand still if the service is busy for hours."""
+MOST_SLOWDOWN = 10
+"""How much longer the pause between two groups becomes at most: a bulk does not stand still if the service is busy for
+hours."""
 
 LATE = 0.03
 """Seconds by which the event loop is late when it has too much work."""
@@ -26,6 +28,7 @@ class Pace:
         self._engine = engine
         self.size = max(1, int(rate * TICK))
         self._interval = self._pause = self.size / rate
+        self._longest = self._interval * MOST_SLOWDOWN
         self._next = 0.0
         self._is_slow = False
 
@@ -36,7 +39,7 @@ class Pace:
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), at - loop.time())
         if self._is_slow or loop.time() > at + LATE or self._engine.is_busy():
-            self._pause = min(LONGEST_PAUSE, self._pause * 2) if self._pause < LONGEST_PAUSE else self._pause
+            self._pause = min(self._longest, self._pause * 2)
         else:
             self._pause = max(self._interval, self._pause / 2)
         self._next = at + self._pause
