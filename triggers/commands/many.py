@@ -35,6 +35,7 @@ Trigger = Annotated[
 Error = Annotated[str | None, typer.Option(metavar="KEY", help="Only runs with a failure of `waypost errors`.")]
 Version = Annotated[str | None, typer.Option(help="Only runs of this version; its beginning is enough.")]
 Webhook = Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")]
+Before = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those before a time.")]
 Outcome = Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")]
 
 RUN_FILTERS: Mapping[str, Any] = {
@@ -47,7 +48,8 @@ RUN_FILTERS: Mapping[str, Any] = {
     "since": Since,
     "until": Until,
 }
-DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": Outcome, "since": Since, "until": Until}
+DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": Outcome, "since": Since, "before": Before}
+"""`--to` of `waypost replay` names a pipeline, so that its upper bound in time is `--until`."""
 
 Rate = Annotated[int | None, typer.Option(min=1, max=1000, help="With --all: at most so many a second; 50 by default.")]
 Yes = Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")]
@@ -144,15 +146,15 @@ def _ensure_all(first: str, named: object, alone: Sequence[str]) -> None:
 
 
 def _name_option(name: str) -> str:
-    return {"since": "--from", "until": "--to"}.get(name, f"--{name.replace('_', '-')}")
+    return {"since": "--from", "until": "--to", "before": "--until"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def _make_filter(chosen: Mapping[str, str | None]) -> dict[str, Any]:
     """The filter as the API takes it."""
-    filter = {name: value for name, value in chosen.items() if name not in ("since", "until", "webhook")}
+    filter = {name: value for name, value in chosen.items() if name not in ("since", "until", "before", "webhook")}
     filter["trigger"] = chosen.get("webhook") or chosen.get("trigger")
     filter["from"] = parse_time(chosen["since"], "--from")
-    filter["to"] = parse_time(chosen["until"], "--to")
+    filter["to"] = parse_time(chosen.get("until"), "--to") or parse_time(chosen.get("before"), "--until")
     parse_choice(get_args(RunStatus), chosen.get("status"), "--status")
     parse_choice(get_args(DeliveryOutcome), chosen.get("outcome"), "--outcome")
     return {name: value for name, value in filter.items() if value is not None}
