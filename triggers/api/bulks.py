@@ -13,7 +13,7 @@ from durable.journal.journal import Journal
 from durable.units import DeliveryOutcome
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.value_types import BulkId, ItemId, Limit, Moment, Tag
+from triggers.api.value_types import BulkId, ItemId, Limit, Moment, Reason, Tag
 from triggers.bulks.bulks import Bulks
 from triggers.bulks.filters import InvalidFilter, complete_filter, describe_bulk, describe_filter
 from triggers.documents.bulks import (
@@ -33,7 +33,6 @@ MOST_IDS = 1_000
 """The most ids that a filter names."""
 
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 

@@ -1,20 +1,19 @@
 """Operations on deliveries, which are the requests on webhooks with their outcomes: list, read and replay them."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from durable.journal.journal import Journal
-from durable.units import DedupeKey, DeliveryOutcome
+from durable.redactor import Redactor
+from durable.units import DeliveryOutcome
+from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.repeats import Reason, make_refusal
-from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
-from triggers.api.value_types import DeliveryId, Limit, Moment
+from triggers.api.repeats import make_refusal
+from triggers.api.value_types import DeliveryId, Limit, Moment, Reason
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument
 from triggers.documents.starts import ReplayedDocument
 from triggers.not_found import RequestNotKept
@@ -64,10 +63,10 @@ class Replay(Body):
 class DeliveryOperations:
     """Lists, reads and replays deliveries."""
 
-    def __init__(self, journal: Journal, replays: Replays, now: Callable[[], int]) -> None:
+    def __init__(self, journal: Journal, replays: Replays, redactor: Redactor, now: Callable[[], int]) -> None:
         self._journal = journal
         self._replays = replays
-        self._redactor = replays.redactor
+        self._redactor = redactor
         self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
@@ -124,10 +123,7 @@ class DeliveryOperations:
         delivery, given = asked.parameters.delivery, asked.body
         if given.unverified and not asked.by.may("admin"):
             raise ApiError(403, "`unverified` takes a key with the scope `admin`")
-        key = asked.parameters.idempotency_key
-        fingerprint = hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()
-        until = self._now() + DEDUPE_MILLISECONDS
-        dedupe_key = DedupeKey(f"#replay/{delivery}", key, until, fingerprint) if key else None
+        key = make_dedupe_key(f"replay/{delivery}", asked.parameters.idempotency_key, given.model_dump(), self._now())
         try:
             replayed = await self._replays.replay(
                 delivery,
@@ -135,7 +131,7 @@ class DeliveryOperations:
                 is_unverified=given.unverified,
                 by=asked.by.name,
                 reason=given.reason,
-                key=dedupe_key,
+                key=key,
             )
         except RepeatRefused as refused:
             raise make_refusal(refused) from None

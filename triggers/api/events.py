@@ -1,20 +1,18 @@
 """The operation that takes an event for the pipelines that listen for it and the steps that wait for it."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from durable.clock import new_id
 from durable.engine import Engine
-from durable.units import DedupeKey, Event
+from durable.units import Event
 from durable.values import Value
+from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
 from triggers.documents.starts import EmittedDocument, suggest_retry
 
 SOURCE = "api"
@@ -68,19 +66,11 @@ class EventOperations:
             subject=given.subject,
             data=Value.of(given.data),
         )
-        claims = (
-            [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _compute_fingerprint(given))]
-            if key
-            else []
-        )
-        admitted = await self._engine.emit(event, dedupe_keys=claims)
+        dedupe_key = make_dedupe_key(f"events/{given.source}", key, given.model_dump(), at)
+        admitted = await self._engine.emit(event, dedupe_keys=[dedupe_key] if dedupe_key else [])
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
         emitted = EmittedDocument(
             admitted.event, list(admitted.runs), admitted.is_duplicate, suggest_retry(admitted.failed)
         )
         return respond(emitted, 200 if admitted.is_duplicate else 202)
-
-
-def _compute_fingerprint(given: NewEvent) -> str:
-    return hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()

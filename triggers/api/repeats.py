@@ -1,29 +1,25 @@
 """Operations that repeat a run: rerun its event, or fork it."""
 
-import hashlib
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
-import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
 from durable.secrets import Secrets
-from durable.units import DedupeKey
+from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, respond
 from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
-from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
+from triggers.api.value_types import Reason
 from triggers.config.folder import Folder
 from triggers.documents.starts import RepeatedDocument
 from triggers.repeats.forks import ForkRequest, Forks
 from triggers.repeats.refusal import RepeatRefused
 from triggers.repeats.repeated import Repeated
 from triggers.repeats.reruns import Reruns
-
-Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -97,7 +93,7 @@ class RepeatOperations:
         200 if an earlier request with the same `Idempotency-Key` started it.
         """
         run = asked.parameters.run
-        key = self._make_key("rerun", asked.parameters, asked.body)
+        key = make_dedupe_key(f"rerun/{run}", asked.parameters.idempotency_key, asked.body.model_dump(), self._now())
         try:
             repeated = await self._reruns.rerun(run, by=asked.by.name, reason=asked.body.reason, key=key)
         except RepeatRefused as refused:
@@ -112,20 +108,13 @@ class RepeatOperations:
         200 if an earlier request with the same `Idempotency-Key` started it.
         """
         run, given = asked.parameters.run, asked.body
-        key = self._make_key("fork", asked.parameters, given)
+        key = make_dedupe_key(f"fork/{run}", asked.parameters.idempotency_key, given.model_dump(), self._now())
         request = ForkRequest(given.step, given.input, given.inputs, given.changes, given.newest)
         try:
             repeated = await self._forks.fork(run, request, by=asked.by.name, reason=given.reason, key=key)
         except RepeatRefused as refused:
             raise make_refusal(refused) from None
         return await self._answer(run, repeated)
-
-    def _make_key(self, kind: str, asked: RepeatParameters, given: Body) -> DedupeKey | None:
-        """The key of a request, which stands for this run and these words only."""
-        if not (key := asked.idempotency_key):
-            return None
-        fingerprint = hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()
-        return DedupeKey(f"#{kind}/{asked.run}", key, self._now() + DEDUPE_MILLISECONDS, fingerprint)
 
     async def _answer(self, run: str, repeated: Repeated) -> Response:
         status = (await self._journal.find_statuses([repeated.run])).get(repeated.run)

@@ -1,10 +1,10 @@
 """Operations on runs: list them, get one, its history or its export, cancel, retry."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.responses import Response
 
 from durable.engine import Engine
@@ -12,7 +12,7 @@ from durable.history.words import RunStatus
 from durable.journal.journal import Journal
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag
+from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, Reason, RunId, Tag
 from triggers.config.folder import Folder
 from triggers.documents.errors import ErrorGroupsDocument
 from triggers.documents.runs import (
@@ -75,17 +75,13 @@ class OneHistory(OneRun):
 class Cancel(Body):
     """Why a run is to end."""
 
-    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = Field(
-        None, description="Why, for those who read the run"
-    )
+    reason: Reason | None = Field(None, description="Why, for those who read the run")
 
 
 class Retry(Body):
     """Why a run is retried."""
 
-    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = Field(
-        None, description="Why, for those who read the run"
-    )
+    reason: Reason | None = Field(None, description="Why, for those who read the run")
 
 
 # -- what answers -----------------------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import msgspec
-from pydantic import Field, SkipValidation, StringConstraints
+from pydantic import Field, SkipValidation
 from starlette.responses import Response
 
 from durable.clock import new_id
@@ -18,9 +17,9 @@ from durable.engine import Engine, Start
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.units import Admitted, DedupeKey, Event
-from durable.values import JSON
+from durable.units import Admitted, Event
 from durable.wording import quote
+from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
 from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
@@ -37,16 +36,12 @@ from triggers.problem_details import Mistake
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 
-DEDUPE_MILLISECONDS = parse_duration("7d")
-"""How long an Idempotency-Key stays taken."""
-
 FARTHEST = parse_duration("3650d")
 """How far ahead (ms) a run can begin."""
 
 BATCH_LIMIT = 1_000
 """The runs that one request can start."""
 
-IdempotencyKey: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 KEY_DESCRIPTION = "The same key with the same inputs is the same run, for seven days"
 
 # -- what is asked ----------------------------------------------------------------------------------------------
@@ -154,10 +149,8 @@ class StartOperations:
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=build_trigger_document(event.key, event.source, event.time))
-        # A pipeline file cannot spell this scope, so no key collides with those of a trigger.
-        fingerprint = _compute_fingerprint(start.inputs)
-        dedupe_keys = [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint)] if key else []
-        admitted = await self._engine.admit(event, [start], dedupe_keys=dedupe_keys)
+        dedupe_key = make_dedupe_key(f"api/{name}", key, start.inputs, at)
+        admitted = await self._engine.admit(event, [start], dedupe_keys=[dedupe_key] if dedupe_key else [])
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:
@@ -213,7 +206,3 @@ def _build_batch_answer(outcome: object, answers: Iterator[StartAnswer]) -> Batc
         return BatchAnswerDocument(outcome.status, problem=outcome.document())
     code, run = next(answers)
     return BatchAnswerDocument(code, run)
-
-
-def _compute_fingerprint(inputs: dict[str, JSON]) -> str:
-    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
+from durable.wording import quote
 from triggers.api.operation import ApiRequest, Body, Operation, respond
 from triggers.api.problem import ApiError
 from triggers.api.repeats import make_refusal
@@ -54,16 +55,15 @@ class TriggerOperations:
         in the place of one. The trigger's `when` and `inputs` are evaluated. Answered once it is durable."""
         pipeline, given = asked.parameters.pipeline, asked.body
         if self._folder.definition(pipeline) is None:
-            raise ApiError(404, f"there is no pipeline {pipeline!r} that can run; GET /api/pipelines lists them")
+            raise ApiError(404, f"there is no pipeline {quote(pipeline)} that can run; GET /api/pipelines lists them")
         if (given.event is None) == (given.document is None):
             raise ApiError.invalid([Mistake(name="event", detail="give either `event` or `document`")])
         try:
             if given.event is not None:
-                admitted = await self._starts.start_with_event(pipeline, given.event, given.trigger)
+                run = await self._starts.start_with_event(pipeline, given.event, given.trigger)
             else:
-                admitted = await self._starts.start_with_document(pipeline, given.document or {}, given.trigger)
+                run = await self._starts.start_with_document(pipeline, given.document or {}, given.trigger)
         except RepeatRefused as refused:
             raise make_refusal(refused) from None
-        run = admitted.runs[0]
         statuses = await self._journal.find_statuses([run])
         return respond(StartedDocument(run, statuses.get(run), False, None), 202)

@@ -64,6 +64,9 @@ Limit: TypeAlias = Annotated[int, Field(ge=1, le=PAGE_LIMIT), BeforeValidator(_p
 Tag: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """A word that is put on runs."""
 
+Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+"""Why a person asks for something, for those who read it later."""
+
 RunId: TypeAlias = Annotated[str, StringConstraints(pattern="^run_[0-9a-z]{26}$")]
 """The id of a run, as a cursor."""
 

@@ -16,7 +16,7 @@ from durable.wording import quote, suggest
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
-from triggers.api.value_types import Limit, WaitCursor
+from triggers.api.value_types import Limit, Reason, WaitCursor
 from triggers.documents.runs import TakenDocument
 from triggers.documents.waits import PendingListDocument
 from triggers.problem_details import Mistake
@@ -28,7 +28,6 @@ from triggers.waits.wait import Wait, find_action, find_waits, load_state
 
 Path: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Found = TypeVar("Found")
-Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 

@@ -61,8 +61,6 @@ class Replays:
         self._folder = folder
         self._secrets = secrets
         self._hash_key = hash_key
-        self.redactor = secrets.redactor
-        """Knows the secrets that a kept request may hold."""
         self._now = now
 
     async def replay(

@@ -6,13 +6,14 @@ from dataclasses import replace
 from durable.clock import new_id
 from durable.engine import Engine, Start
 from durable.journal.journal import Journal
-from durable.units import Admitted, Event
+from durable.units import Event
 from durable.values import JSON, Value
 from durable.wording import quote, suggest
 from triggers.config.folder import Folder
 from triggers.repeats.documents import load_document
 from triggers.repeats.recorded import find_served
 from triggers.repeats.refusal import RepeatRefused
+from triggers.repeats.repeated import ensure_admitted
 from triggers.trigger import EventFiltered, Trigger, build_trigger_document
 
 
@@ -25,8 +26,9 @@ class TriggeredStarts:
         self._folder = folder
         self._now = now
 
-    async def start_with_event(self, pipeline: str, event: str, trigger: str | None = None) -> Admitted:
-        """Start a run with an event of the journal; raises `RepeatRefused`, `Overloaded` and a `JournalError`."""
+    async def start_with_event(self, pipeline: str, event: str, trigger: str | None = None) -> str:
+        """Start a run with an event of the journal, and return its id; raises `RepeatRefused`, `Overloaded` and a
+        `JournalError`."""
         found = await self._journal.find_event(event)
         if found is None:
             raise RepeatRefused(f"there is no event {event} in the journal; `waypost runs` shows those of runs")
@@ -37,11 +39,9 @@ class TriggeredStarts:
             raise RepeatRefused(f"the trigger {chosen.name} cannot take the event {event}: what arrived was not kept")
         return await self._admit(chosen, document, found, is_recorded=True)
 
-    async def start_with_document(
-        self, pipeline: str, document: Mapping[str, JSON], trigger: str | None = None
-    ) -> Admitted:
-        """Start a run with a `trigger` document, whose missing parts are those of an event that happens now; raises
-        `RepeatRefused`, `Overloaded` and a `JournalError`."""
+    async def start_with_document(self, pipeline: str, document: Mapping[str, JSON], trigger: str | None = None) -> str:
+        """Start a run with a `trigger` document, whose missing parts are those of an event that happens now, and
+        return its id; raises `RepeatRefused`, `Overloaded` and a `JournalError`."""
         chosen, at = self._choose(pipeline, trigger, None), self._now()
         parts: dict[str, JSON] = {"path": {}, "query": {}, "headers": {}, "body": None}
         whole: dict[str, JSON] = {**build_trigger_document(new_id("key", at), chosen.name, at), **parts, **document}
@@ -65,7 +65,7 @@ class TriggeredStarts:
             raise RepeatRefused(f"name the trigger of {pipeline} with `trigger`: {what}", is_unfit=True)
         return candidates[0]
 
-    async def _admit(self, trigger: Trigger, document: JSON, event: Event, *, is_recorded: bool) -> Admitted:
+    async def _admit(self, trigger: Trigger, document: JSON, event: Event, *, is_recorded: bool) -> str:
         try:
             trigger.check_when(document)
         except EventFiltered as filtered:
@@ -74,7 +74,4 @@ class TriggeredStarts:
         if start.error:
             raise RepeatRefused(f"the inputs cannot be made: {start.error.message}", is_unfit=True)
         start = replace(start, at=self._now())
-        admitted = await self._engine.admit(event, [start], is_recorded=is_recorded)
-        if not admitted.runs:
-            raise RepeatRefused("the pipeline's concurrency allows no more runs now, and skips what is above its limit")
-        return admitted
+        return ensure_admitted(await self._engine.admit(event, [start], is_recorded=is_recorded))
