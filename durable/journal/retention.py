@@ -95,10 +95,12 @@ class RetentionWrites:
                 dedupe_keys.c.until <= bindparam("now"),
             )
         )
+        is_old_bulk = (bulks.c.id == of_row) & (bulks.c.finished_at < before)
         of_bulk = bulk_items.c.bulk == of_row
-        some = select(bulk_items.c.item).where(of_bulk).limit(literal_column(str(PAGE))).offset(literal_column("0"))
-        self._remove_items_sql = sql.compile(delete(bulk_items).where(of_bulk, bulk_items.c.item.in_(some)))
-        self._remove_bulk_sql = sql.compile(delete(bulks).where(bulks.c.id == of_row, bulks.c.finished_at < before))
+        some = select(bulk_items.c.item).where(of_bulk, exists().where(is_old_bulk))
+        page = some.limit(literal_column(str(PAGE))).offset(literal_column("0"))
+        self._remove_items_sql = sql.compile(delete(bulk_items).where(of_bulk, bulk_items.c.item.in_(page)))
+        self._remove_bulk_sql = sql.compile(delete(bulks).where(is_old_bulk))
         self._remove_definition_sql = sql.compile(
             delete(definitions).where(definitions.c.version == of_row, ~exists().where(runs.c.version == of_row))
         )
@@ -137,9 +139,10 @@ class RetentionWrites:
         return True
 
     def _remove_bulk(self, cursor: Cursor, bulk: str, before: int) -> int:
-        if _remove(cursor, self._remove_items_sql, {"of": bulk}) == PAGE:
+        row: Params = {"of": bulk, "before": before}
+        if _remove(cursor, self._remove_items_sql, row) == PAGE:
             return 0
-        return _remove(cursor, self._remove_bulk_sql, {"of": bulk, "before": before})
+        return _remove(cursor, self._remove_bulk_sql, row)
 
     def _numbers_next(self, cursor: Cursor, origin: str, nth: int) -> bool:
         """Whether the next run that descends from the event gets its number from this one: it is the newest, and a run

@@ -129,6 +129,8 @@ async def test_a_long_bulk_is_removed_in_pages(journal: Journal, tmp_path: Path)
     assert await journal.read(retention.list_bulks, LATER) == ["blk-1"]
     assert [await journal.remove("bulks", ["blk-1"], LATER) for _ in range(3)] == [0, 1, 0]
     assert read_tables(tmp_path / "data") == {"bulks": 1, "bulk_items": retention.PAGE + 1}
+    assert await journal.remove("bulks", ["blk-2"], LATER) == 0  # it was resumed after it was found
+    assert read_tables(tmp_path / "data") == {"bulks": 1, "bulk_items": retention.PAGE + 1}
 
 
 async def test_ended_runs_are_found_by_status_age_and_number(journal: Journal) -> None:
