@@ -15,18 +15,16 @@ PipelinesMissing     a config folder has no folder of pipelines
 NoConnectors         no package names the connectors that ship with Waypost
 """
 
-import re
 from collections.abc import Collection
 from pathlib import Path
 
+from durable.ids import is_whole_id
 from durable.wording import quote, suggest
-
-_WHOLE_ID = re.compile(r"[a-z]+_[0-9a-z]{26}")
 
 
 def _explain_missing(kind: str, id: str) -> str:
     """Say that a row is missing. If the id is whole, there may have been one."""
-    return f"there is no {kind} {id}" + (", or retention has removed it" if _WHOLE_ID.fullmatch(id) else "")
+    return f"there is no {kind} {id}" + (", or retention has removed it" if is_whole_id(id) else "")
 
 
 class RunNotFound(LookupError):
@@ -60,7 +58,7 @@ class BulkNotFound(LookupError):
     """There is no such bulk."""
 
     def __init__(self, bulk: str) -> None:
-        super().__init__(f"there is no bulk {bulk}")
+        super().__init__(_explain_missing("bulk", bulk))
 
 
 class DeliveryNotFound(LookupError):

@@ -189,7 +189,8 @@ class Bulks:
         except Exception:
             log.exception("the bulk failed; the next start continues it", extra={"bulk": work.bulk.id})
         finally:
-            self._working.pop(work.bulk.id, None)
+            if self._working.get(work.bulk.id) is work:  # a bulk that was resumed meanwhile has another task
+                del self._working[work.bulk.id]
 
     async def _work(self, work: BulkTask) -> None:
         """Work until the bulk has finished, is stopped, or the service stops."""
