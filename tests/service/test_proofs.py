@@ -148,3 +148,22 @@ async def test_a_link_that_a_key_may_use_is_shown_unchanged(tmp_path: Path) -> N
             link = base64.b64decode(made["encoded"]).decode()
             assert link == made["link"] == world.requests[0]["body"]["link"]
             assert (await starter.get(link, headers={"accept": "application/json"})).json()["status"] == "asked"
+
+
+async def test_a_link_in_a_reason_that_a_person_gave_is_hidden_from_a_key_that_may_not_answer(tmp_path: Path) -> None:
+    asking = "steps: [{id: ask, use: wait.approval, with: {to: boss, title: Pay}, timeout: 1h, on_timeout: fail}]"
+    async with running(tmp_path, {"asking": asking}) as service, holder(service, "read") as reader:
+        run = (await service.client.post("/api/pipelines/asking/runs", json={})).json()["id"]
+        link = (await until_asked(service, run))["waits"][0]["link"]
+        proof, reason = link.rpartition("/")[2], {"reason": f"nobody answered {link}"}
+        await service.client.post(f"/api/runs/{run}/cancel", json=reason)
+        await until(service, run, "cancelled")
+        again = (await service.client.post(f"/api/runs/{run}/rerun", json=reason)).json()["id"]
+        for each in (run, again):
+            assert proof in (await service.client.get(f"/api/runs/{each}")).text
+            assert proof not in (await reader.get(f"/api/runs/{each}")).text
+        order = {"action": "cancel", "filter": {"pipeline": "asking"}}
+        bulk = (await service.client.post("/api/bulks", json=order | reason)).json()["id"]
+        await until(service, again, "cancelled")
+        for path in (f"/api/bulks/{bulk}", f"/api/bulks/{bulk}/items", "/api/bulks"):
+            assert proof not in (await reader.get(path)).text

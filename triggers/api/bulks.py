@@ -1,5 +1,6 @@
 """Operations on bulks: preview one, create it, read it and its items, stop it and resume it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
@@ -10,6 +11,7 @@ from durable.bulks import BulkAction, BulkFilter, BulkOutcome
 from durable.history.words import RunStatus
 from durable.journal.bulks import list_bulk_items, list_bulks
 from durable.journal.journal import Journal
+from durable.links import hide_links
 from durable.units import DeliveryOutcome
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
@@ -23,6 +25,7 @@ from triggers.documents.bulks import (
     BulkPreviewDocument,
     BulksDocument,
 )
+from triggers.documents.fields import Redacted, redact_document
 from triggers.problem_details import Mistake
 
 RATE = 50
@@ -182,11 +185,11 @@ class BulkOperations:
         wanted = asked.parameters
         found = await self._journal.read(list_bulks, wanted.limit, wanted.after)
         after = found[-1].id if len(found) == wanted.limit else None
-        return respond(BulksDocument([describe_bulk(bulk) for bulk in found], after))
+        return await _show(BulksDocument([describe_bulk(bulk) for bulk in found], after), asked)
 
     async def get_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
         """Return one bulk with its progress."""
-        return respond(describe_bulk(await self._bulks.find(asked.parameters.bulk)))
+        return await _show(describe_bulk(await self._bulks.find(asked.parameters.bulk)), asked)
 
     async def list_bulk_items(self, asked: ApiRequest[ManyBulkItems, Nothing]) -> Response:
         """List what a bulk has selected so far, and what became of it, the oldest first."""
@@ -194,7 +197,7 @@ class BulkOperations:
         bulk = await self._bulks.find(wanted.bulk)
         found = await self._journal.read(list_bulk_items, bulk.id, wanted.limit, wanted.after, wanted.outcome)
         after = found[-1].item if len(found) == wanted.limit else None
-        return respond(BulkItemsDocument([BulkItemDocument.of(each) for each in found], after))
+        return await _show(BulkItemsDocument([BulkItemDocument.of(each) for each in found], after), asked)
 
     async def stop_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
         """Stop a bulk after the items that are being worked on; answered once that is durable."""
@@ -224,3 +227,9 @@ class BulkOperations:
             return complete_filter(body.action, filter)
         except InvalidFilter as invalid:
             raise ApiError.invalid([Mistake(name=f"filter.{invalid.name}", detail=str(invalid))]) from None
+
+
+async def _show(document: Redacted, asked: ApiRequest[Any, Any]) -> Response:
+    """Answer with a document; a reader who may not answer waits gets no link that a reason repeats."""
+    # In a thread: a page may hold a thousand reasons, some of which repeat what a sender wrote.
+    return respond(document if asked.may_answer else await asyncio.to_thread(redact_document, document, hide_links))
