@@ -197,7 +197,7 @@ async def test_a_client_whose_wait_is_too_short_gets_the_usual_response(tmp_path
     async with running(tmp_path, {"p": QUICK}) as service:
         answer = await _post(service, wait_for="100ms", delay="1h")
         assert (answer.status_code, answer.json()["status"]) == (202, "queued")
-        assert answer.json().keys() == {"id", "status", "duplicate"}
+        assert answer.json().keys() == {"id", "status", "duplicate", "hint"}
 
 
 async def test_a_stopping_service_answers_waiting_clients_at_once(tmp_path: Path) -> None:
