@@ -10,6 +10,7 @@ from durable.history.words import EndStatus, RunStatus
 from durable.wording import quote
 from triggers.documents.bulks import BulkDocument
 from triggers.documents.fields import format_time
+from triggers.runs.lists import split_trigger
 
 END_STATUSES: tuple[RunStatus, ...] = get_args(EndStatus)
 
@@ -46,9 +47,8 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
         if filter.outcome is None and filter.ids is None:
             raise InvalidFilter("outcome", "it is missing; name one, such as rejected or filtered")
         return filter
-    if filter.trigger is not None and "/" in filter.trigger:
-        pipeline, _, trigger = filter.trigger.partition("/")
-        filter = replace(filter, pipeline=filter.pipeline or pipeline, trigger=trigger)
+    pipeline, trigger = split_trigger(filter.pipeline, filter.trigger)
+    filter = replace(filter, pipeline=pipeline, trigger=trigger)
     if filter.status is None:
         return replace(filter, status=DEFAULT_STATUS[action])
     if filter.status not in (known := STATUSES[action]):

@@ -35,7 +35,7 @@ def ask_reader_about(
     """The answer about one thing, which a short id or `latest` may name; the question is asked with the whole id."""
 
     async def ask(reader: Reader) -> Result:
-        return await question(reader, await _find_id(reader, kind, id, pipeline))
+        return await question(reader, await complete_id(reader, kind, id, pipeline))
 
     return ask_reader(config, data, ask)
 
@@ -52,12 +52,13 @@ def ask_service_about(
     """The answer of the running service about one thing, which a short id or `latest` may name."""
 
     async def ask(service: ServiceClient) -> Result:
-        return await question(service, await _find_id(service, kind, id, pipeline))
+        return await question(service, await complete_id(service, kind, id, pipeline))
 
     return ask_service(config, data, ask)
 
 
-async def _find_id(source: Reader, kind: IdKind, text: str, pipeline: str | None) -> str:
+async def complete_id(source: Reader, kind: IdKind, text: str, pipeline: str | None = None) -> str:
+    """The whole id that a short one or `latest` means; a whole one is not looked up."""
     return text if is_whole_id(text) else await source.find_id(kind, text, pipeline)
 
 

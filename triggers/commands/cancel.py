@@ -1,19 +1,17 @@
 """`waypost cancel`: ask a run to end, or every run that matches."""
 
-from typing import Annotated
-
 import typer
 
 from triggers.commands.ask import ask_service_about
 from triggers.commands.many import act_on_many
 from triggers.commands.output import print_json
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Reason, RunId
 
 
 @act_on_many("cancel")
 def cancel(
     run: RunId,
-    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    reason: Reason = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

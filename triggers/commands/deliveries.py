@@ -7,12 +7,22 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from durable.ids import is_whole_id
 from durable.units import DeliveryOutcome
 from durable.wording import make_printable
-from triggers.commands.ask import ask_reader
+from triggers.commands.ask import ask_reader, complete_id
 from triggers.commands.output import format_time, open_console, print_json, print_table
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Since, Until, parse_choice, parse_time
+from triggers.commands.parameters import (
+    CONFIG,
+    DATA,
+    AsJson,
+    Config,
+    Data,
+    OutcomeFilter,
+    Since,
+    Until,
+    parse_choice,
+    parse_time,
+)
 from triggers.commands.unknown_paths import print_unknown_paths
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.reading.reader import Reader
@@ -27,7 +37,7 @@ Unknown = Annotated[bool, typer.Option("--unknown", help="List requests to paths
 
 def deliveries(
     trigger: Trigger = None,
-    outcome: Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")] = None,
+    outcome: OutcomeFilter = None,
     since: Since = None,
     until: Until = None,
     event: Event = None,
@@ -50,7 +60,7 @@ def deliveries(
     }
 
     async def ask(reader: Reader) -> list[DeliveryDocument]:
-        whole = event if event is None or is_whole_id(event) else await reader.find_id("event", event)
+        whole = event and await complete_id(reader, "event", event)
         return await reader.list_deliveries(**filters, event=whole)
 
     found = ask_reader(config, data, ask)

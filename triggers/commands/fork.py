@@ -8,7 +8,7 @@ from durable.wording import make_printable
 from triggers.commands.ask import ask_service_about
 from triggers.commands.follow_repeat import Follow, follow_repeat
 from triggers.commands.output import format_count
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Reason, RunId
 from triggers.commands.parse_values import parse_json_object, parse_named_values
 from triggers.documents.starts import RepeatedDocument
 
@@ -43,7 +43,7 @@ def fork(
     input: Input = None,
     inputs: Inputs = None,
     newest: Newest = False,
-    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    reason: Reason = None,
     is_followed: Follow = False,
     config: Config = CONFIG,
     data: Data = DATA,

@@ -15,40 +15,43 @@ import typer
 
 from durable.bulks import BulkAction
 from durable.history.words import RunStatus
-from durable.ids import is_whole_id
 from durable.units import DeliveryOutcome
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service, complete_id
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.follow_bulk import follow_bulk, print_bulk_end
 from triggers.commands.output import format_count, format_time, open_console, print_fields, print_json
-from triggers.commands.parameters import PipelineFilter, Since, Until, parse_choice, parse_time
+from triggers.commands.parameters import (
+    ErrorFilter,
+    OutcomeFilter,
+    PipelineFilter,
+    Since,
+    StatusFilter,
+    TagFilter,
+    TriggerFilter,
+    Until,
+    VersionFilter,
+    parse_choice,
+    parse_time,
+)
 from triggers.documents.bulks import BulkPreviewDocument, MatchDocument
 from triggers.reading.client import ServiceClient
 
 Command: TypeAlias = Callable[..., None]
 
-Status = Annotated[str | None, typer.Option(help="Only runs with this status.")]
-Tag = Annotated[str | None, typer.Option(help="Only runs with this tag.")]
-Trigger = Annotated[
-    str | None, typer.Option(metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api`: the API.")
-]
-Error = Annotated[str | None, typer.Option(metavar="KEY", help="Only runs with a failure of `waypost errors`.")]
-Version = Annotated[str | None, typer.Option(help="Only runs of this version; its beginning is enough.")]
 Webhook = Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")]
 Before = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those before a time.")]
-Outcome = Annotated[str | None, typer.Option(help="Only deliveries with this outcome.")]
 
 RUN_FILTERS: Mapping[str, Any] = {
     "pipeline": PipelineFilter,
-    "status": Status,
-    "tag": Tag,
-    "trigger": Trigger,
-    "error": Error,
-    "version": Version,
+    "status": StatusFilter,
+    "tag": TagFilter,
+    "trigger": TriggerFilter,
+    "error": ErrorFilter,
+    "version": VersionFilter,
     "since": Since,
     "until": Until,
 }
-DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": Outcome, "since": Since, "before": Before}
+DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": OutcomeFilter, "since": Since, "before": Before}
 """`--to` of `waypost replay` names a pipeline, so that its upper bound in time is `--until`."""
 
 Rate = Annotated[int | None, typer.Option(min=1, max=1000, help="With --all: at most so many a second; 50 by default.")]
@@ -166,9 +169,8 @@ def _make_filter(chosen: Mapping[str, str | None]) -> dict[str, Any]:
 def _act(order: BulkOrder, config: Path, data: Path, *, as_json: bool) -> None:
     """Preview the bulk, ask, create it, and follow it."""
     preview = ask_service(config, data, lambda service: _preview(service, order))
-    err = open_console(err=True)
     if not preview.count:
-        err.print(f"there is nothing to {order.action}: no {preview.words}", soft_wrap=True)
+        open_console(err=True).print(f"there is nothing to {order.action}: no {preview.words}", soft_wrap=True)
         return
     _print_preview(preview)
     if not order.is_confirmed:
@@ -187,8 +189,8 @@ def _act(order: BulkOrder, config: Path, data: Path, *, as_json: bool) -> None:
 
 async def _preview(service: ServiceClient, order: BulkOrder) -> BulkPreviewDocument:
     filter = dict(order.filter)
-    if (version := filter.get("version")) and not is_whole_id(version):
-        filter["version"] = await service.find_id("version", version, filter.get("pipeline"))
+    if version := filter.get("version"):
+        filter["version"] = await complete_id(service, "version", version, filter.get("pipeline"))
     return await service.preview_bulk({"action": order.action, "filter": filter})
 
 
@@ -212,10 +214,8 @@ def _print_preview(preview: BulkPreviewDocument) -> None:
 
 
 def _format_number(preview: BulkPreviewDocument) -> str:
-    what = "delivery" if preview.action == "replay" else "run"
-    if not preview.exact:
-        return f"more than {preview.count:,} {'deliveries' if preview.action == 'replay' else 'runs'}"
-    return format_count(preview.count, what).replace("deliverys", "deliveries")
+    one, many = ("delivery", "deliveries") if preview.action == "replay" else ("run", "runs")
+    return format_count(preview.count, one, many) if preview.exact else f"more than {preview.count:,} {many}"
 
 
 def _format_match(match: MatchDocument | None) -> str | None:
@@ -223,7 +223,7 @@ def _format_match(match: MatchDocument | None) -> str | None:
 
 
 def _confirm(order: BulkOrder, preview: BulkPreviewDocument) -> None:
-    """Ask; raises `typer.Abort` if the answer is no, and `CommandFailed` if nobody can answer."""
+    """Ask; raises `CommandFailed` if the answer is no, or nobody can give one."""
     if not sys.stdin.isatty():
         raise CommandFailed("nothing was done: add --yes to confirm without a terminal", WRONG_USE)
     if not typer.confirm(f"{order.action.capitalize()} {_format_number(preview)}?", err=True):

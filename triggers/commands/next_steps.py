@@ -11,20 +11,12 @@ from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
 from triggers.documents.runs import RunDocument
 from triggers.documents.waits import PendingDocument, WaitDocument
+from triggers.runs.why import AWAITED
 
 AnyWait: TypeAlias = WaitDocument | PendingDocument
 
-AWAITED = {
-    "approval": "an approval",
-    "webhook": "a request on its link",
-    "event": "an event",
-    "delay": "its time",
-    "until": "its time",
-    "decision": "a decision on it",
-    "resume": "a person who resumes it",
-}
+WAITED_FOR = {**AWAITED, "decision": "a decision on it", "resume": "a person who resumes it"}
 """What a run waits for, by the kind of wait."""
-
 
 NO_SERVICE = "no service is running now; the link works as soon as `waypost serve` runs with these settings"
 
@@ -55,7 +47,7 @@ def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[s
 def summarize_wait(wait: AnyWait) -> str:
     """What the wait is for, and until when, in a line."""
     named = f" ({wait.name})" if wait.name else ""
-    what = AWAITED[wait.kind]
+    what = WAITED_FOR[wait.kind]
     about = {"event": " ".join(filter(None, (wait.type, wait.match)))}.get(wait.kind, wait.title or "")
     until = f", until {format_time(wait.due_at)[:19]}" if wait.due_at else ""
     return make_printable(f"{what}{named}{': ' + about if about else ''}{until}")

@@ -146,9 +146,9 @@ def format_error(error: FailureDocument, *, with_step: bool = False) -> str:
     return make_printable(": ".join(part for part in parts if part))
 
 
-def format_count(number: int, what: str) -> str:
+def format_count(number: int, what: str, plural: str | None = None) -> str:
     """`1 attempt`, `2 attempts`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {what}" if number == 1 else f"{number} {plural or what + 's'}"
 
 
 def format_size(size: int) -> str:

@@ -73,6 +73,22 @@ RunId = Annotated[
 PipelineFilter = Annotated[
     str | None, typer.Option("--pipeline", help="Only runs of this pipeline.", autocompletion=complete_pipeline_ids)
 ]
+StatusFilter = Annotated[str | None, typer.Option("--status", help="Only runs with this status.")]
+TagFilter = Annotated[str | None, typer.Option("--tag", help="Only runs with this tag.")]
+TriggerFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--trigger", metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api`: the API."
+    ),
+]
+ErrorFilter = Annotated[
+    str | None, typer.Option("--error", metavar="KEY", help="Only runs with a failure of `waypost errors`.")
+]
+VersionFilter = Annotated[
+    str | None, typer.Option("--version", help="Only runs of this version; its beginning is enough.")
+]
+OutcomeFilter = Annotated[str | None, typer.Option("--outcome", help="Only deliveries with this outcome.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="The reason, for people who read the run.")]
 OfPipeline = Annotated[
     str | None,
     typer.Option(

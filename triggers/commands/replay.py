@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from durable.ids import is_whole_id
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service, complete_id
 from triggers.commands.many import act_on_many
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
@@ -55,7 +54,6 @@ def replay(
 async def _replay(service: ServiceClient, id: str, how: dict[str, Any]) -> ReplayedDocument | str:
     """The run of a replay, or why there is none: what is wrong with one delivery does not touch the others."""
     try:
-        whole = id if is_whole_id(id) else await service.find_id("delivery", id)
-        return await service.replay_delivery(whole, how)
+        return await service.replay_delivery(await complete_id(service, "delivery", id), how)
     except (ServiceRefused, DeliveryNotFound, IdNotFound, IdAmbiguous) as refused:
         return str(refused)

@@ -1,20 +1,16 @@
 """`waypost rerun`: run the event of a run anew, on the newest version, or those of every run that matches."""
 
-from typing import Annotated
-
-import typer
-
 from triggers.commands.ask import ask_service_about
 from triggers.commands.follow_repeat import Follow, follow_repeat
 from triggers.commands.many import act_on_many
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Reason, RunId
 from triggers.documents.starts import RepeatedDocument
 
 
 @act_on_many("rerun")
 def rerun(
     run: RunId,
-    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    reason: Reason = None,
     is_followed: Follow = False,
     config: Config = CONFIG,
     data: Data = DATA,

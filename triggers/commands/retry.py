@@ -8,7 +8,7 @@ from triggers.commands.ask import ask_service_about
 from triggers.commands.follow import FollowedRun, follow_to_end, print_end
 from triggers.commands.many import act_on_many
 from triggers.commands.output import print_json
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Reason, RunId
 from triggers.reading.client import ServiceClient
 from triggers.signals import watch_stop_signals
 
@@ -16,7 +16,7 @@ from triggers.signals import watch_stop_signals
 @act_on_many("retry")
 def retry(
     run: RunId,
-    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    reason: Reason = None,
     is_followed: Annotated[bool, typer.Option("--follow", help="Show the run as it goes on, until it ends.")] = False,
     config: Config = CONFIG,
     data: Data = DATA,

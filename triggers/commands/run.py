@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from durable.ids import is_whole_id
 from durable.lazy import load_module
 from durable.wording import suggest
-from triggers.commands.ask import ask_service
+from triggers.commands.ask import ask_service, complete_id
 from triggers.commands.event_loop import run_on_uvloop
 from triggers.commands.failure import CommandFailed
 from triggers.commands.follow import FollowedRun, follow, open_view, print_end, print_left_behind
@@ -154,9 +153,7 @@ async def _start(service: ServiceClient, order: RunOrder) -> StartedDocument:
 async def _complete_event(service: ServiceClient, arrival: Mapping[str, Any]) -> dict[str, Any]:
     """What a trigger gets, with the whole id of an event that was shortened."""
     event = arrival.get("event")
-    if event is None or is_whole_id(event):
-        return dict(arrival)
-    return {**arrival, "event": await service.find_id("event", event, None)}
+    return dict(arrival) if event is None else {**arrival, "event": await complete_id(service, "event", event)}
 
 
 def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception:

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.history.words import RunStatus
-from durable.ids import is_whole_id
 from durable.units import IdKind
 from durable.wording import make_printable, quote
-from triggers.commands.ask import ask_reader
+from triggers.commands.ask import ask_reader, complete_id
 from triggers.commands.output import format_span, format_time, open_console, print_json, print_table, style_status
 from triggers.commands.parameters import (
     CONFIG,
@@ -19,9 +18,14 @@ from triggers.commands.parameters import (
     AsJson,
     Config,
     Data,
+    ErrorFilter,
     PipelineFilter,
     Since,
+    StatusFilter,
+    TagFilter,
+    TriggerFilter,
     Until,
+    VersionFilter,
     parse_choice,
     parse_time,
 )
@@ -31,26 +35,20 @@ from triggers.reading.reader import Reader
 ID_FILTERS: Mapping[str, IdKind] = {"event": "event", "version": "version", "source": "run"}
 """The filters that are ids, of which a part is enough."""
 
-Tag = Annotated[str | None, typer.Option(help="Only runs with this tag.")]
-Trigger = Annotated[
-    str | None, typer.Option(metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api`: the API.")
-]
 Event = Annotated[str | None, typer.Option(help="Only runs that this event started.")]
-Error = Annotated[str | None, typer.Option(metavar="KEY", help="Only runs with a failure of `waypost errors`.")]
-Version = Annotated[str | None, typer.Option(help="Only runs of this version; its beginning is enough.")]
 Source = Annotated[str | None, typer.Option(help="Only runs that repeat this run or delivery.")]
 
 
 def runs(
     pipeline: PipelineFilter = None,
-    status: Annotated[str | None, typer.Option(help="Only runs with this status.")] = None,
-    tag: Tag = None,
+    status: StatusFilter = None,
+    tag: TagFilter = None,
     since: Since = None,
     until: Until = None,
-    error: Error = None,
-    trigger: Trigger = None,
+    error: ErrorFilter = None,
+    trigger: TriggerFilter = None,
     event: Event = None,
-    version: Version = None,
+    version: VersionFilter = None,
     source: Source = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of runs.")] = 20,
     config: Config = CONFIG,
@@ -82,8 +80,8 @@ def runs(
 async def _list(reader: Reader, wanted: Mapping[str, str], limit: int) -> list[RunLineDocument]:
     whole: dict[str, Any] = dict(wanted)
     for name, kind in ID_FILTERS.items():
-        if name in wanted and not is_whole_id(wanted[name]):
-            whole[name] = await reader.find_id(kind, wanted[name], wanted.get("pipeline"))
+        if name in wanted:
+            whole[name] = await complete_id(reader, kind, wanted[name], wanted.get("pipeline"))
     return await reader.list_runs(**whole, limit=limit)
 
 

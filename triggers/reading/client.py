@@ -168,26 +168,18 @@ class ServiceClient:
         return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
 
     async def get_delivery(self, delivery: str) -> DeliveryDetailsDocument:
-        return await self._ask_about(delivery, DeliveryDetailsDocument, "GET", "")
+        return await self._ask_of_delivery(delivery, DeliveryDetailsDocument, "GET", "")
 
     async def get_delivery_body(self, delivery: str) -> DeliveryBody:
         answer = await self._client.get(f"/api/deliveries/{quote(delivery, safe='')}/body")
         if answer.status_code == 404:
             raise DeliveryNotFound(delivery)
-        if answer.is_error:
+        if answer.is_error:  # a body may be anything, and an error is JSON
             self._ensure_success(answer)
         return DeliveryBody(answer.content, "waypost-redacted" in answer.headers)
 
     async def replay_delivery(self, delivery: str, body: Mapping[str, JSON]) -> ReplayedDocument:
-        return await self._ask_about(delivery, ReplayedDocument, "POST", "/replay", json=body)
-
-    async def _ask_about(self, delivery: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
-        try:
-            return await self._ask(document, method, f"/api/deliveries/{quote(delivery, safe='')}{what}", **more)
-        except ServiceRefused as refused:
-            if refused.status == 404:
-                raise DeliveryNotFound(delivery) from None
-            raise
+        return await self._ask_of_delivery(delivery, ReplayedDocument, "POST", "/replay", json=body)
 
     async def list_unknown_paths(self, since: str | None = None) -> list[UnknownPathDocument]:
         parameters = _drop_none({"from": since})
@@ -296,19 +288,27 @@ class ServiceClient:
         await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})
 
     async def _ask_of(self, run: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
-        try:
-            return await self._ask(document, method, _make_path(run, what), **more)
-        except ServiceRefused as refused:
-            if refused.status == 404:
-                raise RunNotFound(run) from None
-            raise
+        return await self._ask_for(RunNotFound(run), document, method, _make_path(run, what), **more)
+
+    async def _ask_of_delivery(
+        self, delivery: str, document: type[Answer], method: str, what: str, **more: Any
+    ) -> Answer:
+        path = f"/api/deliveries/{quote(delivery, safe='')}{what}"
+        return await self._ask_for(DeliveryNotFound(delivery), document, method, path, **more)
 
     async def _ask_of_bulk(self, bulk: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
+        path = f"/api/bulks/{quote(bulk, safe='')}{what}"
+        return await self._ask_for(BulkNotFound(bulk), document, method, path, **more)
+
+    async def _ask_for(
+        self, missing: LookupError, document: type[Answer], method: str, path: str, **more: Any
+    ) -> Answer:
+        """Ask for something that there may not be; raises `missing` then."""
         try:
-            return await self._ask(document, method, f"/api/bulks/{quote(bulk, safe='')}{what}", **more)
+            return await self._ask(document, method, path, **more)
         except ServiceRefused as refused:
             if refused.status == 404:
-                raise BulkNotFound(bulk) from None
+                raise missing from None
             raise
 
     async def _ask(self, document: type[Answer], method: str, path: str, **more: Any) -> Answer:

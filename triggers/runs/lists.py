@@ -62,7 +62,7 @@ class RunLists:
 
     async def list_runs(self, query: RunQuery, *, may_answer: bool) -> RunsDocument:
         """A page of runs, the newest first; raises `PipelineNotFound` and `TriggerNotFound`."""
-        pipeline, trigger = split_trigger(query)
+        pipeline, trigger = split_trigger(query.pipeline, query.trigger)
         await ensure_known(self._reads, self._names(), pipeline, trigger)
         found = await self._reads.list_runs(
             pipeline=pipeline,
@@ -112,12 +112,12 @@ async def ensure_known(reads: Reads, names: ServedNames, pipeline: str | None, t
             raise TriggerNotFound(str(trigger), {*known, API, CALL, *await reads.read(list_triggers)})
 
 
-def split_trigger(query: RunQuery) -> tuple[str | None, str | None]:
-    """The pipeline and the id of the trigger of a query, whose trigger may be named PIPELINE/TRIGGER."""
-    if query.trigger is None or "/" not in query.trigger:
-        return query.pipeline, query.trigger
-    pipeline, _, trigger = query.trigger.partition("/")
-    return query.pipeline or pipeline, trigger
+def split_trigger(pipeline: str | None, trigger: str | None) -> tuple[str | None, str | None]:
+    """The pipeline and the id of the trigger of a filter, whose trigger may be named PIPELINE/TRIGGER."""
+    if trigger is None or "/" not in trigger:
+        return pipeline, trigger
+    named, _, id = trigger.partition("/")
+    return pipeline or named, id
 
 
 def _first_run(at: int | None) -> str | None:
