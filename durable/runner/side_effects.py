@@ -63,10 +63,10 @@ def build_side_effects(
         ended_waits,
         slot_request,
         freed_slot,
-        frees_waits,
-        frees_waits and state.status == "completed",
-        reopened,
-        retried,
+        has_ended=frees_waits,
+        forgets_keys=frees_waits and state.status == "completed",
+        reopened_waits=reopened,
+        retried=retried,
     )
 
 

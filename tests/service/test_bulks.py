@@ -13,6 +13,7 @@ from durable.bulks import Bulk, BulkFilter
 from durable.clock import now
 from tests.service.deaths import calling_pipeline
 from tests.service.running import Outside, Running, outside, running
+from triggers.bulks.bulks import MOST_BULKS
 
 pytestmark = pytest.mark.anyio
 
@@ -169,6 +170,18 @@ async def test_a_stopped_bulk_goes_on_when_it_is_resumed(tmp_path: Path) -> None
         assert (await service.client.post(f"/api/bulks/{bulk}/stop")).status_code == 409
         assert (await service.client.post(f"/api/bulks/{bulk}/resume", json={"rate": 1000})).json()["rate"] == 1000
         assert (await wait_for_bulk(service, bulk, "finished"))["done"] == 20
+
+
+async def test_a_bulk_is_neither_created_nor_resumed_while_too_many_are_unfinished(tmp_path: Path) -> None:
+    async with running(tmp_path, {"quick": QUICK}) as service:
+        await start_delayed(service, 100)
+        stopped = (await create(service, "cancel", {}, rate=1)).json()["id"]
+        await service.client.post(f"/api/bulks/{stopped}/stop")
+        await wait_for_bulk(service, stopped, "stopped")
+        answers = [await create(service, "cancel", {}, rate=1) for _ in range(MOST_BULKS + 1)]
+        answers.append(await service.client.post(f"/api/bulks/{stopped}/resume"))
+        assert [answer.status_code for answer in answers] == [202] * MOST_BULKS + [409, 409]
+        assert "10 bulks are unfinished" in answers[-1].json()["detail"]
 
 
 async def test_a_bulk_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class BulkOperations:
                     BulkResumption,
                     {202: BulkDocument},
                 ),
-                problems=missing | {409: "The bulk is not stopped"},
+                problems=missing | {409: "The bulk is not stopped, or too many bulks are unfinished"},
             ),
         ]
 

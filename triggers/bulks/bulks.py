@@ -98,8 +98,7 @@ class Bulks:
         if expected is not None and not (found.is_exact and found.count <= expected):
             count = found.count if found.is_exact else f"more than {found.count}"
             raise BulkRefused(f"{count} items match now, and {expected} were expected; preview it again")
-        if len(self._working) >= MOST_BULKS:
-            raise BulkRefused(f"{MOST_BULKS} bulks are unfinished; stop one, or wait until one has finished")
+        self._ensure_room()
         at = self._now()
         bulk = Bulk(
             id=new_id("blk", at),
@@ -135,7 +134,8 @@ class Bulks:
 
     async def resume(self, id: str, by: str, rate: int | None) -> Bulk:
         """Continue a stopped bulk, with another rate if one is given. Raises `BulkNotFound`, and `BulkRefused` if it is
-        not stopped."""
+        not stopped, or if too many bulks are unfinished."""
+        self._ensure_room()
         if not await asyncio.shield(self._journal.resume_bulk(id, rate)):
             bulk = await self.find(id)
             raise BulkRefused(f"the bulk {id} is not stopped: it is {bulk.status}")
@@ -143,6 +143,10 @@ class Bulks:
         _log("resumed", bulk, by)
         self._begin(bulk)
         return bulk
+
+    def _ensure_room(self) -> None:
+        if len(self._working) >= MOST_BULKS:
+            raise BulkRefused(f"{MOST_BULKS} bulks are unfinished; stop one, or wait until one has finished")
 
     async def find(self, id: str) -> Bulk:
         """Return a bulk; raises `BulkNotFound`."""
