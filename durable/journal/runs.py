@@ -18,7 +18,8 @@ IS_UNFINISHED = runs.c.finished_at.is_(None)
 class RunFilter(TypedDict, total=False):
     """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`.
 
-    `ended_before`: only runs that have not ended, or ended before that time (ms)."""
+    `ended_before`: only runs that have not ended, or ended before that time (ms).
+    `is_first`: only runs that repeat nothing."""
 
     pipeline: str | None
     status: RunStatus | None
@@ -30,6 +31,7 @@ class RunFilter(TypedDict, total=False):
     tag: str | None
     ids: Sequence[str] | None
     is_unfinished: bool
+    is_first: bool
     ended_before: int | None
     since: str | None
     before: str | None
@@ -129,6 +131,8 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
         query = query.where(runs.c.finished_at.is_not(None) if status in get_args(EndStatus) else IS_UNFINISHED)
     if wanted.get("is_unfinished"):
         query = query.where(IS_UNFINISHED)
+    if wanted.get("is_first"):
+        query = query.where(runs.c.source.is_(None))
     if (ended_before := wanted.get("ended_before")) is not None:
         query = query.where(or_(IS_UNFINISHED, runs.c.finished_at < ended_before))
     id: ColumnElement[str] = runs.c.id

@@ -38,6 +38,16 @@ async def test_runs_are_found_by_their_tags_and_show_them(journal: Journal) -> N
     assert found.tags == ("blue", "red")
 
 
+async def test_the_first_runs_of_an_event_are_found_behind_any_number_of_repeats(journal: Journal) -> None:
+    first = await _make_tagged_run(journal, "1")
+    for number in range(2, 5):
+        run = replace(samples.new_run(f"run-{number}"), source=first.id)
+        await journal.admit(Admission(samples.event("event-1"), [run], is_recorded=True))
+
+    assert [run.id for run in await journal.list_runs(event="event-1", limit=3)] == ["run-4", "run-3", "run-2"]
+    assert [run.id for run in await journal.list_runs(event="event-1", is_first=True, limit=3)] == ["run-1"]
+
+
 async def test_an_ended_run_is_found_by_its_status_and_by_no_other(journal: Journal) -> None:
     await _make_tagged_run(journal, "1", "red")
     await _make_tagged_run(journal, "2", "red")

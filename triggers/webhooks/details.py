@@ -31,6 +31,7 @@ SHOWN_BYTES = 64 * 1024
 """The size of a body from which a document does not include it."""
 
 RUNS_SHOWN = 20
+"""The runs of a delivery that a document lists, and its replays."""
 
 HASH_SHOWN = 16
 """The digits of a credential's hash that are shown."""
@@ -76,11 +77,11 @@ async def list_lines(reads: Reads, query: DeliveryQuery, redactor: Redactor, *, 
 async def describe_delivery(reads: Reads, id: str, redactor: Redactor, *, may_answer: bool) -> DeliveryDetailsDocument:
     """Describe a delivery; raises `DeliveryNotFound`. Without `may_answer`, it has no links to waits."""
     delivery = await _find(reads, id)
-    of_event = await reads.list_runs(event=delivery.event, limit=2 * RUNS_SHOWN) if delivery.event else []
+    started = await reads.list_runs(event=delivery.event, is_first=True, limit=RUNS_SHOWN) if delivery.event else []
     replays = await reads.read(list_repeats, id, RUNS_SHOWN)
 
     def describe(scan: Scan) -> DeliveryDetailsDocument:
-        document = _describe(delivery, [run for run in of_event if run.source is None], replays)
+        document = _describe(delivery, started, replays)
         return redact_delivery(document, redactor, scan, may_answer=may_answer)
 
     return await reads.scan(describe)
@@ -148,7 +149,7 @@ def _describe_header(name: str, value: str | None, hash: str | None) -> Delivery
 
 
 def _describe_runs(runs: Iterable[Run]) -> list[DeliveryRunDocument]:
-    return [DeliveryRunDocument(run.id, run.pipeline, run.status) for run in runs][:RUNS_SHOWN]
+    return [DeliveryRunDocument(run.id, run.pipeline, run.status) for run in runs]
 
 
 def _read_body(delivery: Delivery, head: RequestHead | None) -> JSON:
