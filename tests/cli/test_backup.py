@@ -38,7 +38,8 @@ def test_a_backup_of_a_running_service_goes_on_in_another_folder(place: Path) ->
     with serving(other):
         answered = waypost("answer", run, "ask", "--approve", cwd=other)
         assert answered.returncode == 0, answered.stderr
-        assert until(other, run, "completed")["steps"]["before"]["attempts"] == 1
+        steps = {step["path"]: step for step in until(other, run, "completed")["steps"]}
+        assert steps["before"]["attempts"] == 1
 
 
 def test_the_backup_command_explains_what_it_refuses(place: Path) -> None:
@@ -51,6 +52,11 @@ def test_the_backup_command_explains_what_it_refuses(place: Path) -> None:
     assert json.loads(waypost("backup", "b", "--force", "--json", cwd=place).stdout)["runs"] == 1
     assert waypost("backup", "config", cwd=place).returncode == 2
     assert waypost("backup", "nowhere/b", cwd=place).returncode == 2
+    own = sorted((place / ".waypost").iterdir())
+    for file in (*own, place / ".waypost" / "journal.sqlite-wal", place / ".waypost" / "b"):
+        inside = waypost("backup", str(file), "--force", cwd=place)
+        assert (inside.returncode, "data folder" in inside.stderr) == (2, True), file
+    assert sorted((place / ".waypost").iterdir()) == own
 
 
 def test_the_restore_command_explains_what_it_refuses(place: Path) -> None:

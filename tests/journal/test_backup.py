@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import shutil
 import sqlite3
 import stat
@@ -103,6 +104,18 @@ async def test_a_damaged_journal_makes_no_backup(tmp_path: Path) -> None:
 
     with pytest.raises(BackupUnusable):
         write_backup(tmp_path / "source", tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+async def test_a_backup_without_room_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", "1")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))  # a write beyond it fails as on a full disk
+    try:
+        with pytest.raises(BackupUnusable, match="could not be copied"):
+            write_backup(tmp_path / "source", tmp_path / "backup")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 

@@ -24,6 +24,9 @@ def backup(
         raise CommandFailed(f"{file} is a folder: name a file, such as {file / 'waypost.backup'}", WRONG_USE)
     if not file.absolute().parent.is_dir():
         raise CommandFailed(f"there is no folder {file.absolute().parent}: create it first", WRONG_USE)
+    if file.absolute().parent.resolve() == data.resolve():
+        what = f"{file} would be in the data folder, beside the files that a service uses"
+        raise CommandFailed(f"{what}: name a file in another folder", WRONG_USE)
     try:
         contents = write_backup(data, file, replaces=force)
     except FileExistsError as error:

@@ -48,7 +48,7 @@ def write_backup(folder: Path, file: Path, *, replaces: bool = False) -> BackupC
     """Copy the journal of a data folder into a file, and check the copy; whether or not a service is running.
 
     The file appears complete or not at all. Raises `FileExistsError` unless it `replaces` a file, `DataFolderUnusable`,
-    `BackupUnusable` if the copy is damaged, and OSError.
+    `BackupUnusable` if the copy is damaged or could not be made, and OSError.
     """
     source = folder.absolute() / FILE_NAME
     if not source.exists():
@@ -56,11 +56,14 @@ def write_backup(folder: Path, file: Path, *, replaces: bool = False) -> BackupC
     if not replaces and file.exists():
         raise FileExistsError(f"{file} exists: choose another name, or replace it with --force")
     with _make_copy(file) as copy:
-        _copy_database(source, copy)
-        with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode=DELETE")  # one file, until a service opens it
-            row = (TAKEN_AT, str(now()))
-            connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", row)
+        try:
+            _copy_database(source, copy)
+            with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode=DELETE")  # one file, until a service opens it
+                row = (TAKEN_AT, str(now()))
+                connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", row)
+        except sqlite3.Error as error:
+            raise BackupUnusable(f"{source} could not be copied to {file}: {error}") from error
         return inspect_backup(copy)
 
 
