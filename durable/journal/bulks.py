@@ -1,6 +1,8 @@
 """Bulks: actions on many runs or deliveries, with the items that each has selected and what became of them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -11,10 +13,13 @@ from durable.bulks import Bulk, BulkAction, BulkFilter, BulkItem, BulkMatches, B
 from durable.ids import first_id
 from durable.journal.deliveries import select_delivery_ids
 from durable.journal.dialect import SQL, Cursor
+from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.runs import select_run_ids
 from durable.journal.tables import bulk_items, bulks
 
 UNFINISHED: tuple[BulkStatus, ...] = ("running", "stopping")
+
+log = logging.getLogger("waypost.bulk")
 
 _encode = msgspec.json.Encoder().encode
 _decode_filter = msgspec.json.Decoder(BulkFilter).decode
@@ -91,13 +96,13 @@ def find_bulk(connection: Connection, id: str) -> Bulk | None:
 def list_bulks(connection: Connection, limit: int, after: str | None = None) -> list[Bulk]:
     """Return bulks, newest first."""
     query = select(bulks) if after is None else select(bulks).where(bulks.c.id < after)
-    return [_decode_row(row) for row in connection.execute(query.order_by(bulks.c.id.desc()).limit(limit))]
+    return list(islice(_decode_rows(connection, query.order_by(bulks.c.id.desc())), limit))
 
 
 def list_unfinished_bulks(connection: Connection) -> list[Bulk]:
     """Return the bulks that are at work, or are about to stop, oldest first."""
     query = select(bulks).where(bulks.c.status.in_(UNFINISHED)).order_by(bulks.c.id)
-    return [_decode_row(row) for row in connection.execute(query)]
+    return list(_decode_rows(connection, query))
 
 
 def list_bulk_items(
@@ -157,6 +162,15 @@ def _select_matches(action: BulkAction, filter: BulkFilter, ended_before: int | 
         since=since,
         before=before,
     )
+
+
+def _decode_rows(connection: Connection, query: Select[Any]) -> Iterator[Bulk]:
+    """The bulks of a query, without those that are damaged: one of them must not keep a service from its start."""
+    for row in connection.execute(query):
+        try:
+            yield _decode_row(row)
+        except DECODING_ERRORS as error:
+            log.warning("a bulk is damaged and left out: %s", error, extra={"bulk": row.id})
 
 
 def _decode_row(row: Row[tuple[object, ...]]) -> Bulk:

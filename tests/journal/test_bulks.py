@@ -1,5 +1,9 @@
 """Every database: what a bulk selects, and how its items and its status are recorded."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
@@ -15,9 +19,10 @@ from durable.journal.bulks import (
     measure_matches,
 )
 from durable.journal.journal import Journal
+from durable.journal.sqlite.files import FILE_NAME
 from durable.units import Admission, RunView
 from tests.journal import samples
-from tests.journal.conftest import Place
+from tests.journal.conftest import Place, SQLitePlace
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +133,15 @@ async def test_a_status_changes_only_from_the_one_before(journal: Journal) -> No
     assert await journal.read(list_unfinished_bulks) == []
     assert await journal.resume_bulk("blk-1", 7)
     assert await journal.read(find_bulk, "blk-1") == _make_bulk(rate=7)
+
+
+async def test_a_damaged_bulk_hides_no_other_and_keeps_no_service_from_its_start(tmp_path: Path) -> None:
+    journal = await SQLitePlace(tmp_path).open()
+    for number in range(3):
+        await journal.add_bulk(_make_bulk(id=f"blk-{number}"))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
+        database.execute("UPDATE bulks SET filter = '{' WHERE id = 'blk-1'")
+
+    assert [bulk.id for bulk in await journal.read(list_unfinished_bulks)] == ["blk-0", "blk-2"]
+    assert [bulk.id for bulk in await journal.read(list_bulks, 2)] == ["blk-2", "blk-0"]
+    await journal.close()
