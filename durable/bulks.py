@@ -66,12 +66,14 @@ class BulkItem(msgspec.Struct, frozen=True):
 
     `run`: the run that the action concerned, or started.
     `reason`: why it was refused.
+    `status`: that of the run, where items are read.
     """
 
     item: str
     outcome: BulkOutcome = "pending"
     run: str | None = None
     reason: str | None = None
+    status: RunStatus | None = None
 
 
 class BulkMatches(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ the file has changed or was deleted.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -18,7 +18,7 @@ from durable.schema import CompiledSchema
 from durable.steps.node import CompiledPipeline
 from durable.steps.resolved import ResolvedPipeline, Tree
 from durable.values import JSON
-from durable.wording import PROBLEMS_LIMIT
+from durable.wording import PROBLEMS_LIMIT, find_nearest, quote
 
 PROBLEM_LENGTH = 300
 """The maximum number of characters of each reported input problem."""
@@ -80,7 +80,7 @@ class Definition(CompiledPipeline):
         problems = [
             *(f"inputs.{name}: it is missing" for name in schemas if name not in inputs),
             *(
-                f"inputs.{name}: there is no such input; there are {_join_names(schemas)}"
+                f"inputs.{name}: there is no such input; {_suggest_name(name, schemas)}"
                 for name in inputs.keys() - schemas
             ),
             *(problem for name in schemas if name in inputs for problem in self._find_problems(name, inputs[name])),
@@ -103,6 +103,11 @@ def _find_defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
     return {
         name: schema["default"] for name, schema in schemas.items() if isinstance(schema, dict) and "default" in schema
     }
+
+
+def _suggest_name(name: str, known: Collection[str]) -> str:
+    nearest = find_nearest(name, known)
+    return f"did you mean {quote(nearest)}" if nearest else f"there are {_join_names(known)}"
 
 
 def _join_names(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 TriggerNotFound      no file has such a trigger, and it has started no run
+WebhookNotFound      no file has such a webhook, and it has received nothing
 VersionNotFound      there is no such version, or its beginning is not unambiguous
 PipelinesMissing     a config folder has no folder of pipelines
 NoConnectors         no package names the connectors that ship with Waypost
@@ -21,9 +22,30 @@ from pathlib import Path
 from durable.ids import is_whole_id
 from durable.wording import quote, suggest
 
+_KINDS = {
+    "run": ("a run", "waypost show"),
+    "evt": ("an event", "waypost runs --event"),
+    "dlv": ("a delivery", "waypost delivery"),
+    "blk": ("a bulk", "waypost bulk show"),
+}
+"""What the prefix of an id says that it is the id of, and the command that shows it."""
+
+_PREFIXES = {"run": "run", "event": "evt", "delivery": "dlv", "bulk": "blk"}
+
+
+def explain_other_kind(kind: str, id: str) -> str | None:
+    """Say what a whole id is the id of, if it is not one of this kind; otherwise return None."""
+    prefix = id.partition("_")[0]
+    if not is_whole_id(id) or prefix not in _KINDS or prefix == _PREFIXES.get(kind):
+        return None
+    what, command = _KINDS[prefix]
+    return f"{id} is the id of {what}: `{command} {id}` shows it"
+
 
 def _explain_missing(kind: str, id: str) -> str:
-    """Say that a row is missing. If the id is whole, there may have been one."""
+    """Say that a row is missing. If the id is whole, there may have been one, or it is that of something else."""
+    if other := explain_other_kind(kind, id):
+        return f"there is no {kind} {id}: {other}"
     return f"there is no {kind} {id}" + (", or retention has removed it" if is_whole_id(id) else "")
 
 
@@ -93,6 +115,16 @@ class TriggerNotFound(LookupError):
     def __init__(self, trigger: str, known: Collection[str]) -> None:
         hint = suggest(trigger, known) or "`waypost pipelines` lists them"
         super().__init__(f"there is no trigger {quote(trigger)}; {hint}")
+
+
+class WebhookNotFound(TriggerNotFound):
+    """There is no such webhook, now or earlier; `hint` names those that were probably meant."""
+
+    def __init__(self, webhook: str, hint: str | None) -> None:
+        LookupError.__init__(
+            self,
+            f"there is no webhook {quote(webhook)}; {hint or '`waypost pipelines` lists them, as PIPELINE/TRIGGER'}",
+        )
 
 
 class VersionNotFound(LookupError):

@@ -30,13 +30,12 @@ async def find_id(reads: Reads, kind: IdKind, text: str, pipeline: str | None = 
     if given == LATEST:
         newest = await reads.read(find_newest, kind, pipeline)
         if newest is None:
-            raise IdNotFound(
-                kind, f"there is no {kind} yet" + (f" of the pipeline {quote(pipeline)}" if pipeline else "")
-            )
+            of = f" of a pipeline {quote(pipeline)}" if pipeline else ""
+            raise IdNotFound(kind, f"there is no {kind}{of} yet")
         return newest
     if len(given) < SHORTEST or not _PART.fullmatch(given):
-        what = f"{quote(text)} is no id of a {kind}"
-        raise IdNotFound(kind, f"{what}: give the whole id, {SHORTEST} or more characters of its end, or {LATEST!r}")
+        what = f"{quote(text)} is not the id of {'an' if kind == 'event' else 'a'} {kind}"
+        raise IdNotFound(kind, f"{what}: give {SHORTEST} or more characters of its beginning or end, or {LATEST!r}")
     found = await reads.read(find_ids, kind, given, CANDIDATES + 1)
     if not found:
         raise IdNotFound(kind, f"there is no {kind} whose id begins or ends with {quote(text)}")

@@ -1,6 +1,7 @@
 """The versions of a pipeline: a list of them, the text of one, and how two differ."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import Any
@@ -32,6 +33,7 @@ COMPARED = 2_000
 FASTEST_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _CANDIDATES = 5
+_BEGINNING = re.compile("[0-9a-f]{4,64}")
 _STEPS = ("steps", "on_failure")
 _VERBATIM = frozenset({"input", "inputs", "outputs", "keep", "timeout_value"})
 """The parts of a definition whose keys the author chose."""
@@ -96,6 +98,9 @@ class VersionReads:
 
     async def _find(self, pipeline: str, version: str) -> PipelineVersion:
         wanted = self._served.get(pipeline) if version == CURRENT else version
+        if version != CURRENT and not _BEGINNING.fullmatch(version):
+            what = f"{quote(version)} is no version of {pipeline}: give 4 or more characters of its beginning"
+            raise VersionNotFound(f"{what}, or `{CURRENT}`; `waypost versions {pipeline}` lists them")
         found = await self._reads.read(find_versions, pipeline, wanted, _CANDIDATES + 1) if wanted else []
         if len(found) == 1:
             return found[0]

@@ -15,7 +15,7 @@ from durable.journal.deliveries import select_delivery_ids
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.runs import select_run_ids
-from durable.journal.tables import bulk_items, bulks
+from durable.journal.tables import bulk_items, bulks, runs
 
 UNFINISHED: tuple[BulkStatus, ...] = ("running", "stopping")
 
@@ -108,9 +108,10 @@ def list_unfinished_bulks(connection: Connection) -> list[Bulk]:
 def list_bulk_items(
     connection: Connection, bulk: str, limit: int, after: str | None = None, outcome: BulkOutcome | None = None
 ) -> list[BulkItem]:
-    """Return the items that a bulk has selected, oldest first."""
-    columns = (bulk_items.c.item, bulk_items.c.outcome, bulk_items.c.run, bulk_items.c.reason)
-    query = select(*columns).where(bulk_items.c.bulk == bulk)
+    """Return the items that a bulk has selected, oldest first, with the statuses that their runs have now."""
+    columns = (bulk_items.c.item, bulk_items.c.outcome, bulk_items.c.run, bulk_items.c.reason, runs.c.status)
+    joined = bulk_items.outerjoin(runs, runs.c.id == bulk_items.c.run)
+    query = select(*columns).select_from(joined).where(bulk_items.c.bulk == bulk)
     if outcome is not None:
         query = query.where(bulk_items.c.outcome == outcome)
     if after is not None:

@@ -20,6 +20,9 @@ COUNT_LIMIT = 1_000
 PIPELINES_LIMIT = 10
 """How many pipelines of a group are named."""
 
+_LAST = "{"
+"""Sorts after every character of a key."""
+
 _HAS_FAILED = runs.c.error_key.is_not(None)
 
 
@@ -56,6 +59,13 @@ def list_failures(connection: Connection, **wanted: Unpack[FailureFilter]) -> li
     return [
         _make_group(connection, key, found[newest], details) for key, newest in newest_runs.items() if newest in found
     ]
+
+
+def list_error_keys(connection: Connection, beginning: str, limit: int) -> list[str]:
+    """Return error keys that begin so: the key that is equal first."""
+    key = runs.c.error_key
+    query = select(key).where(key >= beginning, key < beginning + _LAST).distinct().order_by(key).limit(limit)
+    return list(connection.scalars(query))
 
 
 class _Details(NamedTuple):

@@ -41,6 +41,7 @@ def test_cancel_all_shows_what_matches_and_cancels_it(served: Path) -> None:
     shown = waypost("bulk", "show", "latest", cwd=served).stdout
     assert f"{found[1]}  cancel  finished  3 of 3" in shown
     assert all(run in shown for run in runs)
+    assert len(re.findall(r" done +run_\w{26} +cancelled\n", shown)) == 3
     listed = waypost("bulk", "list", cwd=served).stdout
     assert re.search(rf"{found[1]} +cancel +finished +3 of 3 ", listed)
 
@@ -110,12 +111,12 @@ def test_on_a_terminal_it_asks_and_no_changes_nothing(served: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cancel",), "name it, or use --all with filters"),
+        (("cancel",), "name at least one, or use --all with filters"),
         (("cancel", "run_1", "--all"), "use it or --all, not both"),
         (("cancel", "run_1", "--tag", "eu"), "'--tag': it goes with --all"),
         (("cancel", "run_1", "--from", "2h"), "'--from': it goes with --all"),
         (("replay", "dlv_1", "--until", "2h"), "'--until': it goes with --all"),
-        (("replay", "--all", "--to", "greet"), "'--to': it does not go with --all"),
+        (("replay", "--all", "--to", "greet"), "'--to': it does not go with --all; `--until` bounds the time"),
         (("cancel", "--all", "--status", "busy"), "'busy' is not one of queued"),
     ],
 )

@@ -83,7 +83,7 @@ def test_deliveries_are_filtered(served: Path) -> None:
     assert accepted in waypost("deliveries", "--event", event, cwd=served).stdout
     assert file not in waypost("deliveries", "--event", event, cwd=served).stdout
     assert file in waypost("deliveries", "--from", "1h", "--outcome", "filtered", cwd=served).stdout
-    assert "there are no such deliveries" in waypost("deliveries", "--to", "1h", cwd=served).stdout
+    assert "there are no such deliveries" in waypost("deliveries", "--until", "1h", cwd=served).stdout
 
 
 def test_a_delivery_is_read_without_a_service(tmp_path: Path) -> None:

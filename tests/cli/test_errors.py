@@ -28,10 +28,14 @@ def test_failures_and_their_runs_are_found_without_a_service(place: Path) -> Non
     assert line.split()[1] == "2"
     assert line.endswith("check: order o-4711 is too old")
     assert f"waypost runs --error {group['key']}" in listed.stdout
-    assert f"waypost retry --all --error {group['key']}" in listed.stdout
+    assert listed.stdout.count(f"--all --error {group['key']}") <= 1
     runs = waypost("runs", "--error", group["key"], "--from", "1h", "--trigger", "api", cwd=place).stdout
     assert [line.split()[2] for line in runs.splitlines()] == ["STATUS", "failed", "failed"]
     assert "order o-17 is too old" in runs
+    cut = waypost("runs", "--limit", "1", cwd=place)
+    assert cut.stdout.count("failed") == 1
+    assert "1 are shown, which is the limit; `--limit 5` shows more" in cut.stderr
+    assert waypost("runs", cwd=place).stderr == ""
     version = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["id"]
     assert waypost("runs", "--event", "latest", "--limit", "1", "--json", cwd=place).stdout.count(version) == 1
 
@@ -40,7 +44,7 @@ def test_an_empty_list_says_what_was_filtered_and_a_wrong_name_is_an_error(place
     write(place, "fails", FAILS)
     with serving(place):
         empty = waypost("runs", "--pipeline", "fails", "--status", "failed", "--tag", "red", cwd=place)
-        assert empty.stdout == "there are no runs with pipeline 'fails', status 'failed', tag 'red'\n"
+        assert empty.stdout == "there are no failed runs of the pipeline 'fails' with the tag 'red'\n"
         assert waypost("errors", cwd=place).stdout == "no run has failed\n"
         for command in ("runs", "errors"):
             wrong = waypost(command, "--pipeline", "fials", cwd=place)
@@ -48,5 +52,11 @@ def test_an_empty_list_says_what_was_filtered_and_a_wrong_name_is_an_error(place
                 1,
                 "waypost: there is no pipeline 'fials'; did you mean 'fails'\n",
             )
+        timed = waypost("errors", "--pipeline", "fails", "--from", "2h", "--until", "1h", cwd=place)
+        assert timed.stdout.startswith("no run of the pipeline 'fails' that started at or after 20")
+        assert timed.stdout.endswith(" has failed\n")
+        for words in (["runs"], ["errors"], ["deliveries"], ["retry", "--all"], ["replay", "--all"]):
+            never = waypost(*words, "--from", "1h", "--until", "2h", cwd=place)
+            assert (never.returncode, "nothing is between them" in never.stderr) == (2, True)
         late = waypost("runs", "--from", "yesterday", cwd=place)
         assert (late.returncode, "'yesterday' is neither a time such as" in late.stderr) == (2, True)

@@ -50,7 +50,7 @@ async def test_what_no_id_or_several_ids_have_is_an_error_that_says_so(tmp_path:
         assert await _find(service, "zzzz") == (404, "there is no run whose id begins or ends with 'zzzz'")
         for text in ("abc", "%", "____'", "ä" * 8):
             status, said = await _find(service, text)
-            assert (status, "give the whole id, 4 or more characters of its end" in said) == (404, True)
+            assert (status, "give 4 or more characters of its beginning or end" in said) == (404, True)
         assert await _find(service, runs[0], kind="delivery") == (200, runs[0]), "a whole id is not looked up"
 
 

@@ -63,7 +63,7 @@ async def test_what_is_not_there_is_an_error_that_suggests(tmp_path: Path) -> No
         missing = await ask("/api/pipelines/say/versions/abcd")
         assert missing.status_code == 404
         assert "`waypost versions say` lists those that it has" in missing.json()["detail"]
-        assert (await ask("/api/pipelines/say/versions/xyz")).status_code == 422
+        assert (await ask("/api/pipelines/say/versions/xyz")).status_code == 404
 
 
 async def test_versions_of_a_pipeline_whose_file_is_gone_are_read_without_a_service(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Api:
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *FindOperations(journal).operations(),
-            *DeliveryOperations(journal, replays, secrets.redactor, now).operations(),
+            *DeliveryOperations(journal, replays, secrets.redactor, folder.list_names, now).operations(),
             *UnknownPathOperations(webhooks).operations(),
             *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),

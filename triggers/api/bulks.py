@@ -27,6 +27,7 @@ from triggers.documents.bulks import (
 )
 from triggers.documents.fields import Redacted, redact_document
 from triggers.problem_details import Mistake
+from triggers.runs.lists import find_error_key
 
 RATE = 50
 FASTEST = 1_000
@@ -161,7 +162,7 @@ class BulkOperations:
         Create the bulk with the `to` and, if `exact`, the `count` of the preview as `expected`, so that it acts on
         nothing else."""
         action = asked.body.action
-        filter = self._make_filter(asked.body)
+        filter = await self._make_filter(asked.body)
         found = await self._bulks.preview(action, filter)
         return respond(BulkPreviewDocument.of(action, filter, describe_filter(action, filter), found))
 
@@ -172,7 +173,7 @@ class BulkOperations:
         body = asked.body
         bulk = await self._bulks.create(
             body.action,
-            self._make_filter(body),
+            await self._make_filter(body),
             by=asked.by.name,
             reason=body.reason,
             rate=body.rate,
@@ -208,7 +209,7 @@ class BulkOperations:
         bulk = await self._bulks.resume(asked.parameters.bulk, asked.by.name, asked.body.rate)
         return respond(describe_bulk(bulk), 202)
 
-    def _make_filter(self, body: BulkPreviewBody) -> BulkFilter:
+    async def _make_filter(self, body: BulkPreviewBody) -> BulkFilter:
         """Return the complete filter; its upper bound in time is now if none was given. Raises `ApiError`."""
         given = body.filter
         filter = BulkFilter(
@@ -218,7 +219,7 @@ class BulkOperations:
             status=given.status,
             tag=given.tag,
             trigger=given.trigger,
-            error=given.error,
+            error=await find_error_key(self._journal, given.error),
             version=given.version,
             outcome=given.outcome,
             ids=tuple(given.ids) if given.ids is not None else None,

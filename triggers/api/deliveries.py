@@ -19,6 +19,7 @@ from triggers.documents.starts import ReplayedDocument
 from triggers.not_found import RequestNotKept
 from triggers.repeats.refusal import RepeatRefused
 from triggers.repeats.replays import Replays
+from triggers.runs.lists import ServedNames, ensure_webhook
 from triggers.webhooks.details import DeliveryQuery, describe_delivery, list_lines, load_body
 
 BYTES = "application/octet-stream"
@@ -63,10 +64,18 @@ class Replay(Body):
 class DeliveryOperations:
     """Lists, reads and replays deliveries."""
 
-    def __init__(self, journal: Journal, replays: Replays, redactor: Redactor, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        replays: Replays,
+        redactor: Redactor,
+        names: Callable[[], ServedNames],
+        now: Callable[[], int],
+    ) -> None:
         self._journal = journal
         self._replays = replays
         self._redactor = redactor
+        self._names = names
         self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
@@ -92,6 +101,7 @@ class DeliveryOperations:
     async def list_deliveries(self, asked: ApiRequest[ManyDeliveries, Nothing]) -> Response:
         """List deliveries, the newest first."""
         query = DeliveryQuery(**asked.parameters.model_dump())
+        await ensure_webhook(self._journal, self._names(), query.trigger)
         return respond(await list_lines(self._journal, query, self._redactor, may_answer=asked.may_answer))
 
     async def get_delivery(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:

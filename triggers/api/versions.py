@@ -13,7 +13,7 @@ from triggers.config.folder import Folder
 from triggers.documents.versions import VersionsDocument, VersionTextDocument
 from triggers.versions import VersionReads, list_served
 
-VersionName: TypeAlias = Annotated[str, StringConstraints(pattern="^([0-9a-f]{4,64}|current)$")]
+VersionName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """A hash, the beginning of one, or `current`."""
 
 _MISSING = "There is no such pipeline, or no such version of it"

@@ -30,7 +30,7 @@ from triggers.bulks.filters import describe_filter
 from triggers.bulks.pace import Pace
 from triggers.not_found import BulkNotFound
 from triggers.refusals import BulkRefused
-from triggers.runs.lists import ServedNames, ensure_known
+from triggers.runs.lists import ServedNames, ensure_known, ensure_webhook
 
 COUNT_LIMIT = 10_000
 """The most items that are counted when a bulk is previewed or created."""
@@ -83,7 +83,9 @@ class Bulks:
     async def preview(self, action: BulkAction, filter: BulkFilter) -> BulkMatches:
         """Find what a bulk with this complete filter would act on now. Raises `PipelineNotFound` and
         `TriggerNotFound`."""
-        if action != "replay":
+        if action == "replay":
+            await ensure_webhook(self._journal, self._names(), filter.trigger)
+        else:
             await ensure_known(self._journal, self._names(), filter.pipeline, filter.trigger)
         return await self._journal.read(measure_matches, action, filter, COUNT_LIMIT)
 

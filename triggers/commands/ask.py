@@ -11,6 +11,7 @@ from durable.ids import is_whole_id
 from durable.units import IdKind
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.instance import Instance
+from triggers.not_found import IdNotFound, explain_other_kind
 from triggers.reading.client import ServiceClient, connect_service
 from triggers.reading.reader import KeyStore, Reader, open_key_store, open_reader
 
@@ -58,7 +59,9 @@ def ask_service_about(
 
 
 async def complete_id(source: Reader, kind: IdKind, text: str, pipeline: str | None = None) -> str:
-    """The whole id that a short one or `latest` means; a whole one is not looked up."""
+    """Return the whole id of something of this kind; raises `IdNotFound`, also for a whole id of another kind."""
+    if other := explain_other_kind(kind, text):
+        raise IdNotFound(kind, other)
     return text if is_whole_id(text) else await source.find_id(kind, text, pipeline)
 
 

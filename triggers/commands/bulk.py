@@ -16,6 +16,7 @@ from triggers.commands.output import (
     open_console,
     print_fields,
     print_json,
+    print_more,
     print_table,
     style_status,
 )
@@ -48,6 +49,7 @@ def list_bulks(limit: Limit = 20, config: Config = CONFIG, data: Data = DATA, as
         for each in found
     )
     print_table(open_console(), ("BULK", "ACTION", "STATUS", "PROGRESS", "CREATED", "WHAT"), rows, cut="WHAT")
+    print_more(len(found), limit)
 
 
 @bulk.command(help="Show a bulk with its progress, and its items.")
@@ -69,6 +71,7 @@ def show(
         print_json({"bulk": found, "items": items})
         return
     _print_bulk(open_console(), found, items)
+    print_more(len(items), limit)
 
 
 @bulk.command(help="Follow a bulk until it has ended.")
@@ -126,5 +129,14 @@ def _print_bulk(out: Console, bulk: BulkDocument, items: list[BulkItemDocument])
     )
     if items:
         out.print()
-        rows = ((each.item, each.outcome, each.run or "", make_printable(each.reason or "")) for each in items)
-        print_table(out, ("ITEM", "OUTCOME", "RUN", "REASON"), rows, fold="REASON")
+        rows = (
+            (
+                each.item,
+                each.outcome,
+                each.run or "",
+                style_status(each.status or ""),
+                make_printable(each.reason or ""),
+            )
+            for each in items
+        )
+        print_table(out, ("ITEM", "OUTCOME", "RUN", "STATUS", "REASON"), rows, fold="REASON")

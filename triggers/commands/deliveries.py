@@ -10,7 +10,7 @@ from rich.text import Text
 from durable.units import DeliveryOutcome
 from durable.wording import make_printable
 from triggers.commands.ask import ask_reader, complete_id
-from triggers.commands.output import format_time, open_console, print_json, print_table
+from triggers.commands.output import format_time, open_console, print_json, print_more, print_table
 from triggers.commands.parameters import (
     CONFIG,
     DATA,
@@ -21,7 +21,7 @@ from triggers.commands.parameters import (
     Since,
     Until,
     parse_choice,
-    parse_time,
+    parse_window,
 )
 from triggers.commands.unknown_paths import print_unknown_paths
 from triggers.documents.deliveries import DeliveryDocument
@@ -51,11 +51,12 @@ def deliveries(
         paths = ask_reader(config, data, lambda reader: reader.list_unknown_paths())
         print_json(paths) if as_json else print_unknown_paths(open_console(), paths)
         return
+    start, end = parse_window(since, until)
     filters = {
         "trigger": trigger,
         "outcome": parse_choice(get_args(DeliveryOutcome), outcome, "--outcome"),
-        "from": parse_time(since, "--from"),
-        "to": parse_time(until, "--to"),
+        "from": start,
+        "to": end,
         "limit": limit,
     }
 
@@ -68,6 +69,7 @@ def deliveries(
         print_json(found)
     elif found:
         print_deliveries(open_console(), found)
+        print_more(len(found), limit)
     else:
         typer.echo("there are no such deliveries; `--unknown` lists requests that no webhook serves")
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import format_time, open_console, print_json, print_table
-from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineFilter, Since, Until, parse_time
+from triggers.commands.output import format_time, open_console, print_json, print_more, print_table
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineFilter, Since, Until, parse_window
 from triggers.commands.runs import describe_filters
 from triggers.documents.errors import ErrorGroupDocument
 
@@ -25,15 +25,17 @@ def errors(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    filters = {"pipeline": pipeline, "from": parse_time(since, "--from"), "to": parse_time(until, "--to")}
+    start, end = parse_window(since, until)
+    filters = {"pipeline": pipeline, "from": start, "to": end}
     wanted = {name: value for name, value in filters.items() if value is not None}
     found = ask_reader(config, data, lambda reader: reader.list_errors(**wanted, limit=limit))
     if as_json:
         print_json(found)
     elif found:
         print_errors(open_console(), found)
+        print_more(len(found), limit)
     else:
-        typer.echo(f"no run has failed{' with ' if wanted else ''}{describe_filters(wanted)}")
+        typer.echo(f"no run{describe_filters(wanted)} has failed")
 
 
 def print_errors(out: Console, found: Sequence[ErrorGroupDocument]) -> None:
@@ -43,7 +45,6 @@ def print_errors(out: Console, found: Sequence[ErrorGroupDocument]) -> None:
     out.print(f"\nwaypost runs --error {newest.key}  lists the runs of a failure", soft_wrap=True)
     out.print(f"waypost retry --all --error {newest.key}  retries them, after a preview", soft_wrap=True)
     out.print(f"waypost show {newest.newest}  shows one of them", soft_wrap=True)
-    out.print(f"waypost retry --all --error {newest.key}  retries them", soft_wrap=True)
 
 
 def _make_row(group: ErrorGroupDocument) -> tuple[str, ...]:

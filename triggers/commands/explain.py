@@ -24,7 +24,13 @@ from triggers.not_found import (
 from triggers.reading.client import ServiceRefused
 from triggers.settings import SettingsError
 
-LISTS = {"run": "waypost runs", "delivery": "waypost deliveries"}
+LISTS = {
+    "run": "waypost runs",
+    "event": "waypost deliveries --json",
+    "delivery": "waypost deliveries",
+    "version": "waypost versions PIPELINE",
+    "bulk": "waypost bulk list",
+}
 """The command that lists what an id can be the id of."""
 
 

@@ -57,12 +57,14 @@ async def _listen(
     arrivals = Arrivals(service, now(), pipeline, trigger)
     try:
         await arrivals.begin()
+        found = await arrivals.ask(now())  # an unknown name ends the command before it says that it listens
         open_console(err=True).print(f"listening at {service.url}; Ctrl-C ends", soft_wrap=True)
         while not stopping.is_set():
-            for arrival in await arrivals.ask(now()):
+            for arrival in found:
                 show(arrival)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), EVERY)
+            found = await arrivals.ask(now())
     except httpx.TransportError:
         raise CommandFailed(f"the service at {service.url} no longer responds", NOT_READY) from None
 

@@ -31,7 +31,7 @@ from triggers.commands.parameters import (
     Until,
     VersionFilter,
     parse_choice,
-    parse_time,
+    parse_window,
 )
 from triggers.documents.bulks import BulkPreviewDocument, MatchDocument
 from triggers.reading.client import ServiceClient
@@ -39,7 +39,6 @@ from triggers.reading.client import ServiceClient
 Command: TypeAlias = Callable[..., None]
 
 Webhook = Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")]
-Before = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those before a time.")]
 
 RUN_FILTERS: Mapping[str, Any] = {
     "pipeline": PipelineFilter,
@@ -51,8 +50,7 @@ RUN_FILTERS: Mapping[str, Any] = {
     "since": Since,
     "until": Until,
 }
-DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": OutcomeFilter, "since": Since, "before": Before}
-"""`--to` of `waypost replay` names a pipeline, so that its upper bound in time is `--until`."""
+DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": OutcomeFilter, "since": Since, "until": Until}
 
 Rate = Annotated[int | None, typer.Option(min=1, max=1000, help="With --all: at most so many a second; 50 by default.")]
 Yes = Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")]
@@ -134,7 +132,7 @@ def _make_optional(annotation: Any) -> Any:
 def _ensure_one(first: str, named: object, more: Mapping[str, object]) -> None:
     """Raise an error unless a single thing is named, without the options of `--all`."""
     if not named:
-        raise typer.BadParameter("name it, or use --all with filters", param_hint=f"'{first.upper()}'")
+        raise typer.BadParameter("name at least one, or use --all with filters", param_hint=f"'{first.upper()}'")
     for name, value in more.items():
         if value:
             raise typer.BadParameter("it goes with --all", param_hint=f"'{_name_option(name)}'")
@@ -145,19 +143,19 @@ def _ensure_all(first: str, named: object, alone: Sequence[str]) -> None:
     if named:
         raise typer.BadParameter("use it or --all, not both", param_hint=f"'{first.upper()}'")
     for name in alone:
-        raise typer.BadParameter("it does not go with --all", param_hint=f"'{_name_option(name)}'")
+        what = "it does not go with --all" + ("; `--until` bounds the time" if name == "to" else "")
+        raise typer.BadParameter(what, param_hint=f"'{_name_option(name)}'")
 
 
 def _name_option(name: str) -> str:
-    return {"since": "--from", "until": "--to", "before": "--until"}.get(name, f"--{name.replace('_', '-')}")
+    return "--from" if name == "since" else f"--{name.replace('_', '-')}"
 
 
 def _make_filter(chosen: Mapping[str, str | None]) -> dict[str, Any]:
     """The filter as the API takes it."""
-    filter = {name: value for name, value in chosen.items() if name not in ("since", "until", "before", "webhook")}
+    filter = {name: value for name, value in chosen.items() if name not in ("since", "until", "webhook")}
     filter["trigger"] = chosen.get("webhook") or chosen.get("trigger")
-    filter["from"] = parse_time(chosen["since"], "--from")
-    filter["to"] = parse_time(chosen.get("until"), "--to") or parse_time(chosen.get("before"), "--until")
+    filter["from"], filter["to"] = parse_window(chosen["since"], chosen["until"])
     parse_choice(get_args(RunStatus), chosen.get("status"), "--status")
     parse_choice(get_args(DeliveryOutcome), chosen.get("outcome"), "--outcome")
     return {name: value for name, value in filter.items() if value is not None}

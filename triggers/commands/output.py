@@ -84,6 +84,14 @@ def print_table(
     print_plainly(out, table)
 
 
+def print_more(shown: int, limit: int, most: int = 1_000) -> None:
+    """Say that a list ends at its limit, where that may hide a part of it. It is no part of what a pipe gets."""
+    if shown < limit:
+        return
+    more = f"`--limit {min(5 * limit, most)}` shows more" if limit < most else "filters show others"
+    open_console(err=True).print(f"… {shown} are shown, which is the limit; {more}, if there are any", soft_wrap=True)
+
+
 def _measure_width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], flexible: set[str]) -> int:
     """The width of a table whose flexible columns have their least width."""
     widths = [

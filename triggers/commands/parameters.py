@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from durable.durations import parse_duration
+from triggers.commands.output import format_time
 from triggers.instance import ADDRESS_FILE, KEY_FILE
 
 CONFIG, DATA = Path("config"), Path(".waypost")
@@ -112,10 +113,19 @@ def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word 
 Since = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Only those since a time, as ISO 8601 or as in 2h ago: 2h.")
 ]
-Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only those before a time.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those before a time.")]
 
 
-def parse_time(given: str | None, option: str) -> str | None:
+def parse_window(since: str | None, until: str | None) -> tuple[str | None, str | None]:
+    """The times of `--from` and `--until`; raises `typer.BadParameter`, also if nothing can be between them."""
+    start, end = _parse_time(since, "--from"), _parse_time(until, "--until")
+    if start and end and datetime.fromisoformat(end) <= datetime.fromisoformat(start):
+        shown = f"{format_time(end)[:19]} is not after --from, {format_time(start)[:19]}"
+        raise typer.BadParameter(f"{shown}: nothing is between them", param_hint="'--until'")
+    return start, end
+
+
+def _parse_time(given: str | None, option: str) -> str | None:
     """The time that an option gives, with its zone: a time of this machine's zone, or how long ago, such as `2h`;
     raises `typer.BadParameter`."""
     if given is None:

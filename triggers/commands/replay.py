@@ -37,7 +37,7 @@ def replay(
     how: dict[str, Any] = {"to": to, "unverified": unverified, "reason": reason}
 
     async def ask(service: ServiceClient) -> list[tuple[str, ReplayedDocument | str]]:
-        return [(id, await _replay(service, id, how)) for id in deliveries]
+        return [await _replay(service, id, how) for id in deliveries]
 
     done = ask_service(config, data, ask)
     if as_json:
@@ -51,9 +51,11 @@ def replay(
         raise typer.Exit(1)
 
 
-async def _replay(service: ServiceClient, id: str, how: dict[str, Any]) -> ReplayedDocument | str:
-    """The run of a replay, or why there is none: what is wrong with one delivery does not touch the others."""
+async def _replay(service: ServiceClient, id: str, how: dict[str, Any]) -> tuple[str, ReplayedDocument | str]:
+    """The delivery, and the run of its replay or why there is none: what is wrong with one delivery does not touch the
+    others."""
     try:
-        return await service.replay_delivery(await complete_id(service, "delivery", id), how)
+        id = await complete_id(service, "delivery", id)
+        return id, await service.replay_delivery(id, how)
     except (ServiceRefused, DeliveryNotFound, IdNotFound, IdAmbiguous) as refused:
-        return str(refused)
+        return id, str(refused)

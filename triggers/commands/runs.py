@@ -11,7 +11,15 @@ from durable.history.words import RunStatus
 from durable.units import IdKind
 from durable.wording import make_printable, quote
 from triggers.commands.ask import ask_reader, complete_id
-from triggers.commands.output import format_span, format_time, open_console, print_json, print_table, style_status
+from triggers.commands.output import (
+    format_span,
+    format_time,
+    open_console,
+    print_json,
+    print_more,
+    print_table,
+    style_status,
+)
 from triggers.commands.parameters import (
     CONFIG,
     DATA,
@@ -27,13 +35,23 @@ from triggers.commands.parameters import (
     Until,
     VersionFilter,
     parse_choice,
-    parse_time,
+    parse_window,
 )
 from triggers.documents.runs import RunLineDocument
 from triggers.reading.reader import Reader
 
 ID_FILTERS: Mapping[str, IdKind] = {"event": "event", "version": "version", "source": "run"}
 """The filters that are ids, of which a part is enough."""
+
+IN_WORDS: Mapping[str, str] = {
+    "pipeline": "of the pipeline",
+    "tag": "with the tag",
+    "error": "with the error",
+    "trigger": "of the trigger",
+    "event": "of the event",
+    "version": "of the version",
+    "source": "that repeat",
+}
 
 Event = Annotated[str | None, typer.Option(help="Only runs that this event started.")]
 Source = Annotated[str | None, typer.Option(help="Only runs that repeat this run or delivery.")]
@@ -55,12 +73,13 @@ def runs(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
+    start, end = parse_window(since, until)
     filters = {
         "pipeline": pipeline,
         "status": parse_choice(get_args(RunStatus), status, "--status"),
         "tag": tag,
-        "from": parse_time(since, "--from"),
-        "to": parse_time(until, "--to"),
+        "from": start,
+        "to": end,
         "error": error,
         "trigger": trigger,
         "event": event,
@@ -73,24 +92,29 @@ def runs(
         print_json(found)
     elif found:
         print_runs(open_console(), found)
+        print_more(len(found), limit)
     else:
-        typer.echo(f"there are no runs{' with ' if wanted else ''}{describe_filters(wanted)}")
+        adjective = f"{status} " if status else ""
+        typer.echo(f"there are no {adjective}runs{describe_filters(wanted)}")
 
 
 async def _list(reader: Reader, wanted: Mapping[str, str], limit: int) -> list[RunLineDocument]:
     whole: dict[str, Any] = dict(wanted)
     for name, kind in ID_FILTERS.items():
         if name in wanted:
-            whole[name] = await complete_id(reader, kind, wanted[name], wanted.get("pipeline"))
+            is_delivery = name == "source" and wanted[name].startswith("dlv_")
+            whole[name] = await complete_id(
+                reader, "delivery" if is_delivery else kind, wanted[name], wanted.get("pipeline")
+            )
     return await reader.list_runs(**whole, limit=limit)
 
 
 def describe_filters(wanted: Mapping[str, str]) -> str:
-    """The filters in words: `pipeline 'orders', status 'failed', from 2027-01-31 18:00:00`."""
-    return ", ".join(
-        f"{name} {format_time(value)[:19] if name in ('from', 'to') else quote(value)}"
-        for name, value in wanted.items()
-    )
+    """The filters in words, without the status: ` of the pipeline 'orders' with the tag 'eu' that started …`."""
+    named = "".join(f" {words} {quote(wanted[name])}" for name, words in IN_WORDS.items() if name in wanted)
+    bounds = (("from", "at or after"), ("to", "before"))
+    times = [f"{words} {format_time(wanted[name])[:19]}" for name, words in bounds if name in wanted]
+    return named + (f" that started {' and '.join(times)}" if times else "")
 
 
 def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:

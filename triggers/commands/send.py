@@ -107,6 +107,9 @@ async def _find_url(service: ServiceClient) -> str:
 
 
 def _make_target(url: str, to: str) -> httpx.URL:
+    if "://" in to:
+        what = "it is the webhook's path below /hooks, such as /orders; --url names another service"
+        raise typer.BadParameter(what, param_hint="'--to'")
     path = to if to.startswith("/") else f"/{to}"
     path = path if path.startswith(f"{PREFIX}/") else PREFIX + path
     try:
@@ -158,7 +161,7 @@ def _find_secret(scheme: Scheme, webhook: WebhookTrigger | None, secrets: Secret
             raise CommandFailed(f"{what}: name a secret with --secret or --secret-value", WRONG_USE)
         return str(fill_secrets(None, webhook.secrets[0], secrets)[0])
     except SecretMissing as missing:
-        raise CommandFailed(f"{missing}; set it, or sign with --secret-value", WRONG_USE) from None
+        raise CommandFailed(f"{missing}; or name an --env-file, or sign with --secret-value", WRONG_USE) from None
 
 
 def _sign(scheme: Scheme, secret: str, body: bytes, order: SendOrder, public_url: str) -> SignedDelivery:

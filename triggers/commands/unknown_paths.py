@@ -16,6 +16,11 @@ def print_unknown_paths(out: Console, found: Sequence[UnknownPathDocument]) -> N
         return
     columns = ("METHOD", "PATH", "REQUESTS", "FIRST", "LAST", "HINT")
     print_table(out, columns, map(_make_row, found), fold="HINT")
+    out.print(
+        "\nThese requests are not kept: correct the address at the sender, or the `path` of the webhook, and let the "
+        "sender deliver them again",
+        soft_wrap=True,
+    )
 
 
 def _make_row(path: UnknownPathDocument) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import format_time, open_console, print_json, print_table
+from triggers.commands.output import format_time, open_console, print_json, print_more, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.documents.versions import VersionDocument, VersionTextDocument
 
@@ -35,7 +35,11 @@ def versions(
 ) -> None:
     if version is None:
         found = ask_reader(config, data, lambda reader: reader.list_versions(pipeline, limit))
-        print_json(found) if as_json else print_versions(open_console(), found)
+        if as_json:
+            print_json(found)
+        else:
+            print_versions(open_console(), found)
+            print_more(len(found), limit, 100)
         return
     wanted, against = version, None if text else other
     one = ask_reader(config, data, lambda reader: reader.get_version(pipeline, wanted, against))

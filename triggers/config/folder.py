@@ -173,7 +173,11 @@ class Folder:
 
     def list_names(self) -> ServedNames:
         """The names of all pipelines, and of the triggers of those that can be read."""
-        return ServedNames({file.name for file in self.files}, {trigger.id for trigger in self.triggers})
+        return ServedNames(
+            {file.name for file in self.files},
+            {trigger.id for trigger in self.triggers},
+            {trigger.name for trigger in self.triggers},
+        )
 
     @property
     def broken(self) -> set[str]:

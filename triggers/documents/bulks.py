@@ -122,11 +122,12 @@ class BulkItemDocument(Struct, frozen=True):
     item: Annotated[str, note("The id of the run or the delivery")]
     outcome: BulkOutcome
     run: Annotated[str | None, note("The run that the action concerned, or started")]
+    status: Annotated[RunStatus | None, note("The status of that run now")]
     reason: Annotated[str | None, note("Why the action was refused")]
 
     @classmethod
     def of(cls, item: BulkItem) -> "BulkItemDocument":
-        return cls(item.item, item.outcome, item.run, item.reason)
+        return cls(item.item, item.outcome, item.run, item.status, item.reason)
 
 
 class BulkItemsDocument(Struct, frozen=True):

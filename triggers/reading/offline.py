@@ -38,7 +38,7 @@ from triggers.reading.body import DeliveryBody
 from triggers.reading.config_folder import load_folder
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
-from triggers.runs.lists import RunLists, RunQuery, ServedNames
+from triggers.runs.lists import RunLists, RunQuery, ServedNames, ensure_webhook
 from triggers.runs.rows import explain_nothing
 from triggers.runs.run import encode_run, encode_run_part
 from triggers.runs.steps import StepQuery, encode_step, encode_steps
@@ -122,6 +122,8 @@ class Files:
 
     async def list_deliveries(self, **filters: Any) -> list[DeliveryDocument]:
         query = DeliveryQuery(**_read_times(filters))
+        if query.trigger is not None:
+            await ensure_webhook(await self._open(), self._load_names(), query.trigger)
         return (await list_lines(await self._open(), query, self._redactor, may_answer=True)).deliveries
 
     async def get_delivery(self, delivery: str) -> DeliveryDetailsDocument:

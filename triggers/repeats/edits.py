@@ -70,6 +70,9 @@ class InputEdit:
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
             listed = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {explain_error(each)}" for each in problems)
+            if any(each["type"] == "extra_forbidden" and each["loc"][0] in self.changes for each in problems):
+                known = ", ".join(str(field.alias or name) for name, field in model.model_fields.items())
+                listed += f"; `set` gives a whole key ({known}), such as NAME={{…}} for a part of NAME"
             what = self.secrets.redactor.redact_text(f"input of {use}: {listed}")
             raise RepeatRefused(what, is_unfit=True) from None
 

@@ -1,6 +1,6 @@
 """Starts a run as a trigger of its pipeline would: with an event of the journal, or with a `trigger` document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from durable.clock import new_id
@@ -15,6 +15,9 @@ from triggers.repeats.recorded import find_served
 from triggers.repeats.refusal import RepeatRefused
 from triggers.repeats.repeated import ensure_admitted
 from triggers.trigger import EventFiltered, Trigger, build_trigger_document
+
+SHOWN = 5
+"""How many unknown keys of a document a message names."""
 
 
 class TriggeredStarts:
@@ -44,7 +47,9 @@ class TriggeredStarts:
         return its id; raises `RepeatRefused`, `Overloaded` and a `JournalError`."""
         chosen, at = self._choose(pipeline, trigger, None), self._now()
         parts: dict[str, JSON] = {"path": {}, "query": {}, "headers": {}, "body": None}
-        whole: dict[str, JSON] = {**build_trigger_document(new_id("key", at), chosen.name, at), **parts, **document}
+        whole: dict[str, JSON] = {**build_trigger_document(new_id("key", at), chosen.name, at), **parts}
+        _ensure_parts(document, whole)
+        whole |= document
         data = Value.of(whole["body"])
         event = Event(new_id("evt", at), f"api/{pipeline}", str(whole["id"]), None, at, data=data)
         return await self._admit(chosen, whole, event, is_recorded=False)
@@ -60,8 +65,10 @@ class TriggeredStarts:
             return triggers[id]
         fitting = [each for each in triggers.values() if event is not None and each.takes(event)]
         candidates = fitting or list(triggers.values())
-        if len(candidates) != 1:
-            what = f"one of {', '.join(each.id for each in candidates)}" if candidates else "but it has none"
+        if not candidates:
+            raise RepeatRefused(f"the pipeline {pipeline} has no trigger; start it with inputs", is_unfit=True)
+        if len(candidates) > 1:
+            what = f"one of {', '.join(each.id for each in candidates)}"
             raise RepeatRefused(f"name the trigger of {pipeline} with `trigger`: {what}", is_unfit=True)
         return candidates[0]
 
@@ -75,3 +82,10 @@ class TriggeredStarts:
             raise RepeatRefused(f"the inputs cannot be made: {start.error.message}", is_unfit=True)
         start = replace(start, at=self._now())
         return ensure_admitted(await self._engine.admit(event, [start], is_recorded=is_recorded))
+
+
+def _ensure_parts(document: Mapping[str, JSON], parts: Collection[str]) -> None:
+    """Raise `RepeatRefused` for keys that no trigger gives, as those of a body that was given instead."""
+    if unknown := [quote(name) for name in document if name not in parts]:
+        what = f"`trigger` has no {', '.join(unknown[:SHOWN])}, only {', '.join(parts)}"
+        raise RepeatRefused(f"{what}; what was sent belongs below `body`", is_unfit=True)

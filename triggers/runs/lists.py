@@ -6,14 +6,15 @@ import msgspec
 
 from durable.history.words import RunStatus
 from durable.ids import first_id
-from durable.journal.failures import list_failures
+from durable.journal.failures import list_error_keys, list_failures
 from durable.journal.reads import Reads
 from durable.journal.runs import list_pipelines, list_triggers
 from durable.reports import FailureGroup
+from durable.wording import quote, suggest
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import format_time
 from triggers.documents.runs import RunLineDocument, RunsDocument
-from triggers.not_found import PipelineNotFound, TriggerNotFound
+from triggers.not_found import IdAmbiguous, IdNotFound, PipelineNotFound, TriggerNotFound, WebhookNotFound
 from triggers.runs.rows import ExplainProgress, explain_nothing, list_run_lines
 
 API = "api"
@@ -47,6 +48,8 @@ class ServedNames(msgspec.Struct, frozen=True):
 
     pipelines: Collection[str] = ()
     triggers: Collection[str] = ()
+    full_names: Collection[str] = ()
+    """Those of the triggers, as PIPELINE/TRIGGER."""
 
 
 class RunLists:
@@ -61,16 +64,18 @@ class RunLists:
         self._explain = explain
 
     async def list_runs(self, query: RunQuery, *, may_answer: bool) -> RunsDocument:
-        """A page of runs, the newest first; raises `PipelineNotFound` and `TriggerNotFound`."""
+        """A page of runs, the newest first; raises `PipelineNotFound`, `TriggerNotFound`, `IdNotFound` and
+        `IdAmbiguous`."""
         pipeline, trigger = split_trigger(query.pipeline, query.trigger)
         await ensure_known(self._reads, self._names(), pipeline, trigger)
+        error = await find_error_key(self._reads, query.error)
         found = await self._reads.list_runs(
             pipeline=pipeline,
             status=query.status,
             tag=query.tag,
             trigger=trigger,
             event=query.event,
-            error_key=query.error,
+            error_key=error,
             version=query.version,
             source=query.source,
             since=_first_run(query.since),
@@ -110,6 +115,29 @@ async def ensure_known(reads: Reads, names: ServedNames, pipeline: str | None, t
         known = names.triggers
         if trigger not in known:
             raise TriggerNotFound(str(trigger), {*known, API, CALL, *await reads.read(list_triggers)})
+
+
+async def ensure_webhook(reads: Reads, names: ServedNames, webhook: str | None) -> None:
+    """Raise `TriggerNotFound` for a webhook that neither the config folder nor any delivery has."""
+    if webhook is None or webhook in names.full_names or await reads.list_deliveries(trigger=webhook, limit=1):
+        return
+    known = sorted(names.full_names)
+    meant = [name for name in known if webhook in name.split("/")]
+    hint = f"name it PIPELINE/TRIGGER: {', '.join(meant[:5])}" if meant else suggest(webhook, known)
+    raise WebhookNotFound(webhook, hint)
+
+
+async def find_error_key(reads: Reads, error: str | None) -> str | None:
+    """Return the whole key of a failure of which the beginning is given; raises `IdNotFound` and `IdAmbiguous`."""
+    if error is None:
+        return None
+    found = await reads.read(list_error_keys, error, 2)
+    if not found:
+        what = f"no run has failed with an error whose key begins with {quote(error)}"
+        raise IdNotFound("error", f"{what}; `waypost errors` lists them")
+    if len(found) > 1 and error not in found:
+        raise IdAmbiguous(f"several errors have a key that begins with {quote(error)}; give more characters")
+    return found[0]
 
 
 def split_trigger(pipeline: str | None, trigger: str | None) -> tuple[str | None, str | None]:
