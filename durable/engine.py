@@ -82,7 +82,7 @@ class ForkOrder:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """A fork. `copied`: how many checkpoints were copied. `again`: the steps that are performed anew beside its step,
+    """A fork. `copied`: how many checkpoints were copied. `again`: the steps that are performed again beside its step,
     since they ran at the time and have no checkpoint."""
 
     admitted: Admitted

@@ -93,7 +93,7 @@ _RUNS_RETRIED = LabelledCounter("waypost_runs_retried", "Failed runs that were r
 _RUNS_FINISHED = LabelledCounter("waypost_runs_finished", "Runs that ended, and how.", ["pipeline", "status"])
 _ATTEMPTS = LabelledCounter("waypost_attempts", "Attempts that ended, and how.", ["action", "outcome"])
 _ATTEMPTS_LOST = LabelledCounter(
-    "waypost_attempts_lost", "Attempts that a crash or the stop of the service cut off.", ["action", "cause"]
+    "waypost_attempts_lost", "Attempts lost to a crash or a stop of the service.", ["action", "cause"]
 )
 _ATTEMPT_SECONDS = LabelledHistogram(
     "waypost_attempt_seconds",
@@ -105,9 +105,7 @@ _DELIVERIES = LabelledCounter("waypost_deliveries", "Requests on webhooks, and w
 _FIRES = LabelledCounter(
     "waypost_schedule_fires", "Fires of schedules, and what became of them.", ["schedule", "outcome"]
 )
-_BULK_ITEMS = LabelledCounter(
-    "waypost_bulk_items", "Runs and deliveries of bulks, and what became of them.", ["action", "outcome"]
-)
+_BULK_ITEMS = LabelledCounter("waypost_bulk_items", "Runs and deliveries of bulks, by outcome.", ["action", "outcome"])
 _COMMITS = LabelledCounter("waypost_commits", "Transactions of the journal.")
 _COMMIT_UNITS = LabelledHistogram(
     "waypost_commit_units", "How many units shared a transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -60,7 +60,7 @@ class StepNotFound(LookupError):
     """A run has not reached such a step."""
 
     def __init__(self, run: str, path: str) -> None:
-        super().__init__(f"run {run} has reached no step {quote(path)}")
+        super().__init__(f"run {run} has not reached a step {quote(path)}")
         self.run = run
 
 

@@ -64,7 +64,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     VersionNotFound: lambda error: Refusal(404, str(error)),
     BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
     BulkRefused: lambda error: Refusal(409, str(error)),
-    StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists those that it has"),
+    StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists its steps"),
     DeliveryNotFound: lambda error: Refusal(404, f"{error}; GET /api/deliveries lists them"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(

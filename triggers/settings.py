@@ -197,13 +197,13 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         1024 * 1024 * 1024,
         ge=0,
         le=2**50,
-        description="How many bytes of such requests are kept in all; beyond that the oldest are dropped.",
+        description="The total size in bytes of the requests that are kept; beyond that the oldest are dropped.",
     )
     max_rejected_bytes: int = Field(
         64 * 1024 * 1024,
         ge=0,
         le=2**50,
-        description="The same for rejected requests, which strangers may have sent.",
+        description="The same for rejected requests, which anyone can send.",
     )
     trusted_proxies: Networks = Field(
         (),
@@ -269,7 +269,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         None,
         ge=0,
         le=LARGEST,
-        description="How many ended runs of a pipeline are kept at most, the newest; unset means any number.",
+        description="The maximum number of ended runs that are kept for a pipeline; unset means unlimited.",
     )
     retention_deliveries: Age = Field(
         parse_duration("30d"), description="How long requests to webhooks are kept, whatever their outcome."

@@ -40,13 +40,13 @@ async def find_id(reads: Reads, kind: IdKind, text: str, pipeline: str | None = 
     if not found:
         raise IdNotFound(kind, f"there is no {kind} whose id begins or ends with {quote(text)}")
     if len(found) > 1:
-        raise IdAmbiguous(_list_candidates(kind, text, found))
+        raise IdAmbiguous(_list_candidates(text, found))
     return found[0].id
 
 
-def _list_candidates(kind: IdKind, text: str, found: list[IdMatch]) -> str:
+def _list_candidates(text: str, found: list[IdMatch]) -> str:
     many = f"more than {CANDIDATES}" if len(found) > CANDIDATES else str(len(found))
     lines = [
         "  ".join(filter(None, (each.id, each.about, each.status, format_time(each.at)))) for each in found[:CANDIDATES]
     ]
-    return "\n  ".join([f"{quote(text)} could be {many} {kind}s; give more characters:", *lines])
+    return "\n  ".join([f"{quote(text)} matches {many} ids; give more characters:", *lines])

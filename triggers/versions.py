@@ -109,8 +109,8 @@ class VersionReads:
             raise VersionNotFound(f"several versions of {pipeline} begin with {quote(version)}: {listed}")
         if not await self._reads.read(list_versions, pipeline, None, 1) and pipeline not in self._served:
             raise PipelineNotFound(pipeline, self._served)
-        what = "no version of it is served now" if version == CURRENT else f"it has no version {quote(version)}"
-        raise VersionNotFound(f"{pipeline}: {what}; `waypost versions {pipeline}` lists those that it has")
+        what = "no version is served now" if version == CURRENT else f"there is no version {quote(version)}"
+        raise VersionNotFound(f"{pipeline}: {what}; `waypost versions {pipeline}` lists its versions")
 
 
 def _load_pieces(scan: Scan, version: str) -> list[str]:

@@ -118,10 +118,10 @@ def check_step(pipeline: CompiledPipeline, path: str, original: Original) -> Any
         hint = suggest(path, original.state.steps) or "`waypost show` lists the steps"
         raise ForkRefused(f"version {pipeline.version[:12]} has no step {quote(path)}; {hint}")
     if node.is_inner:
-        raise ForkRefused(f"{path} takes back the effect of a step: fork from a step of the pipeline")
+        raise ForkRefused(f"{path} is an undo step: fork from a step of the pipeline")
     is_finally = any(branch == BLOCKS[_get_kind(pipeline.nodes[block])].cleanup for block, branch in node.around)
     if node.part == "cleanup" or is_finally:
-        raise ForkRefused(f"{path} cleans up after other steps: fork from a step before it")
+        raise ForkRefused(f"{path} is a cleanup step: fork from an earlier step")
     return node
 
 
@@ -195,7 +195,7 @@ class _Copy:
         self._follow(advance)
         self.entries += advance.entries
         if len(self.entries) > ENTRIES_LIMIT:
-            raise ForkRefused(f"the fork would begin with more than {ENTRIES_LIMIT:,} entries, which is the limit")
+            raise ForkRefused(f"the fork would start with more than {ENTRIES_LIMIT:,} entries, which is the limit")
         self.is_held |= any(isinstance(effect, HoldFork) for effect in advance.effects)
         self._new += [
             entry.path for entry in advance.entries if isinstance(entry, entries.StepScheduled | entries.TimerSet)
@@ -213,9 +213,10 @@ class _Copy:
     def _make_refusal(self, where: str) -> ForkRefused:
         """The refusal of a fork on a version that takes another way to the step."""
         ahead = next((path for path in self.state.active if path not in self.state.open), None)
-        hint = f"it is at {ahead} then: fork from {ahead}" if ahead and ahead != where else "fork from an earlier step"
-        what = f"version {self._definition.version[:12]} does not come to {self._until} as run {self._original.run} did"
-        return ForkRefused(f"{what}, which was at {where}; {hint}, or from the start")
+        is_elsewhere = ahead and ahead != where
+        hint = f"it reaches {ahead} instead: fork from {ahead}" if is_elsewhere else "fork from an earlier step"
+        what = f"version {self._definition.version[:12]} does not reach {self._until} in the same way"
+        return ForkRefused(f"{what} as run {self._original.run}, which was at {where}; {hint}, or from the start")
 
     def report_beside(self, units: Iterable[_Unit]) -> None:
         """Copy what completed beside the step."""
@@ -263,16 +264,14 @@ class _Copy:
             step, own = state.steps.get(path), state.undos.get(path)
             was_undone = own is not None and own.status == undo.status
             if undo.status != "registered" and step is not None and step.status == "completed" and not was_undone:
-                raise ForkRefused(f"the effect of {path} was taken back after {self._until}: fork from {path}")
+                raise ForkRefused(f"the effect of {path} was undone after {self._until}: fork from {path}")
         if undoing := next((path for path in state.open if state.blocks[path].kind == UNDO_BLOCK.kind), None):
-            raise ForkRefused(f"effects are being taken back by {undoing}: fork from a step before it")
+            raise ForkRefused(f"{undoing} is undoing effects: fork from an earlier step")
         if is_to_end(state, self._definition.nodes[self._until], self._until):
-            raise ForkRefused(
-                f"{self._until} was cancelled at once, by what failed beside it: fork from an earlier step"
-            )
+            raise ForkRefused(f"{self._until} was cancelled at once by a failure beside it: fork from an earlier step")
         again = tuple(path for path in state.active if path not in state.open)
         if doubtful := [path for path in again if (step := original.steps.get(path)) and step.status == "uncertain"]:
             raise ForkRefused(
-                f"it is not known whether {doubtful[0]} took effect, and the fork would perform it again: fork from it"
+                f"it is not known whether {doubtful[0]} took effect, and the fork would repeat it: fork from that step"
             )
         return again

@@ -40,7 +40,7 @@ class RetentionSpec(SpecModel, title="Retention"):
         None, description="How long cancelled runs are kept after their end, or `forever`; default 30d"
     )
     max_runs: Annotated[Whole, Field(ge=0, le=10_000_000)] | None = Field(
-        None, description="How many ended runs are kept at most, the newest; default: any number"
+        None, description="The maximum number of ended runs, of which the newest are kept; default: unlimited"
     )
 
     def fill_in(self, defaults: RetentionPolicy) -> RetentionPolicy:

@@ -79,7 +79,7 @@ class Children:
         if not admitted.runs:
             return Failure.of(None, "skipped", "the pipeline's concurrency limit is reached", path)
         if admitted.is_duplicate and not await self._journal.find_run(effect.run):
-            message = f"the called run {effect.run} was removed, so that it cannot be retried; rerun this run instead"
+            message = f"the called run {effect.run} was removed and cannot be retried; rerun this run instead"
             return Failure.of(None, "child_removed", message, path)
         return None
 

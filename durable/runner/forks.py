@@ -100,7 +100,7 @@ class _Copier:
         if self.order.edit is None:
             return RunForked(at=at, path=path, deadline=deadline)
         if not isinstance(check_step(definition, path, self.original), ActionNode):
-            raise ForkRefused(f"{path} is a block, which has no input: leave the input out, or name a step in it")
+            raise ForkRefused(f"{path} is a block, which has no input: omit the input, or name a step inside the block")
         edited = self.order.edit(self._load_input(path))
         return RunForked(at=at, path=path, deadline=deadline, input=Value.of(edited.input), secrets=edited.secrets)
 
@@ -139,7 +139,7 @@ class _Copier:
                 self.new_bytes += value.size
                 if self.new_bytes > NEW_BYTES_LIMIT:
                     what = f"more than {NEW_BYTES_LIMIT // 1024 // 1024} MB of inputs that differ from those of the run"
-                    raise ForkRefused(f"the fork would begin with {what}")
+                    raise ForkRefused(f"the fork would start with {what}")
 
 
 def _list_stored(history: Iterable[AnyEntry]) -> Iterable[str]:

@@ -67,7 +67,7 @@ class Reopener:
             return RetryOutcome("refused", f"run {id} cannot be read: {unreadable.reason}")
         reopening = self._journal.reopen(id, run.sequence, RetryMessage(by, reason), self._now(), once)
         if not await asyncio.shield(reopening):
-            return RetryOutcome("refused", f"run {id} is not failed any more: another request retried it")
+            return RetryOutcome("refused", f"run {id} is no longer failed: another request has retried it")
         metrics.count_run_retried(run.pipeline)
         log.info("run retried", extra={"run": id, "pipeline": run.pipeline, "by": by, "reason": reason})
         await self._bring_in(run)
@@ -107,7 +107,7 @@ class Reopener:
             await self._messenger.post(run.id, each, once=keys.get(number)) for number, each in enumerate(messages)
         ]
         if "posted" not in posted:
-            return RetryOutcome("refused", f"run {run.id} is not paused any more")
+            return RetryOutcome("refused", f"run {run.id} is no longer paused")
         return RetryOutcome("retried")
 
 
@@ -115,14 +115,14 @@ def _explain_status(run: Run) -> str:
     if run.finished_at is None:
         return f"run {run.id} has not failed: it is {run.status}"
     return (
-        f"run {run.id} is {run.status}, and only a failed run is retried; "
-        f"repeat it from its start: `waypost rerun {run.id}`"
+        f"run {run.id} is {run.status}, and only failed runs can be retried; "
+        f"to run it again from the start: `waypost rerun {run.id}`"
     )
 
 
 def _explain_uncertainty(run: str, path: str) -> str:
     return (
-        f"it is not known whether step {path} took effect, so it is not repeated by itself; say what became of it: "
+        f"it is not known whether step {path} took effect, so it is not repeated automatically; decide its outcome: "
         f"`waypost resolve {run} {path} --completed JSON | --retry | --failed`"
     )
 
@@ -137,7 +137,7 @@ def _explain_refusal(scan: Scan, definition: Definition, run: Run, at: int) -> s
         _decide(scan, definition, state, fact)
     if state.main is None or state.error is None:
         return None
-    repeats = f"repeat it on the newest version: `waypost rerun {run.id}`"
+    repeats = f"run it again on the newest version: `waypost rerun {run.id}`"
     if state.error == UNDONE:
         return f"{UNDONE.message}; {repeats}"
     where = f"step {state.error.step}" if state.error.step else "the run"

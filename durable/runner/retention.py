@@ -98,7 +98,7 @@ class Retention:
         try:
             await self.make_pass()
         except JournalError as error:
-            log.warning("old rows were not removed, which is tried again in a minute: %s", error)
+            log.warning("old rows could not be removed; the next try is in a minute: %s", error)
 
     async def make_pass(self) -> Mapping[Removable, int]:
         """Remove everything that is old at the moment; returns how much that was, by noun. Raises `JournalError`."""

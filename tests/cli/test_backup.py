@@ -33,7 +33,7 @@ def test_a_backup_of_a_running_service_goes_on_in_another_folder(place: Path) ->
     shutil.copytree(place / "config", other / "config")
     restored = waypost("restore", "../waypost.backup", cwd=other)
     assert restored.returncode == 0, restored.stderr
-    assert "1 unfinished run will go on when the service starts" in restored.stdout
+    assert "1 unfinished run will continue when the service starts" in restored.stdout
     assert "idempotency keys" in restored.stdout
     with serving(other):
         answered = waypost("answer", run, "ask", "--approve", cwd=other)

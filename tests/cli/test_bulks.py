@@ -113,10 +113,10 @@ def test_on_a_terminal_it_asks_and_no_changes_nothing(served: Path) -> None:
     [
         (("cancel",), "name at least one, or use --all with filters"),
         (("cancel", "run_1", "--all"), "use it or --all, not both"),
-        (("cancel", "run_1", "--tag", "eu"), "'--tag': it goes with --all"),
-        (("cancel", "run_1", "--from", "2h"), "'--from': it goes with --all"),
-        (("replay", "dlv_1", "--until", "2h"), "'--until': it goes with --all"),
-        (("replay", "--all", "--to", "greet"), "'--to': it does not go with --all; `--until` bounds the time"),
+        (("cancel", "run_1", "--tag", "eu"), "'--tag': it can only be used with --all"),
+        (("cancel", "run_1", "--from", "2h"), "'--from': it can only be used with --all"),
+        (("replay", "dlv_1", "--until", "2h"), "'--until': it can only be used with --all"),
+        (("replay", "--all", "--to", "greet"), "'--to': it cannot be used with --all; `--until` bounds the time"),
         (("cancel", "--all", "--status", "busy"), "'busy' is not one of queued"),
     ],
 )

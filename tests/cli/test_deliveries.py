@@ -43,7 +43,7 @@ def test_a_delivery_is_shown_with_its_request_and_what_to_do_next(served: Path) 
     assert shown.returncode == 0, shown.stderr
     assert "POST /hooks/open?a=1&b=%20" in shown.stdout
     assert "x-note: it's" in shown.stdout
-    assert "cookie: (a credential, kept only as a hash: " in shown.stdout
+    assert "cookie: (a credential, stored only as a hash: " in shown.stdout
     assert '"n": 7' in shown.stdout
     assert f"waypost replay {accepted}" in shown.stdout
     assert "canary" not in shown.stdout

@@ -55,7 +55,7 @@ def test_a_failed_run_is_rerun_and_forked_and_the_runs_are_linked(place: Path) -
         edit = ["--step", "check", "--set", 'values={"n": 2, "said": "yes"}']
         forked = waypost("fork", run, *edit, "--reason", "mended", "--follow", cwd=place)
         assert forked.returncode == 0, forked.stderr
-        assert "goes on from check, with 1 checkpoint" in forked.stderr
+        assert "continues from check, with 1 checkpoint" in forked.stderr
         assert json.loads(forked.stdout) == {"n": 2, "said": "yes"}
         start = waypost("fork", run, "--inputs", '{"n": 3}', "--json", cwd=place)
         assert json.loads(start.stdout)["inputs"] == "given"

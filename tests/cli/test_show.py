@@ -91,7 +91,7 @@ def test_one_step_is_shown_whole(failed: tuple[Path, str]) -> None:
     assert (step["path"], step["use"], step["output"]) == ("each[3].pass", "transform.set", {"n": 3})
     missing = waypost("show", failed[1], "--step", "nowhere", cwd=failed[0])
     assert missing.returncode == 1
-    assert "has reached no step 'nowhere'" in missing.stderr
+    assert "has not reached a step 'nowhere'" in missing.stderr
     with serving(failed[0]):
         served = waypost("show", failed[1], "--step", "nowhere", cwd=failed[0])
         assert served.stderr == missing.stderr

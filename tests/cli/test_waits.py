@@ -192,7 +192,7 @@ def test_an_uncertain_step_is_resolved_with_the_suggested_command(served: Path) 
     run = _start(served, "parked", "paused")
     shown = waypost("show", run, cwd=served).stdout
     assert f"waypost resolve {run} pay --completed JSON | --retry | --failed" in shown
-    assert "a decision on it" in shown
+    assert "a decision" in shown
     resumed = waypost("resume", run, cwd=served)
     assert (resumed.returncode, "resolve 'pay'" in resumed.stderr) == (1, True)
     done = waypost("resolve", run, "pay", "--completed", '{"id": 1}', "--reason", "seen", cwd=served)
@@ -275,8 +275,7 @@ def test_deliveries_are_listed_with_their_outcome_and_reason(served: Path) -> No
 def test_deliveries_are_listed_without_a_service(leftovers: Leftovers) -> None:
     assert leftovers.delivery in waypost("deliveries", "--trigger", "greet/greet", cwd=leftovers.place).stdout
     other = waypost("deliveries", "--trigger", "other/x", cwd=leftovers.place).stdout
-    assert "DELIVERY" in other
-    assert leftovers.delivery not in other
+    assert other.startswith("there are no such deliveries")
 
 
 @pytest.mark.parametrize(

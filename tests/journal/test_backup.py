@@ -182,7 +182,7 @@ async def test_what_is_no_sound_backup_of_a_known_version_is_refused(tmp_path: P
         assert not (tmp_path / "restored" / FILE_NAME).exists()
 
     bad.write_bytes(b"hello")
-    refuse("is no SQLite database")
+    refuse("is not an SQLite database")
     bad.write_bytes(content[: len(content) // 2])
     refuse("damaged|cannot be read")
     bad.unlink()

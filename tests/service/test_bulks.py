@@ -119,15 +119,15 @@ async def test_a_bulk_of_nothing_or_of_more_than_expected_is_refused(tmp_path: P
         await start_delayed(service, 2)
         answer = await create(service, "cancel", {}, expected=1)
         assert answer.status_code == 409
-        assert "2 items match now, and 1 were expected" in answer.json()["detail"]
+        assert "2 items match now, but 1 were expected" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
     ("action", "filter", "detail"),
     [
-        ("cancel", {"status": "failed"}, "`filter.status`: cancel does nothing with failed runs; use one of queued"),
-        ("retry", {"status": "completed"}, "retry does nothing with completed runs; use one of failed, paused"),
-        ("cancel", {"outcome": "rejected"}, "`filter.outcome`: cancel selects runs, which have none; leave it out"),
+        ("cancel", {"status": "failed"}, "`filter.status`: cancel cannot act on failed runs; use one of queued"),
+        ("retry", {"status": "completed"}, "retry cannot act on completed runs; use one of failed, paused"),
+        ("cancel", {"outcome": "rejected"}, "`filter.outcome`: cancel selects runs, which do not have it; omit it"),
         ("replay", {"tag": "eu", "outcome": "rejected"}, "`filter.tag`: replay selects deliveries"),
         ("replay", {}, "`filter.outcome`: it is missing; name one, such as rejected or filtered"),
         ("cancel", {"pipelin": "x"}, "there is no such name; did you mean 'filter.pipeline'"),
@@ -217,7 +217,7 @@ async def test_a_run_that_ended_meanwhile_is_refused_with_the_reason(tmp_path: P
         await wait_for_bulk(service, bulk, "finished")
         refused = await list_items(service, bulk, outcome="refused")
         assert [(each["item"], each["reason"]) for each in refused] == [
-            (runs[2], "it has ended already: it is cancelled")
+            (runs[2], "it has already ended: it is cancelled")
         ]
 
 

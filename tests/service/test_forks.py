@@ -123,7 +123,7 @@ async def test_the_step_gets_an_edited_input_in_which_secrets_stay_references(tm
     assert [request["body"] for request in sent] == [{"n": 2}, 3]
     assert [request["headers"]["authorization"] for request in sent] == ["Bearer canary-token-1"] * 2
     assert [answer.status_code for answer in refused] == [422] * 3
-    assert "another" in refused[0].json()["detail"]
+    assert "a fork cannot add one" in refused[0].json()["detail"]
     assert "value of a secret" in refused[1].json()["detail"]
     assert "nobody" in refused[2].json()["detail"]
     assert "canary-token-1" not in history
@@ -165,7 +165,7 @@ async def test_a_fork_on_the_newest_version_uses_its_steps_and_is_refused_where_
     assert inserted["steps"]["reserve"]["status"] == "completed"
     assert (refused.status_code, renamed.status_code) == (409, 409)
     assert "fork from check" in refused.json()["detail"]
-    assert "was at reserve; it is at hold then" in renamed.json()["detail"]
+    assert "was at reserve; it reaches hold instead" in renamed.json()["detail"]
 
 
 async def test_a_fork_from_an_item_copies_the_items_beside_it(tmp_path: Path) -> None:
@@ -193,10 +193,10 @@ async def test_a_fork_is_refused_where_it_would_be_unsound(tmp_path: Path) -> No
         from_undone = await _end(service, await _fork(service, failed["id"], step="reserve"))
     details = {step: (answer.status_code, answer.json()["detail"]) for step, answer in answers.items()}
     assert details["charge"][0] == details["tell"][0] == details["chrge"][0] == details["back"][0] == 409
-    assert "the effect of reserve was taken back" in details["charge"][1]
+    assert "the effect of reserve was undone" in details["charge"][1]
     assert "did not reach the step tell" in details["tell"][1]
     assert "'charge'" in details["chrge"][1]
-    assert "cleans up" in details["back"][1]
+    assert "cleanup step" in details["back"][1]
     assert mixed.status_code == 422
     assert from_undone["status"] == "completed"
 

@@ -331,7 +331,7 @@ async def test_an_unknown_path_is_counted_and_logged_once_a_minute(
             "POST '/hooks/onne': no pipeline serves this webhook; did you mean '/hooks/one'",
             "POST '/hooks/onne·x': no pipeline serves this webhook; did you mean '/hooks/one'",
             "POST '/hooks/hooks/one': no pipeline serves this webhook; the path begins with /hooks twice",
-            "POST '/hooks/put': the webhook takes only PUT",
+            "POST '/hooks/put': the webhook accepts only PUT",
         ]
         assert await _unknown(service) - before == 6
 

@@ -58,8 +58,8 @@ async def test_the_answer_to_a_duplicate_says_that_its_run_failed(tmp_path: Path
         assert again.json() == first | {
             "duplicate": True,
             "failed": [run],
-            "hint": f"{run} has failed: `waypost retry {run}` goes on from the failed step, `waypost rerun {run}` "
-            "starts anew",
+            "hint": f"{run} has failed: `waypost retry {run}` continues from the failed step, `waypost rerun {run}` "
+            "starts a new run",
         }
         [record] = (await service.client.get("/api/deliveries?outcome=duplicate")).json()["deliveries"]
         assert record["reason"] == f"the run of the first delivery has failed: {run}"

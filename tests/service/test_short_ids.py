@@ -44,7 +44,7 @@ async def test_what_no_id_or_several_ids_have_is_an_error_that_says_so(tmp_path:
         runs = [await _start(service, "p") for _ in range(7)]
         status, said = await _find(service, "run_")
         assert status == 409
-        assert said.startswith("'run_' could be more than 5 runs; give more characters:\n  run_")
+        assert said.startswith("'run_' matches more than 5 ids; give more characters:\n  run_")
         assert [line.split()[0] for line in said.splitlines()[1:]] == runs[:1:-1], "the newest five"
         assert all(line.split()[1:3] == ["p", "completed"] for line in said.splitlines()[1:])
         assert await _find(service, "zzzz") == (404, "there is no run whose id begins or ends with 'zzzz'")

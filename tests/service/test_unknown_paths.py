@@ -34,7 +34,7 @@ async def test_a_wrong_url_is_listed_with_the_served_one_that_was_meant(tmp_path
         assert found["/hooks/order/new"]["count"] == 3
         assert found["/hooks/order/new"]["nearest"] == "/hooks/orders/new"
         assert found["/hooks/order/new"]["first_at"] <= found["/hooks/order/new"]["last_at"]
-        assert found["/hooks/orders/new"]["hint"] == "the webhook takes only POST"
+        assert found["/hooks/orders/new"]["hint"] == "the webhook accepts only POST"
 
 
 async def test_the_counts_survive_a_restart(tmp_path: Path) -> None:

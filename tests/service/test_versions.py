@@ -62,7 +62,7 @@ async def test_what_is_not_there_is_an_error_that_suggests(tmp_path: Path) -> No
         )
         missing = await ask("/api/pipelines/say/versions/abcd")
         assert missing.status_code == 404
-        assert "`waypost versions say` lists those that it has" in missing.json()["detail"]
+        assert "`waypost versions say` lists its versions" in missing.json()["detail"]
         assert (await ask("/api/pipelines/say/versions/xyz")).status_code == 404
 
 
@@ -76,5 +76,5 @@ async def test_versions_of_a_pipeline_whose_file_is_gone_are_read_without_a_serv
         assert (version.is_current, version.runs) == (False, {"completed": 1})
         text = await reader.get_version("say", version.version, None)
         assert json.dumps("one")[1:-1] in text.text
-        with pytest.raises(LookupError, match="no version of it is served now"):
+        with pytest.raises(LookupError, match="no version is served now"):
             await reader.get_version("say", "current", None)

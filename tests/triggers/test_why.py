@@ -63,18 +63,18 @@ def make_run(status: RunStatus, cause: Cause | None = None, reason: str | None =
         (
             "waiting",
             Cause("event", "sent", target="parcel.sent", match="o-1", due=NOW + 7_200_000, times_out="value", others=2),
-            "sent: waits for an event parcel.sent o-1 until 10:00:00Z (in 2 h), then it goes on with a value, "
+            "sent: waits for an event parcel.sent o-1 until 10:00:00Z (in 2 h), then it continues with a value, "
             "and 2 more steps wait",
         ),
         ("waiting", Cause("delay", "nap", due=NOW + 90_000), "nap: waits until 08:01:30Z (in 2 min)"),
         (
             "waiting",
             Cause("any", "any", due=NOW + 3_600_000, awaits=("webhook", "delay")),
-            "any: waits for the first of a request on its link and its time until 09:00:00Z (in 1 h)",
+            "any: waits for the first of a request to its link and its time until 09:00:00Z (in 1 h)",
         ),
         ("waiting", Cause("call", "sub", target="run_2", others=1), "sub: waits for run_2, and 1 more step waits"),
-        ("queued", Cause("start", due=NOW - 5_000), "begins at 07:59:55Z (5 s ago)"),
-        ("queued", Cause("start", due=10**17), "begins at an unknown time"),
+        ("queued", Cause("start", due=NOW - 5_000), "starts at 07:59:55Z (5 s ago)"),
+        ("queued", Cause("start", due=10**17), "starts at an unknown time"),
         (
             "paused",
             Cause("uncertain", "pay", "network", message="the answer was lost", attempt=1),
@@ -86,7 +86,11 @@ def make_run(status: RunStatus, cause: Cause | None = None, reason: str | None =
             Cause("exhausted", "pay", "server", message="it answered 503", attempt=3),
             "pay: server: it answered 503; `waypost resolve run_1 pay` decides",
         ),
-        ("paused", Cause("stopped", message="recovered 3 times"), "recovered 3 times; `waypost resume run_1` goes on"),
+        (
+            "paused",
+            Cause("stopped", message="recovered 3 times"),
+            "recovered 3 times; `waypost resume run_1` continues it",
+        ),
     ],
 )
 def test_each_cause_has_a_sentence(status: RunStatus, cause: Cause, sentence: str) -> None:

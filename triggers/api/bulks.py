@@ -54,9 +54,11 @@ class FilterBody(Body):
     version: Word | None = Field(None, description="Only runs of this version")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
     since: Moment | None = Field(
-        None, alias="from", description="Only what started or arrived then or later; null: from the beginning"
+        None, alias="from", description="Only items that started or arrived at this time or later; null: no lower bound"
     )
-    until: Moment | None = Field(None, alias="to", description="Only what started or arrived before; null: now")
+    until: Moment | None = Field(
+        None, alias="to", description="Only items that started or arrived before this time; null: now"
+    )
     ids: list[ItemId] | None = Field(None, max_length=MOST_IDS, min_length=1, description="Only these")
 
 
@@ -70,17 +72,19 @@ class BulkPreviewBody(Body):
 class BulkBody(BulkPreviewBody):
     """A bulk to create."""
 
-    reason: Reason | None = Field(None, description="Why, for those who read the runs")
-    rate: int = Field(RATE, ge=1, le=FASTEST, description="At most this many items a second")
+    reason: Reason | None = Field(None, description="The reason, shown with each run")
+    rate: int = Field(RATE, ge=1, le=FASTEST, description="The maximum number of items per second")
     expected: int | None = Field(
         None, ge=0, description="The `count` of the preview: refused (409) if more items than that match now"
     )
 
 
 class BulkResumption(Body):
-    """How a stopped bulk goes on."""
+    """How a stopped bulk continues."""
 
-    rate: int | None = Field(None, ge=1, le=FASTEST, description="At most this many items a second; null: as before")
+    rate: int | None = Field(
+        None, ge=1, le=FASTEST, description="The maximum number of items per second; null: as before"
+    )
 
 
 class OneBulk(Parameters):
@@ -88,14 +92,14 @@ class OneBulk(Parameters):
 
 
 class ManyBulks(Parameters):
-    after: BulkId | None = Field(None, description="Go on after this bulk: the `after` of the page before")
-    limit: Limit = Field(50, description="How many at most")
+    after: BulkId | None = Field(None, description="Continue after this bulk: the `after` of the previous page")
+    limit: Limit = Field(50, description="The maximum number")
 
 
 class ManyBulkItems(OneBulk):
     outcome: BulkOutcome | None = Field(None, description="Only items with this outcome")
-    after: ItemId | None = Field(None, description="Go on after this item: the `after` of the page before")
-    limit: Limit = Field(100, description="How many at most")
+    after: ItemId | None = Field(None, description="Continue after this item: the `after` of the previous page")
+    limit: Limit = Field(100, description="The maximum number")
 
 
 # -- what answers -----------------------------------------------------------------------------------------------
@@ -157,7 +161,7 @@ class BulkOperations:
         ]
 
     async def preview_bulk(self, asked: ApiRequest[Parameters, BulkPreviewBody]) -> Response:
-        """Find what a bulk would act on now: how many items, the oldest and the newest. Nothing is changed.
+        """Return what a bulk would act on now: the number of items, the oldest and the newest. This changes nothing.
 
         Create the bulk with the `to` and, if `exact`, the `count` of the preview as `expected`, so that it acts on
         nothing else."""
@@ -193,7 +197,7 @@ class BulkOperations:
         return await _show(describe_bulk(await self._bulks.find(asked.parameters.bulk)), asked)
 
     async def list_bulk_items(self, asked: ApiRequest[ManyBulkItems, Nothing]) -> Response:
-        """List what a bulk has selected so far, and what became of it, the oldest first."""
+        """List the items that a bulk has selected so far, with their outcomes, oldest first."""
         wanted = asked.parameters
         bulk = await self._bulks.find(wanted.bulk)
         found = await self._journal.read(list_bulk_items, bulk.id, wanted.limit, wanted.after, wanted.outcome)
@@ -201,11 +205,11 @@ class BulkOperations:
         return await _show(BulkItemsDocument([BulkItemDocument.of(each) for each in found], after), asked)
 
     async def stop_bulk(self, asked: ApiRequest[OneBulk, Nothing]) -> Response:
-        """Stop a bulk after the items that are being worked on; answered once that is durable."""
+        """Stop a bulk after the items in progress; answered once that is durable."""
         return respond(describe_bulk(await self._bulks.stop(asked.parameters.bulk, asked.by.name)), 202)
 
     async def resume_bulk(self, asked: ApiRequest[OneBulk, BulkResumption]) -> Response:
-        """Continue a stopped bulk where it was; answered once that is durable."""
+        """Continue a stopped bulk; answered once that is durable."""
         bulk = await self._bulks.resume(asked.parameters.bulk, asked.by.name, asked.body.rate)
         return respond(describe_bulk(bulk), 202)
 

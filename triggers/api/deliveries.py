@@ -31,11 +31,11 @@ REDACTED = "waypost-redacted"
 class ManyDeliveries(Parameters):
     trigger: str | None = Field(None, description="Only deliveries on this webhook, named `pipeline/trigger`")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
-    event: str | None = Field(None, description="Only deliveries that brought this event, or brought it again")
-    since: Moment | None = Field(None, alias="from", description="Only deliveries that arrived then or later")
-    until: Moment | None = Field(None, alias="to", description="Only deliveries that arrived before")
-    after: DeliveryId | None = Field(None, description="Go on after this delivery: the `after` of the page before")
-    limit: Limit = Field(50, description="How many at most")
+    event: str | None = Field(None, description="Only deliveries of this event, including duplicates")
+    since: Moment | None = Field(None, alias="from", description="Only deliveries that arrived at this time or later")
+    until: Moment | None = Field(None, alias="to", description="Only deliveries that arrived before this time")
+    after: DeliveryId | None = Field(None, description="Continue after this delivery: the `after` of the previous page")
+    limit: Limit = Field(50, description="The maximum number")
 
 
 class OneDelivery(Parameters):
@@ -52,13 +52,15 @@ class ReplayParameters(OneDelivery):
 
 
 class Replay(Body):
-    """How a delivery is taken in again."""
+    """How a delivery is processed again."""
 
     to: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None, description="Another pipeline's webhook: `PIPELINE`, or `PIPELINE/TRIGGER`; default: its own"
     )
-    unverified: bool = Field(False, description="Whether to leave out the check of its signature; for admins only")
-    reason: Reason | None = Field(None, description="Why, for those who read the run")
+    unverified: bool = Field(
+        False, description="Whether to skip the signature check; needs a key with the scope `admin`"
+    )
+    reason: Reason | None = Field(None, description="The reason, shown with the run")
 
 
 class DeliveryOperations:
@@ -105,12 +107,13 @@ class DeliveryOperations:
         return respond(await list_lines(self._journal, query, self._redactor, may_answer=asked.may_answer))
 
     async def get_delivery(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:
-        """Tell one delivery: its request, what became of it, and its runs and replays."""
+        """Return one delivery: its request, its outcome, its runs and its replays."""
         delivery = asked.parameters.delivery
         return respond(await describe_delivery(self._journal, delivery, self._redactor, may_answer=asked.may_answer))
 
     async def get_delivery_body(self, asked: ApiRequest[OneDelivery, Nothing]) -> Response:
-        """Get the body of a delivery, byte for byte. A secret in it is replaced, and `Waypost-Redacted` says so."""
+        """Return the body of a delivery, byte for byte. If a secret in it was replaced, the header
+        `Waypost-Redacted` is set."""
         delivery = asked.parameters.delivery
         try:
             body, is_redacted = await load_body(self._journal, delivery, self._redactor)
@@ -125,14 +128,14 @@ class DeliveryOperations:
         return Response(body, 200, headers, media_type=BYTES)
 
     async def replay_delivery(self, asked: ApiRequest[ReplayParameters, Replay]) -> Response:
-        """Take a delivery in again, as a new run; answered once it is durable.
+        """Process a delivery again, as a new run; answered once it is durable.
 
         Its request is verified again, with the secrets of today and the clock of its receipt. `when`, the inputs and
         the pipeline are those of today. 200 if an earlier request with the same `Idempotency-Key` started the run.
         """
         delivery, given = asked.parameters.delivery, asked.body
         if given.unverified and not asked.by.may("admin"):
-            raise ApiError(403, "`unverified` takes a key with the scope `admin`")
+            raise ApiError(403, "`unverified` needs a key with the scope `admin`")
         key = make_dedupe_key(f"replay/{delivery}", asked.parameters.idempotency_key, given.model_dump(), self._now())
         try:
             replayed = await self._replays.replay(

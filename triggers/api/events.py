@@ -51,7 +51,7 @@ class EventOperations:
         return [Operation("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers)]
 
     async def emit_event(self, asked: ApiRequest[EmitParameters, NewEvent]) -> Response:
-        """Tell of an event; answered once it is durable, with the runs that it started.
+        """Send an event; answered once it is durable, with the runs that it started.
 
         It starts a run of each pipeline that listens for its type, and answers the steps that wait for it. 200 if an
         earlier request with the same `Idempotency-Key` brought it.

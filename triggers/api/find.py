@@ -28,7 +28,7 @@ class FindOperations:
         return [
             Operation(
                 *("GET", "/find", self.find_id, "read", ShortId, Nothing, {200: FoundDocument}),
-                problems={404: "There is none", 409: "There are several; the detail lists them"},
+                problems={404: "No id matches", 409: "Several ids match; the detail lists them"},
             )
         ]
 

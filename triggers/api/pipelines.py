@@ -32,7 +32,7 @@ class PipelineOperations:
         return respond(PipelinesDocument([file.describe() for file in self._folder.files]))
 
     async def get_pipeline(self, asked: ApiRequest[OnePipeline, Nothing]) -> Response:
-        """Tell one pipeline, and which inputs a run of it is given."""
+        """Return one pipeline, and the inputs of its runs."""
         wanted = asked.parameters.pipeline
         file = next((file for file in self._folder.files if file.name == wanted), None)
         if file is None:

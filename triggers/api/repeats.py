@@ -36,22 +36,26 @@ class RepeatParameters(OneRun):
 class Rerun(Body):
     """Why a run is repeated."""
 
-    reason: Reason | None = Field(None, description="Why, for those who read the run")
+    reason: Reason | None = Field(None, description="The reason, shown with the run")
 
 
 class Fork(Body):
     """What is to be different in a fork, and why it is made."""
 
     step: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = Field(
-        None, description="The path of the step from which it goes on; default: from the start"
+        None, description="The path of the step from which the new run continues; default: the start"
     )
     input: dict[str, Any] | None = Field(None, description="The whole input of the step")
     inputs: dict[str, Any] | None = Field(None, description="All inputs of the run, for a fork from the start")
     changes: dict[str, Any] | None = Field(
-        None, alias="set", description="Values by name, put over the step's recorded input or over the run's inputs"
+        None,
+        alias="set",
+        description="Values by name that replace those of the step's recorded input or of the run's inputs",
     )
-    newest: bool = Field(False, description="Run on the newest version of the pipeline; default: on that of the run")
-    reason: Reason | None = Field(None, description="Why, for those who read the run")
+    newest: bool = Field(
+        False, description="Run on the newest version of the pipeline; default: the version of the run"
+    )
+    reason: Reason | None = Field(None, description="The reason, shown with the run")
 
 
 # -- what answers -----------------------------------------------------------------------------------------------

@@ -53,35 +53,35 @@ class ManyRuns(Parameters):
     error: str | None = Field(None, description="Only runs with this failure: the `key` of `GET /api/errors`")
     version: str | None = Field(None, description="Only runs of this version")
     source: str | None = Field(None, description="Only runs that repeat this run or this delivery")
-    since: Moment | None = Field(None, alias="from", description="Only runs that were started then or later")
-    until: Moment | None = Field(None, alias="to", description="Only runs that were started before")
-    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
-    limit: Limit = Field(50, description="How many at most")
+    since: Moment | None = Field(None, alias="from", description="Only runs that started at this time or later")
+    until: Moment | None = Field(None, alias="to", description="Only runs that started before this time")
+    after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
+    limit: Limit = Field(50, description="The maximum number")
 
 
 class ManyErrors(Parameters):
     pipeline: str | None = Field(None, description="Only failures of this pipeline")
-    since: Moment | None = Field(None, alias="from", description="Only runs that were started then or later")
-    until: Moment | None = Field(None, alias="to", description="Only runs that were started before")
-    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
-    limit: Limit = Field(50, description="How many at most")
+    since: Moment | None = Field(None, alias="from", description="Only runs that started at this time or later")
+    until: Moment | None = Field(None, alias="to", description="Only runs that started before this time")
+    after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
+    limit: Limit = Field(50, description="The maximum number")
 
 
 class OneHistory(OneRun):
     after: Count = Field(0, description="Go on after the entry of this number")
-    limit: Limit = Field(PAGE_LIMIT, description="How many at most")
+    limit: Limit = Field(PAGE_LIMIT, description="The maximum number")
 
 
 class Cancel(Body):
     """Why a run is to end."""
 
-    reason: Reason | None = Field(None, description="Why, for those who read the run")
+    reason: Reason | None = Field(None, description="The reason, shown with the run")
 
 
 class Retry(Body):
     """Why a run is retried."""
 
-    reason: Reason | None = Field(None, description="Why, for those who read the run")
+    reason: Reason | None = Field(None, description="The reason, shown with the run")
 
 
 # -- what answers -----------------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ class RunOperations:
         return respond(await self._lists.list_runs(RunQuery(**wanted.model_dump()), may_answer=asked.may_answer))
 
     async def list_errors(self, asked: ApiRequest[ManyErrors, Nothing]) -> Response:
-        """List why runs failed: one item for all runs with the same failure, that with the newest run first."""
+        """List the kinds of failures, the one with the newest run first."""
         wanted = asked.parameters
         return respond(await self._lists.list_errors(RunQuery(**wanted.model_dump()), may_answer=asked.may_answer))
 
     async def get_run(self, asked: ApiRequest[KnownRun, Nothing]) -> Response:
-        """Tell one run: its inputs, outputs and error, what it waits for, and the steps to look at first.
+        """Return one run: its inputs, outputs and error, what it waits for, and the most important steps.
 
         It has less than 100 KB however long the run is. `omitted` names what is too large for it and where that is,
         and `steps_after` is the cursor of the further steps. 304 if it is the same as an earlier answer.
@@ -146,7 +146,7 @@ class RunOperations:
         return Response(text, 200 if text else 304, headers, media_type="application/json" if text else None)
 
     async def get_history(self, asked: ApiRequest[OneHistory, Nothing]) -> Response:
-        """Tell a run's history, entry by entry."""
+        """Return the entries of a run's history."""
         wanted = asked.parameters
         page, after = await encode_history(
             self._journal, wanted.run, wanted.after, wanted.limit, may_answer=asked.may_answer
@@ -169,7 +169,7 @@ class RunOperations:
         return respond(CancelledDocument(run, found.status), 202)
 
     async def retry_run(self, asked: ApiRequest[OneRun, Retry]) -> Response:
-        """Let a failed run continue from where it failed, with the same keys; end the pause of a paused run. Answered
+        """Continue a failed run from where it failed, with the same keys; end the pause of a paused run. Answered
         once it is durable."""
         run = asked.parameters.run
         retried = await self._engine.retry(run, by=asked.by.name, reason=asked.body.reason)

@@ -154,7 +154,7 @@ class StartOperations:
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:
-            raise ApiError(409, "the pipeline's concurrency allows no more runs now, and skips what is above its limit")
+            raise ApiError(409, "the concurrency limit of the pipeline is reached, and further runs are skipped")
         return admitted
 
     async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[StartAnswer]:

@@ -22,19 +22,19 @@ PathText: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 class ManySteps(OneRun):
     status: StepStatus | None = Field(None, description="Only steps with this status")
     under: PathText = Field("", description="Only steps inside this block, or inside this item of a loop: `reserve[2]`")
-    outline: bool = Field(False, description="Leave out what is inside of loops there; each loop counts its items")
+    outline: bool = Field(False, description="Omit steps inside loops; each loop has the counts of its items")
     only: StepKind | None = Field(
-        None, description="Only steps that called a run, that have an undo, or that wait for a person's decision"
+        None, description="Only steps that called a run, that have an undo, or that need a decision"
     )
     order: StepOrder = Field(
         "attention",
-        description="`attention`: decisions, failed, waiting and running steps first, those outside of loops before "
-        "those inside, then the others; `time`: as they were reached",
+        description="`attention`: steps that need a decision, then failed, waiting and running ones (outside "
+        "loops first), then the others; `time`: in the order in which the run reached them",
     )
     after: Annotated[str, StringConstraints(pattern=CURSOR)] | None = Field(
-        None, description="Go on there: the `after` of the page before, or the `steps_after` of the run"
+        None, description="Continue there: the `after` of the previous page, or the `steps_after` of the run"
     )
-    limit: Limit = Field(200, description="How many at most; a page also ends at 64 KB")
+    limit: Limit = Field(200, description="The maximum number; a page also ends at 64 KB")
 
 
 class OneStep(OneRun):
@@ -71,13 +71,13 @@ class StepOperations:
         return Response(text, media_type="application/json")
 
     async def get_step(self, asked: ApiRequest[OneStep, Nothing]) -> Response:
-        """Tell one step with nothing left out."""
+        """Return one step in full."""
         wanted = asked.parameters
         text = await encode_step(self._journal, wanted.run, wanted.step, may_answer=asked.may_answer)
         return Response(text, media_type="application/json")
 
     async def get_value(self, asked: ApiRequest[OneValue, Nothing]) -> Response:
-        """Tell a part of a run that its document leaves out or shortens, whole."""
+        """Return in full a value that the document of the run omits or shortens."""
         wanted = asked.parameters
         text = await encode_run_part(self._journal, wanted.run, wanted.value, may_answer=asked.may_answer)
         return Response(b'{"value":%b}' % text, media_type="application/json")

@@ -23,12 +23,12 @@ from triggers.repeats.triggered import TriggeredStarts
 class TriggerBody(Body):
     """What a trigger gets: an event of the journal, or a document."""
 
-    event: str | None = Field(None, description="The id of an event, which was received before")
+    event: str | None = Field(None, description="The id of an event in the journal")
     document: dict[str, Any] | None = Field(
-        None, description="What expressions read as `trigger`: its body, headers, type …; what is missing is empty"
+        None, description="The `trigger` of expressions: body, headers, type …; missing parts are empty"
     )
     trigger: str | None = Field(
-        None, description="The id of the trigger in the pipeline's file; default: the only one that can take it"
+        None, description="The id of the trigger in the pipeline's file; default: the only one that accepts it"
     )
 
 

@@ -18,7 +18,7 @@ from triggers.webhooks.webhooks import Webhooks
 
 
 class ManyUnknownPaths(Parameters):
-    since: Moment | None = Field(None, alias="from", description="Only paths that were asked for then or later")
+    since: Moment | None = Field(None, alias="from", description="Only paths that were requested at this time or later")
 
 
 class UnknownPathOperations:

@@ -20,8 +20,8 @@ _MISSING = "There is no such pipeline, or no such version of it"
 
 
 class ManyVersions(OnePipeline):
-    after: VersionName | None = Field(None, description="Go on after this version: the `after` of the page before")
-    limit: Limit = Field(20, le=100, description="How many at most")
+    after: VersionName | None = Field(None, description="Continue after this version: the `after` of the previous page")
+    limit: Limit = Field(20, le=100, description="The maximum number")
 
 
 class OneVersion(OnePipeline):
@@ -56,7 +56,7 @@ class VersionOperations:
         return respond(await self._versions.list_versions(wanted.pipeline, wanted.after, wanted.limit))
 
     async def get_version(self, asked: ApiRequest[OneVersion, Nothing]) -> Response:
-        """Tell what a version of a pipeline means, and how it differs from another one."""
+        """Return the text of a version of a pipeline, and its differences from another version."""
         wanted = asked.parameters
         return respond(await self._versions.get_version(wanted.pipeline, wanted.version, wanted.against))
 

@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 
 class ManyWaits(Parameters):
     run: str | None = Field(None, description="Only those of this run")
-    after: WaitCursor | None = Field(None, description="Go on there: the `after` of the page before")
+    after: WaitCursor | None = Field(None, description="Continue there: the `after` of the previous page")
     limit: Limit = Field(
         100,
         description="How many unfinished runs are looked at, at most, each of which may wait for several things; "

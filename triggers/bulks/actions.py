@@ -45,7 +45,7 @@ class BulkActions:
         if await self._engine.cancel(run, explain_bulk(bulk), bulk.by, once=_make_key(bulk, run)):
             return BulkItem(run, "done", run)
         found = await self._journal.find_run(run)
-        return _refuse(run, f"it has ended already: it is {found.status}" if found else "there is no such run any more")
+        return _refuse(run, f"it has already ended: it is {found.status}" if found else "the run no longer exists")
 
     async def _retry(self, bulk: Bulk, run: str) -> BulkItem:
         by, reason = bulk.by, explain_bulk(bulk)

@@ -99,7 +99,7 @@ class Bulks:
             raise BulkRefused(f"there is nothing to {action}: no {describe_filter(action, filter)}")
         if expected is not None and not (found.is_exact and found.count <= expected):
             count = found.count if found.is_exact else f"more than {found.count}"
-            raise BulkRefused(f"{count} items match now, and {expected} were expected; preview it again")
+            raise BulkRefused(f"{count} items match now, but {expected} were expected; preview the bulk again")
         self._ensure_room()
         at = self._now()
         bulk = Bulk(
@@ -120,13 +120,13 @@ class Bulks:
         return bulk
 
     async def stop(self, id: str, by: str) -> Bulk:
-        """Stop a bulk after the items that are being worked on. Raises `BulkNotFound`, and `BulkRefused` if it is not
+        """Stop a bulk after the items in progress. Raises `BulkNotFound`, and `BulkRefused` if it is not
         running."""
         if not await self._change(id, "running", "stopping", None, by):
             bulk = await self.find(id)
             raise BulkRefused(f"the bulk {id} is not running: it is {bulk.status}")
         bulk = await self.find(id)
-        _log("told to stop", bulk, by)
+        _log("stop requested", bulk, by)
         if work := self._working.get(id):
             work.bulk = replace(work.bulk, status="stopping", stopped_by=by)
             work.wake.set()

@@ -42,7 +42,7 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
     kind, foreign = ("deliveries", OF_RUNS) if action == "replay" else ("runs", OF_DELIVERIES)
     for name in foreign:
         if getattr(filter, name) is not None:
-            raise InvalidFilter(name, f"{action} selects {kind}, which have none; leave it out")
+            raise InvalidFilter(name, f"{action} selects {kind}, which do not have it; omit it")
     if action == "replay":
         if filter.outcome is None and filter.ids is None:
             raise InvalidFilter("outcome", "it is missing; name one, such as rejected or filtered")
@@ -52,7 +52,7 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
     if filter.status is None:
         return replace(filter, status=DEFAULT_STATUS[action])
     if filter.status not in (known := STATUSES[action]):
-        what = f"{action} does nothing with {filter.status} runs; use one of {', '.join(known)}"
+        what = f"{action} cannot act on {filter.status} runs; use one of {', '.join(known)}"
         raise InvalidFilter("status", what)
     return filter
 

@@ -30,7 +30,7 @@ def answer(
     value: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE", help="The request body, for a `wait.webhook`.")
     ] = None,
-    comment: Annotated[str | None, typer.Option(help="The reason, for people who read the run.")] = None,
+    comment: Annotated[str | None, typer.Option(help="The reason, shown with the run.")] = None,
     field: Field = None,
     config: Config = CONFIG,
     data: Data = DATA,

@@ -11,7 +11,7 @@ from triggers.commands.output import format_count, format_size, print_json
 from triggers.commands.parameters import DATA, AsJson, Data
 from triggers.documents.fields import format_time
 
-BackupFile = Annotated[Path, typer.Argument(help="The file of the backup.")]
+BackupFile = Annotated[Path, typer.Argument(help="The backup file.")]
 
 
 def backup(
@@ -36,8 +36,8 @@ def backup(
         return
     typer.echo(f"{file}: {summarize_contents(contents)}; checked")
     typer.echo(
-        "It does not contain the config folder, the secrets, and the API key in the data folder (api.key): keep copies "
-        "of them too. `waypost restore` puts it into a data folder."
+        "It does not contain the config folder, the secrets or the API key in the data folder (api.key): back them up "
+        "separately. `waypost restore` puts the backup into a data folder."
     )
 
 
@@ -56,7 +56,7 @@ def describe_contents(contents: BackupContents) -> dict[str, str | int | None]:
 
 def summarize_contents(contents: BackupContents) -> str:
     """The contents of a backup as text for people."""
-    newest = f", the newest of {format_time(contents.newest)}" if contents.newest is not None else ""
+    newest = f", the newest from {format_time(contents.newest)}" if contents.newest is not None else ""
     return (
         f"{format_size(contents.size)}, {format_count(contents.runs, 'run')} ({contents.unfinished} unfinished){newest}"
     )

@@ -28,7 +28,7 @@ from triggers.reading.reader import Reader
 bulk = typer.Typer(no_args_is_help=True)
 
 BulkId = Annotated[str, typer.Argument(help="The bulk: its id, the beginning or the end of it, or `latest`.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="The maximum number.")]
 
 
 @bulk.command("list", help="List bulks, newest first.")
@@ -52,7 +52,7 @@ def list_bulks(limit: Limit = 20, config: Config = CONFIG, data: Data = DATA, as
     print_more(len(found), limit)
 
 
-@bulk.command(help="Show a bulk with its progress, and its items.")
+@bulk.command(help="Show a bulk, its progress and its items.")
 def show(
     bulk: BulkId,
     outcome: Annotated[str | None, typer.Option(help="Only items that are pending, done or refused.")] = None,
@@ -74,7 +74,7 @@ def show(
     print_more(len(items), limit)
 
 
-@bulk.command(help="Follow a bulk until it has ended.")
+@bulk.command(help="Show the progress of a bulk until it ends.")
 def follow(bulk: BulkId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     async def watch(service: ServiceClient, id: str) -> BulkDocument:
         return await follow_bulk(service, await service.get_bulk(id), is_quiet=as_json)
@@ -82,7 +82,7 @@ def follow(bulk: BulkId, config: Config = CONFIG, data: Data = DATA, as_json: As
     _ask_and_print(bulk, watch, config, data, as_json=as_json)
 
 
-@bulk.command(help="Stop a bulk after the items that are being worked on.")
+@bulk.command(help="Stop a bulk after the items in progress.")
 def stop(bulk: BulkId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     async def ask(service: ServiceClient, id: str) -> BulkDocument:
         return await follow_bulk(service, await service.stop_bulk(id), is_quiet=True)
@@ -90,10 +90,10 @@ def stop(bulk: BulkId, config: Config = CONFIG, data: Data = DATA, as_json: AsJs
     _ask_and_print(bulk, ask, config, data, as_json=as_json)
 
 
-@bulk.command(help="Continue a stopped bulk where it was.")
+@bulk.command(help="Continue a stopped bulk.")
 def resume(
     bulk: BulkId,
-    rate: Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many items a second.")] = None,
+    rate: Annotated[int | None, typer.Option(min=1, max=1000, help="The maximum number of items per second.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -121,7 +121,7 @@ def _print_bulk(out: Console, bulk: BulkDocument, items: list[BulkItemDocument])
             ("what", make_printable(bulk.words)),
             ("by", make_printable(bulk.by)),
             ("reason", make_printable(bulk.reason) if bulk.reason else None),
-            ("rate", f"at most {bulk.rate} a second"),
+            ("rate", f"at most {bulk.rate} per second"),
             ("created", format_time(bulk.created_at)[:19]),
             ("ended", format_time(bulk.finished_at)[:19] or None),
             ("stopped by", bulk.stopped_by),

@@ -30,7 +30,7 @@ from triggers.reading.reader import Reader
 OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
 
 Trigger = Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only deliveries to this webhook.")]
-Event = Annotated[str | None, typer.Option(help="Only deliveries that brought this event, or brought it again.")]
+Event = Annotated[str | None, typer.Option(help="Only deliveries of this event, including duplicates.")]
 
 Unknown = Annotated[bool, typer.Option("--unknown", help="List requests to paths that no webhook serves instead.")]
 

@@ -28,7 +28,7 @@ HERE = "http://127.0.0.1:8400"
 OWN_HEADERS = frozenset({"host", "content-length", "connection", "accept-encoding", "transfer-encoding"})
 """Headers that `curl` makes itself."""
 
-Raw = Annotated[bool, typer.Option("--raw", help="Write the bytes of the body, and nothing else.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Write only the bytes of the body.")]
 Curl = Annotated[bool, typer.Option("--curl", help="Print a curl command that sends the request again.")]
 Shown = Annotated[int, typer.Option("--show", min=0, help="The maximum number of characters of the body.")]
 
@@ -65,7 +65,7 @@ async def _write_body(reader: Reader, id: str) -> None:
     sys.stdout.buffer.write(body.data)
     sys.stdout.buffer.flush()
     if body.is_redacted:
-        typer.echo("waypost: a secret in the body was replaced by ***; a replay uses the bytes as they came", err=True)
+        typer.echo("waypost: a secret in the body was replaced by ***; a replay uses the bytes as received", err=True)
 
 
 async def _print(out: Console, reader: Reader, found: DeliveryDetailsDocument, shown: int) -> None:
@@ -102,7 +102,7 @@ def _format_runs(runs: list[DeliveryRunDocument]) -> str | None:
 
 def _format_header(header: DeliveryHeaderDocument) -> str:
     if header.value is None:
-        return f"{header.name}: (a credential, kept only as a hash: {header.hash})"
+        return f"{header.name}: (a credential, stored only as a hash: {header.hash})"
     return f"{header.name}: {header.value}"
 
 

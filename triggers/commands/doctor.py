@@ -399,11 +399,11 @@ async def _measure_storage(reads: Reads) -> Check:
     found = f"{format_size(space.database)}{free}, and a WAL of {format_size(space.log)}; "
     found += format_count(await reads.read(count_rows, "runs"), "run")
     if oldest is not None:
-        found += f", the oldest of {format_time(oldest)}"
+        found += f", the oldest from {format_time(oldest)}"
     if note := await reads.read(find_note, NOTE):
-        found += f"; old ones last removed at {format_time(json.loads(note)['at'])}"
+        found += f"; retention last ran at {format_time(json.loads(note)['at'])}"
     if space.log > LONG_LOG:
-        cure = "a program or command that reads the journal for long keeps the WAL from being emptied: end it"
+        cure = "a program that reads the journal for a long time keeps SQLite from emptying the WAL: end that program"
         return Check("storage", "warning", found, cure)
     return Check("storage", "ok", found)
 

@@ -46,7 +46,7 @@ def explain_error(error: Exception) -> CommandFailed:
             hint = f"; `{LISTS[error.kind]}` lists them" if error.kind in LISTS else ""
             return CommandFailed(f"{error}{hint}")
         case StepNotFound():
-            return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists those that it has")
+            return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists its steps")
         case BulkNotFound():
             return CommandFailed(f"{error}; `waypost bulk list` lists them")
         case DeliveryNotFound():

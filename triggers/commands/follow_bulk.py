@@ -63,7 +63,7 @@ def print_bulk_end(bulk: BulkDocument) -> None:
     """Print how a bulk ended, or that it goes on."""
     err = open_console(err=True)
     if bulk.status not in ENDED:
-        line = f"{bulk.id} goes on ({format_counts(bulk)}): `waypost bulk follow {bulk.id}` shows its progress, "
+        line = f"{bulk.id} continues ({format_counts(bulk)}): `waypost bulk follow {bulk.id}` shows its progress, "
         line += f"`waypost bulk stop {bulk.id}` stops it"
     else:
         line = f"{bulk.id} is {bulk.status}: {bulk.done} done, {bulk.refused} refused"

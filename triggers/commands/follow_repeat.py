@@ -11,7 +11,7 @@ from triggers.documents.starts import RepeatedDocument
 from triggers.reading.client import ServiceClient
 from triggers.signals import watch_stop_signals
 
-Follow = Annotated[bool, typer.Option("--follow", help="Show the new run until it ends.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Follow the new run until it ends.")]
 
 
 async def follow_repeat(

@@ -14,14 +14,14 @@ from triggers.documents.starts import RepeatedDocument
 
 Step = Annotated[
     str | None,
-    typer.Option("--step", metavar="PATH", help="The step from which the new run goes on; default: from the start."),
+    typer.Option("--step", metavar="PATH", help="The step from which the new run continues; default: the start."),
 ]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A value put over the step's recorded input (without --step: over the run's inputs), as JSON or text; "
+        help="Replace a value of the step's recorded input (without --step: of the run's inputs), as JSON or text; "
         "repeatable.",
     ),
 ]
@@ -33,7 +33,7 @@ Inputs = Annotated[
     str | None,
     typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs of the run, for a fork from the start."),
 ]
-Newest = Annotated[bool, typer.Option("--newest", help="Run on the newest version; default: on that of the run.")]
+Newest = Annotated[bool, typer.Option("--newest", help="Run on the newest version; default: the version of the run.")]
 
 
 def fork(
@@ -50,9 +50,13 @@ def fork(
     as_json: AsJson = False,
 ) -> None:
     if input is not None and step is None:
-        raise typer.BadParameter("name the step with --step, or give the run's --inputs", param_hint="'--input'")
+        raise typer.BadParameter(
+            "name the step with --step, or use --inputs for the inputs of the run", param_hint="'--input'"
+        )
     if inputs is not None and step is not None:
-        raise typer.BadParameter("it goes without --step; give the step its --input", param_hint="'--inputs'")
+        raise typer.BadParameter(
+            "it cannot be used with --step; use --input for the input of the step", param_hint="'--inputs'"
+        )
     body: dict[str, Any] = {"step": step, "newest": newest, "reason": reason}
     if changes:
         body["set"] = parse_named_values(changes, "--set")
@@ -75,6 +79,6 @@ def fork(
 
 
 def _describe_fork(repeated: RepeatedDocument, step: str | None) -> str:
-    start = f"goes on from {step}, with {format_count(repeated.copied, 'checkpoint')}" if step else "from the start"
-    again = f"; performed anew beside it: {', '.join(repeated.again)}" if repeated.again else ""
+    start = f"continues from {step}, with {format_count(repeated.copied, 'checkpoint')}" if step else "from the start"
+    again = f"; performed again beside it: {', '.join(repeated.again)}" if repeated.again else ""
     return make_printable(f"version {repeated.version[:12]}, {start}{again}")

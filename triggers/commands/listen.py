@@ -31,11 +31,9 @@ EVERY = 0.5
 
 def listen(
     pipeline: Annotated[
-        str | None, typer.Option(help="Only what arrives for this pipeline.", autocompletion=complete_pipeline_ids)
+        str | None, typer.Option(help="Only show this pipeline.", autocompletion=complete_pipeline_ids)
     ] = None,
-    trigger: Annotated[
-        str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only what arrives through this trigger.")
-    ] = None,
+    trigger: Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only show this trigger.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -58,7 +56,7 @@ async def _listen(
     try:
         await arrivals.begin()
         found = await arrivals.ask(now())  # an unknown name ends the command before it says that it listens
-        open_console(err=True).print(f"listening at {service.url}; Ctrl-C ends", soft_wrap=True)
+        open_console(err=True).print(f"listening at {service.url}; Ctrl-C to stop", soft_wrap=True)
         while not stopping.is_set():
             for arrival in found:
                 show(arrival)

@@ -52,7 +52,9 @@ RUN_FILTERS: Mapping[str, Any] = {
 }
 DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": OutcomeFilter, "since": Since, "until": Until}
 
-Rate = Annotated[int | None, typer.Option(min=1, max=1000, help="With --all: at most so many a second; 50 by default.")]
+Rate = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="With --all: the maximum number per second; default 50.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")]
 NoFollow = Annotated[bool, typer.Option("--no-follow", help="With --all: print the bulk's id and return.")]
 
@@ -78,7 +80,9 @@ def act_on_many(action: BulkAction) -> Callable[[Command], Command]:
     """Add `--all` with its filters to a command whose first parameter names what it acts on."""
     filters = DELIVERY_FILTERS if action == "replay" else RUN_FILTERS
     plural = "deliveries" if action == "replay" else "runs"
-    is_all = Annotated[bool, typer.Option("--all", help=f"Act on all {plural} that match the filters; asks first.")]
+    is_all = Annotated[
+        bool, typer.Option("--all", help=f"Act on all {plural} that match the filters, after a confirmation.")
+    ]
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command).parameters
@@ -135,7 +139,7 @@ def _ensure_one(first: str, named: object, more: Mapping[str, object]) -> None:
         raise typer.BadParameter("name at least one, or use --all with filters", param_hint=f"'{first.upper()}'")
     for name, value in more.items():
         if value:
-            raise typer.BadParameter("it goes with --all", param_hint=f"'{_name_option(name)}'")
+            raise typer.BadParameter("it can only be used with --all", param_hint=f"'{_name_option(name)}'")
 
 
 def _ensure_all(first: str, named: object, alone: Sequence[str]) -> None:
@@ -143,7 +147,7 @@ def _ensure_all(first: str, named: object, alone: Sequence[str]) -> None:
     if named:
         raise typer.BadParameter("use it or --all, not both", param_hint=f"'{first.upper()}'")
     for name in alone:
-        what = "it does not go with --all" + ("; `--until` bounds the time" if name == "to" else "")
+        what = "it cannot be used with --all" + ("; `--until` bounds the time" if name == "to" else "")
         raise typer.BadParameter(what, param_hint=f"'{_name_option(name)}'")
 
 

@@ -15,7 +15,7 @@ from triggers.runs.why import AWAITED
 
 AnyWait: TypeAlias = WaitDocument | PendingDocument
 
-WAITED_FOR = {**AWAITED, "decision": "a decision on it", "resume": "a person who resumes it"}
+WAITED_FOR = {**AWAITED, "decision": "a decision", "resume": "a person to resume it"}
 """What a run waits for, by the kind of wait."""
 
 NO_SERVICE = "no service is running now; the link works as soon as `waypost serve` runs with these settings"
@@ -84,9 +84,9 @@ def list_repairs(run: RunDocument) -> Iterator[tuple[str, str]]:
     if run.status != "failed":
         return
     step = f" --step {shlex.quote(run.error.step)}" if run.error and run.error.step else ""
-    yield f"waypost retry {run.id}", "the same run goes on from there"
-    yield make_printable(f"waypost fork {run.id}{step}"), "a new run from there, with other input"
-    yield f"waypost rerun {run.id}", "a new run of the same event, on the newest version"
+    yield f"waypost retry {run.id}", "continue the same run from the failed step"
+    yield make_printable(f"waypost fork {run.id}{step}"), "start a new run from the failed step, with other input"
+    yield f"waypost rerun {run.id}", "start a new run of the same event on the newest version"
 
 
 def list_decisions(run: RunDocument) -> Iterator[PendingDocument]:

@@ -79,17 +79,15 @@ TagFilter = Annotated[str | None, typer.Option("--tag", help="Only runs with thi
 TriggerFilter = Annotated[
     str | None,
     typer.Option(
-        "--trigger", metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api`: the API."
+        "--trigger", metavar="[PIPELINE/]TRIGGER", help="Only runs that this trigger started; `api` is the API."
     ),
 ]
 ErrorFilter = Annotated[
-    str | None, typer.Option("--error", metavar="KEY", help="Only runs with a failure of `waypost errors`.")
+    str | None, typer.Option("--error", metavar="KEY", help="Only runs with this error key of `waypost errors`.")
 ]
-VersionFilter = Annotated[
-    str | None, typer.Option("--version", help="Only runs of this version; its beginning is enough.")
-]
+VersionFilter = Annotated[str | None, typer.Option("--version", help="Only runs of this version; a prefix is enough.")]
 OutcomeFilter = Annotated[str | None, typer.Option("--outcome", help="Only deliveries with this outcome.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="The reason, for people who read the run.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="The reason, shown with the run.")]
 OfPipeline = Annotated[
     str | None,
     typer.Option(
@@ -111,7 +109,8 @@ def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word 
 
 
 Since = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Only those since a time, as ISO 8601 or as in 2h ago: 2h.")
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Only those at or after a time: ISO 8601, or 2h for two hours ago."),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those before a time.")]
 

@@ -122,7 +122,7 @@ def parse_document(name: str, option: str) -> dict[str, Any]:
     if document.problems:
         raise typer.BadParameter(str(document.problems[0]), param_hint=f"'{option}'")
     if not isinstance(document.data, dict):
-        raise typer.BadParameter(f"{name}: it should be a mapping", param_hint=f"'{option}'")
+        raise typer.BadParameter(f"{name}: it must contain a mapping", param_hint=f"'{option}'")
     return document.data
 
 

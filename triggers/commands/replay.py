@@ -20,7 +20,7 @@ To = Annotated[
     str | None, typer.Option(metavar="PIPELINE[/TRIGGER]", help="Another pipeline's webhook; default: its own.")
 ]
 Unverified = Annotated[
-    bool, typer.Option("--unverified", help="Leave out the check of the signature; takes a key with the scope admin.")
+    bool, typer.Option("--unverified", help="Skip the signature check; needs a key with the scope admin.")
 ]
 
 
@@ -29,7 +29,7 @@ def replay(
     deliveries: Ids,
     to: To = None,
     unverified: Unverified = False,
-    reason: Annotated[str | None, typer.Option(help="The reason, for people who read the runs.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, shown with each run.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

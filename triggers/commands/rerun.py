@@ -31,5 +31,5 @@ def rerun(
 
 
 def _describe_rerun(repeated: RepeatedDocument) -> str:
-    inputs = "inputs mapped anew" if repeated.inputs == "mapped" else "the recorded inputs"
+    inputs = "inputs computed again" if repeated.inputs == "mapped" else "the recorded inputs"
     return f"version {repeated.version[:12]}, {inputs}"

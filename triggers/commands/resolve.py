@@ -18,7 +18,7 @@ def resolve(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="The step did not happen; try it again.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="The step failed.")] = False,
-    reason: Annotated[str | None, typer.Option(help="How you know, for people who read the run.")] = None,
+    reason: Annotated[str | None, typer.Option(help="How you know, shown with the run.")] = None,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

@@ -15,7 +15,7 @@ def restore(
     file: BackupFile,
     data: Data = DATA,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the journal that the folder has; it is kept under another name.")
+        bool, typer.Option("--force", help="Replace the journal in the folder; the old one is kept under another name.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +29,7 @@ def restore(
     if contents.unfinished:
         taken = f" ({format_time(contents.taken_at)})" if contents.taken_at is not None else ""
         typer.echo(
-            f"{format_count(contents.unfinished, 'unfinished run')} will go on when the service starts. What they did "
-            f"after the backup was taken{taken} is done again, with the same idempotency keys. Do not start it while "
-            "the original service still runs: every step would be performed twice."
+            f"{format_count(contents.unfinished, 'unfinished run')} will continue when the service starts. Steps that "
+            f"they performed after the backup was taken{taken} are performed again, with the same idempotency keys. Do "
+            "not start the service here while the original one is running: both would perform every step."
         )

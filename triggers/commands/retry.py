@@ -17,7 +17,7 @@ from triggers.signals import watch_stop_signals
 def retry(
     run: RunId,
     reason: Reason = None,
-    is_followed: Annotated[bool, typer.Option("--follow", help="Show the run as it goes on, until it ends.")] = False,
+    is_followed: Annotated[bool, typer.Option("--follow", help="Follow the run until it ends.")] = False,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

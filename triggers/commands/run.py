@@ -38,17 +38,15 @@ Inputs = Annotated[
 ]
 EventId = Annotated[
     str | None,
-    typer.Option(
-        "--event", metavar="EVENT", help="Start with an event that was received before, as its trigger would."
-    ),
+    typer.Option("--event", metavar="EVENT", help="Start with an event of the journal, as the trigger would."),
 ]
 Document = Annotated[
     str | None,
-    typer.Option("--trigger", metavar="FILE", help="Start with what expressions read as `trigger`: JSON or YAML."),
+    typer.Option("--trigger", metavar="FILE", help="Start with this `trigger` document, in JSON or YAML."),
 ]
 TriggerId = Annotated[
     str | None,
-    typer.Option("--trigger-id", metavar="ID", help="The trigger that takes it; default: the only one that can."),
+    typer.Option("--trigger-id", metavar="ID", help="The trigger to use; default: the only one that accepts it."),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id and return.")]
 
@@ -69,7 +67,7 @@ def run(
         pipeline, _merge_inputs(inputs, given or ()), given or (), _describe_arrival(event, document, trigger)
     )
     if order.arrival and order.inputs:
-        raise typer.BadParameter("the trigger makes the inputs: leave --input and --inputs out", param_hint="'--event'")
+        raise typer.BadParameter("the trigger computes the inputs: omit --input and --inputs", param_hint="'--event'")
     instance = Instance(config, data, os.environ)
     if detach:
         started = ask_service(config, data, lambda service: _start(service, order))
@@ -101,7 +99,7 @@ def _describe_arrival(event: str | None, document: str | None, trigger: str | No
         raise typer.BadParameter("use it or --trigger, not both", param_hint="'--event'")
     if event is None and document is None:
         if trigger is not None:
-            raise typer.BadParameter("it goes with --event or --trigger", param_hint="'--trigger-id'")
+            raise typer.BadParameter("it can only be used with --event or --trigger", param_hint="'--trigger-id'")
         return None
     given = {"event": event} if event is not None else {"document": parse_document(document or "", "--trigger")}
     return {**given, "trigger": trigger}

@@ -44,9 +44,7 @@ _OWN = frozenset({*GENERIC, SCHEME})
 
 Preset = Annotated[
     str,
-    typer.Argument(
-        help="Who sends: a preset such as github, `hmac`, `token` or `scheme` as the trigger says, or none."
-    ),
+    typer.Argument(help="The sender: a preset such as github; `hmac`, `token` or `scheme` as in the trigger; or none."),
 ]
 File = Annotated[str, typer.Argument(help="The file with the body; - is standard input.")]
 
@@ -64,7 +62,7 @@ def send(
     ] = "",
     id: Annotated[str | None, typer.Option(metavar="TEXT", help="The delivery's id; default: a new one.")] = None,
     header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header, also instead of a signed one; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header to add or to replace; repeatable.")
     ] = None,
     method: Annotated[str, typer.Option(help="The HTTP method.")] = "POST",
     url: Annotated[str | None, typer.Option(help="The service's address; default: the running service's.")] = None,
@@ -143,7 +141,9 @@ def _find_scheme(preset: str, webhook: WebhookTrigger | None, to: str) -> Scheme
             message = str(error).removeprefix("PRESET.preset: ")
             raise CommandFailed(f"{message}; `{NONE}` sends without a signature", WRONG_USE) from None
     if webhook is None or webhook.verifier.scheme is None:
-        what = f"`{preset}` signs as the trigger at the path says, and no webhook with a signature has the path {to}"
+        what = (
+            f"`{preset}` uses the options of the trigger at the path, but no webhook with a signature has the path {to}"
+        )
         raise CommandFailed(f"{what}; `waypost pipelines` lists them", WRONG_USE)
     return webhook.verifier.scheme
 
@@ -179,7 +179,7 @@ def _sign(scheme: Scheme, secret: str, body: bytes, order: SendOrder, public_url
             public_url=public_url,
         )
     except ValueError as error:
-        raise CommandFailed(f"this cannot be signed: {error}; check the secret and the body", WRONG_USE) from None
+        raise CommandFailed(f"the body cannot be signed: {error}; check the secret and the body", WRONG_USE) from None
 
 
 # -- the request ------------------------------------------------------------------------------------------------

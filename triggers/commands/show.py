@@ -52,12 +52,12 @@ STEP_FIELDS = ("input", "output", "error", "due_at")
 Steps = Annotated[
     str | None, typer.Option("--steps", metavar="all|STATUS", help="Show all steps, or all with this status.")
 ]
-Step = Annotated[str | None, typer.Option("--step", metavar="PATH", help="Show one step, with nothing left out.")]
+Step = Annotated[str | None, typer.Option("--step", metavar="PATH", help="Show one step in full.")]
 WholeValue = Annotated[
     str | None,
     typer.Option("--value", metavar="NAME", help=f"Print one value as JSON: {', '.join(VALUES[:-1])} or {VALUES[-1]}."),
 ]
-WithHistory = Annotated[bool, typer.Option("--history", help="Show the history too, entry by entry.")]
+WithHistory = Annotated[bool, typer.Option("--history", help="Also show the history.")]
 
 
 def show(
@@ -141,7 +141,7 @@ def _list_causes(out: Console, run: RunDocument) -> Iterator[tuple[str, str | Te
     else:
         yield "why", _format_value(out, run.why)
     if run.cleanup_error:
-        yield "cleanup", Text(f"`on_failure` failed itself: {format_error(run.cleanup_error, with_step=True)}", "red")
+        yield "cleanup", Text(f"`on_failure` itself failed: {format_error(run.cleanup_error, with_step=True)}", "red")
     for name in ("error", "cleanup_error", "reason"):
         if name in run.omitted:
             yield "", _describe_omitted(run.omitted[name], f"waypost show {run.id} --value {name}")

@@ -12,7 +12,7 @@ from triggers.documents.unknown_paths import UnknownPathDocument
 def print_unknown_paths(out: Console, found: Sequence[UnknownPathDocument]) -> None:
     """A line a path."""
     if not found:
-        out.print("no request came to a path that no webhook serves")
+        out.print("there were no requests to unknown paths")
         return
     columns = ("METHOD", "PATH", "REQUESTS", "FIRST", "LAST", "HINT")
     print_table(out, columns, map(_make_row, found), fold="HINT")

@@ -17,9 +17,7 @@ SHORT = 12
 
 _COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
-Version = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="Show the differences of this version to OTHER.")
-]
+Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Compare this version with OTHER.")]
 Other = Annotated[str, typer.Argument(metavar="[OTHER]", help="The version to compare with.")]
 
 
@@ -27,7 +25,7 @@ def versions(
     pipeline: PipelineId,
     version: Version = None,
     other: Other = "current",
-    text: Annotated[bool, typer.Option("--text", help="Print the whole of VERSION instead.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print VERSION in full instead.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100, help="The maximum number of versions.")] = 20,
     config: Config = CONFIG,
     data: Data = DATA,

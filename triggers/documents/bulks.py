@@ -16,7 +16,7 @@ class BulkFilterDocument(Struct, frozen=True):
     """What a bulk selects: the items that meet every condition that is not null."""
 
     since: Annotated[Time | None, note("Null: from the beginning")] = msgspec.field(name="from")
-    until: Annotated[Time, note("Items from before this time; it never moves")] = msgspec.field(name="to")
+    until: Annotated[Time, note("Items from before this time; it does not change")] = msgspec.field(name="to")
     pipeline: str | None
     status: Annotated[RunStatus | None, note("Null: every unfinished run")]
     tag: str | None
@@ -80,8 +80,8 @@ class BulkDocument(Struct, frozen=True):
     total: Annotated[int, note("How many items matched when it was created, counted up to 10,000")]
     exact: Annotated[bool, note("False if more than `total` items matched")]
     done: int
-    refused: Annotated[int, note("Items with which the action was not possible; each says why")]
-    rate: Annotated[int, note("At most this many items a second")]
+    refused: Annotated[int, note("Items for which the action was refused; each has the reason")]
+    rate: Annotated[int, note("The maximum number of items per second")]
     by: Annotated[str, note("The name of the API key that created it")]
     reason: str | None
     created_at: Time | None
@@ -121,7 +121,7 @@ class BulkItemDocument(Struct, frozen=True):
 
     item: Annotated[str, note("The id of the run or the delivery")]
     outcome: BulkOutcome
-    run: Annotated[str | None, note("The run that the action concerned, or started")]
+    run: Annotated[str | None, note("The run that the action acted on, or started")]
     status: Annotated[RunStatus | None, note("The status of that run now")]
     reason: Annotated[str | None, note("Why the action was refused")]
 

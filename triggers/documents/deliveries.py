@@ -19,8 +19,8 @@ class DeliveryDocument(Struct, frozen=True):
     at: Time | None
     outcome: DeliveryOutcome
     reason: str | None
-    event: Annotated[str | None, note("The event that it brought; that of a duplicate is the first one's")]
-    size: Annotated[int, note("Bytes of its body")]
+    event: Annotated[str | None, note("Its event; for a duplicate, the event of the first delivery")]
+    size: Annotated[int, note("The size of its body in bytes")]
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
@@ -46,7 +46,7 @@ class DeliveryHeaderDocument(Struct, frozen=True):
 
 
 class DeliveryRunDocument(Struct, frozen=True):
-    """A run that a delivery led to."""
+    """A run that a delivery started."""
 
     id: str
     pipeline: str
@@ -54,7 +54,7 @@ class DeliveryRunDocument(Struct, frozen=True):
 
 
 class DeliveryDetailsDocument(DeliveryDocument, frozen=True):
-    """One request on a webhook, whole. Secrets that it holds are replaced by `***`."""
+    """One request on a webhook in full. Secrets in it are replaced by `***`."""
 
     query: str
     headers: Annotated[list[DeliveryHeaderDocument], note("In the order of the request")]

@@ -12,11 +12,11 @@ from triggers.documents.fields import PageCursor, Time, note
 class ErrorGroupDocument(Struct, frozen=True):
     """Runs that failed, or are paused, for the same reason; step, class, code and message are those of the newest."""
 
-    key: Annotated[str, note("The filter `error` of `GET /api/runs` lists its runs")]
+    key: Annotated[str, note("Send it as `error` to `GET /api/runs` to list the runs")]
     count: Annotated[int, note("How many runs there are; counting ends at 1,000")]
     has_more: Annotated[bool, note("Whether there are more than were counted")]
     newest: Annotated[str, note("The id of the newest run")]
-    why: Annotated[str | None, note("In one sentence why the newest run failed")]
+    why: Annotated[str | None, note("One sentence: why the newest run failed")]
     step: str | None
     error_class: ErrorClass | None = msgspec.field(name="class")
     code: str | None

@@ -21,7 +21,9 @@ Scope: TypeAlias = Literal["read", "start", "admin"]
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, in UTC."""
 
-PageCursor: TypeAlias = Annotated[str | None, note("What to ask the next page with; null if this is the last")]
+PageCursor: TypeAlias = Annotated[
+    str | None, note("Send it as `after` to get the next page; null if this is the last one")
+]
 
 COMPONENTS = "#/components/schemas"
 """Where OpenAPI has the schemas of documents. msgspec itself knows no union of two structs."""

@@ -32,7 +32,7 @@ class KeyDocument(Struct, frozen=True):
 class MadeKeyDocument(KeyDocument, frozen=True):
     """A key that was just made."""
 
-    key: Annotated[str, note("What its holder presents; it is shown here and never again")]
+    key: Annotated[str, note("The secret to send; it is shown only here")]
 
 
 class KeyListDocument(Struct, frozen=True):

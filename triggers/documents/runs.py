@@ -19,7 +19,7 @@ class ErrorDocument(Struct, frozen=True):
     error_class: Annotated[ErrorClass | None, note("What kind of error, as a retry policy names it")] = msgspec.field(
         name="class"
     )
-    code: Annotated[str | None, note("A word by which programs can tell it from others")]
+    code: Annotated[str | None, note("A word that identifies it for programs")]
     message: str | None
     step: Annotated[str | None, note("The path of the step")]
 
@@ -45,7 +45,7 @@ class AttemptDocument(Struct, frozen=True):
     started_at: Time | None
     ended_at: Time | None
     ending: Annotated[
-        Ending | Literal["completed", "lost"], note("How sure it is what became of it; `lost` with the process")
+        Ending | Literal["completed", "lost"], note("How certain its outcome is; `lost`: the process ended first")
     ]
     error: FailureDocument | None
 
@@ -62,17 +62,17 @@ class CalledRunDocument(Struct, frozen=True):
 
     step: str
     run: str
-    status: Annotated[RunStatus | None, note("Null of a run that has not begun, or was cleared away")]
+    status: Annotated[RunStatus | None, note("Null if the run has not started, or was removed")]
 
 
 class SourceDocument(Struct, frozen=True):
     """What a run repeats, who asked for it, and why."""
 
     kind: Annotated[
-        Repetition, note("`rerun`: a run, anew; `fork`: a run, from one of its steps; `replay`: a webhook's delivery")
+        Repetition, note("`rerun`: a run, from the start; `fork`: a run, from a step; `replay`: a delivery")
     ]
     of: Annotated[str, note("The id of the run or the delivery")]
-    step: Annotated[str | None, note("The step from which a fork goes on; null of one from the start")]
+    step: Annotated[str | None, note("The step from which a fork continues; null if it is the start")]
     by: Annotated[str | None, note("The name of the API key")]
     reason: str | None
 
@@ -115,7 +115,7 @@ class OmittedDocument(Struct, frozen=True):
     """A part that is too large for the document that it belongs to."""
 
     size: Annotated[int, note("Its length in bytes, as JSON")]
-    url: Annotated[str, note("Where all of it is, below the address of the service")]
+    url: Annotated[str, note("The path of the full value")]
 
 
 Omitted: TypeAlias = Annotated[
@@ -127,7 +127,7 @@ Omitted: TypeAlias = Annotated[
 class ItemsDocument(Struct, frozen=True):
     """The items of a `foreach`, or the turns of a `repeat`."""
 
-    total: Annotated[int | None, note("How many there are; null of turns, of which nobody knows")]
+    total: Annotated[int | None, note("How many there are; null for the turns of a `repeat`")]
     counts: Annotated[dict[StepStatus, int], note("How many have each status")]
     failed: Annotated[list[int], note("The numbers of the first that failed, from 0")]
 
@@ -142,16 +142,16 @@ class StepDocument(Struct, frozen=True):
     output: Any
     error: FailureDocument | None
     attempts: int
-    lost: Annotated[int, note("How many of the attempts a crash or the stop of the service cut off")]
+    lost: Annotated[int, note("How many attempts were lost to a crash or a stop of the service")]
     scheduled_at: Time | None
     finished_at: Time | None
-    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
+    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait times out")]
     decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
     copied: Annotated[bool, note("Whether its checkpoint was copied from the run that this one forks")]
-    tries: Annotated[list[AttemptDocument], note("Its attempts that have ended, the last 20 at most")]
+    tries: Annotated[list[AttemptDocument], note("Its last ended attempts, at most 20")]
     items: Annotated[ItemsDocument | None, note("Of a loop: its items")]
     called: Annotated[CalledRunDocument | None, note("The run that it called")]
-    undo: Annotated[UndoDocument | None, note("What became of its undo, if it has one")]
+    undo: Annotated[UndoDocument | None, note("The state of its undo, if it has one")]
     omitted: Omitted
 
 
@@ -169,7 +169,9 @@ class RunLineDocument(Struct, frozen=True):
     pipeline: str
     status: RunStatus
     reason: Annotated[str | None, note("Why it is queued or paused, or why it ended as it did")]
-    why: Annotated[str | None, note("In one sentence: why it failed, what it does or waits for, who is before it")]
+    why: Annotated[
+        str | None, note("One sentence: why it failed, what it does or waits for, what is ahead of it in a queue")
+    ]
     error: Annotated[ErrorDocument | None, note("The failure of a run that failed, or is paused by one")]
     error_key: Annotated[str | None, note("Equal for equal failures: `GET /api/errors` lists them")]
     trigger: str | None
@@ -205,10 +207,10 @@ class RunDocument(RunLineDocument, frozen=True):
     outputs: Any
     answer: Annotated[Any, note("What a step answered the sender of the run's event: status, headers and body")]
     error: Annotated[FailureDocument | None, note("Why it failed")]
-    cleanup_error: Annotated[FailureDocument | None, note("Why `on_failure` failed itself")]
-    due_at: Annotated[Time | None, note("When something must happen to it, even if nothing arrives")]
-    not_before: Annotated[Time | None, note("When it may begin")]
-    expires_at: Annotated[Time | None, note("When it ends if it has not begun")]
+    cleanup_error: Annotated[FailureDocument | None, note("Why `on_failure` itself failed")]
+    due_at: Annotated[Time | None, note("When the run is due next, if nothing arrives before")]
+    not_before: Annotated[Time | None, note("It does not start before this time")]
+    expires_at: Annotated[Time | None, note("When it is cancelled if it has not started")]
     priority: int
     source: Annotated[SourceDocument | None, note("What it repeats")]
     repeats: Annotated[list[RepeatDocument], note("The runs that repeat it, the newest first, twenty at most")]
@@ -222,9 +224,9 @@ class RunDocument(RunLineDocument, frozen=True):
     undo_count: Annotated[int, note("How many there are; the steps with `only=undo` name all of them")]
     step_counts: Annotated[dict[StepStatus, int], note("How many of the steps that were reached have each status")]
     steps: Annotated[
-        list[StepDocument], note("The steps that a person should look at first, then others, first those outside loops")
+        list[StepDocument], note("The most important steps: decisions, failures, waits; steps outside loops first")
     ]
-    steps_after: Annotated[PageCursor, note("What to ask GET /api/runs/{run}/steps for the next ones with")]
+    steps_after: Annotated[PageCursor, note("Send it as `after` to GET /api/runs/{run}/steps to get the next ones")]
     omitted: Omitted
 
 
@@ -253,7 +255,7 @@ class HistoryDocument(Struct, frozen=True):
     """A page of a run's history."""
 
     entries: list[EntryDocument]
-    after: Annotated[int | None, note("What to ask the next page with; null if this is the last")]
+    after: Annotated[int | None, note("Send it as `after` to get the next page; null if this is the last one")]
 
 
 class ExportDocument(Struct, frozen=True):
@@ -272,4 +274,4 @@ class CancelledDocument(Struct, frozen=True):
 
 
 class TakenDocument(CancelledDocument, frozen=True):
-    """What was said to the run is durable."""
+    """The request for the run is durable."""

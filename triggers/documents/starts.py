@@ -15,7 +15,7 @@ class StartedDocument(Struct, frozen=True):
     """A run that is durable."""
 
     id: str
-    status: Annotated[RunStatus | None, note("Null of a duplicate whose run was cleared away meanwhile")]
+    status: Annotated[RunStatus | None, note("Null for a duplicate whose run was removed")]
     duplicate: IsDuplicate
     hint: Annotated[str | None, note("What to do about a duplicate whose run has failed")]
 
@@ -29,9 +29,9 @@ class RepeatedDocument(StartedDocument, frozen=True):
         Literal["mapped", "recorded", "given"],
         note("Where its inputs come from: the trigger's newest mapping, the run that it repeats, or the request"),
     ]
-    copied: Annotated[int, note("How many checkpoints it has from that run")]
+    copied: Annotated[int, note("The number of checkpoints copied from that run")]
     again: Annotated[
-        list[str], note("Steps that ran beside the fork's step and had no checkpoint yet: they are performed anew")
+        list[str], note("Steps that ran beside the fork's step and had no checkpoint yet: they are performed again")
     ]
 
 
@@ -80,4 +80,5 @@ def suggest_retry(failed: Sequence[str]) -> str | None:
     if not failed:
         return None
     what = f"{failed[0]} has failed" if len(failed) == 1 else f"{len(failed)} runs have failed"
-    return f"{what}: `waypost retry {failed[0]}` goes on from the failed step, `waypost rerun {failed[0]}` starts anew"
+    retry, rerun = f"`waypost retry {failed[0]}`", f"`waypost rerun {failed[0]}`"
+    return f"{what}: {retry} continues from the failed step, {rerun} starts a new run"

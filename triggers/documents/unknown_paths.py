@@ -12,10 +12,10 @@ class UnknownPathDocument(Struct, frozen=True):
 
     method: str
     path: Annotated[str, note("As it was sent; at most 200 characters")]
-    count: Annotated[int, note("How many requests came since `first_at`")]
+    count: Annotated[int, note("The number of requests since `first_at`")]
     first_at: Time | None
     last_at: Time | None
-    nearest: Annotated[str | None, note("The served path that is most like it, if one is")]
+    nearest: Annotated[str | None, note("The most similar served path, if any")]
     hint: Annotated[str, note("What to do about it")]
 
 

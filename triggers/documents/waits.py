@@ -9,7 +9,7 @@ from triggers.documents.fields import PageCursor, Time, note
 
 WaitName: TypeAlias = Annotated[str | None, note("Its name in a `wait.any`")]
 
-WaitEnd: TypeAlias = Annotated[Time | None, note("When the wait ends by itself")]
+WaitEnd: TypeAlias = Annotated[Time | None, note("When the wait times out")]
 
 WaitTitle: TypeAlias = Annotated[str | None, note("What is asked")]
 

@@ -42,7 +42,7 @@ class InputEdit:
         with which a recorded reference is shown, it is that reference.
         """
         if recorded is None and self.whole is None:
-            raise RepeatRefused(f"no input of {self.step} was recorded: give all of it", is_unfit=True)
+            raise RepeatRefused(f"no input of {self.step} was recorded: give the whole input", is_unfit=True)
         before = recorded.input if recorded and isinstance(recorded.input, dict) else {}
         edited = dict(self.changes) if self.whole is None else {**self.whole, **self.changes}
         ensure_no_secret(self.secrets.redactor, edited)
@@ -50,8 +50,8 @@ class InputEdit:
         kept = tuple(each for each in (recorded.secrets if recorded else ()) if _is_kept(each, given, edited))
         given = reduce(lambda value, each: _put_null(value, each.pointer), kept, given)
         if _REFERENCE.search(_join_texts([value for name, value in given.items() if name in edited])):
-            what = f"{self.step} used no such secret there, and a fork cannot give it another"
-            raise RepeatRefused(f"{what}: change the pipeline, and fork with the newest version", is_unfit=True)
+            what = f"{self.step} did not use this secret there, and a fork cannot add one"
+            raise RepeatRefused(f"{what}: change the pipeline, and fork on the newest version", is_unfit=True)
         self._check(given, kept)
         return RecordedInput(given, kept)
 
@@ -89,7 +89,7 @@ def ensure_no_secret(redactor: Redactor, given: JSON) -> None:
     """Raise `RepeatRefused` if what was given contains the value of a secret: a history never contains one."""
     if redactor.redact(given) != given:
         raise RepeatRefused(
-            "what was given contains the value of a secret, which a history never does: leave the recorded "
+            "the input contains the value of a secret, which must not be recorded: leave the recorded "
             "`{{ secrets.NAME }}` where it is",
             is_unfit=True,
         )

@@ -67,9 +67,11 @@ class Forks:
         Raises `RepeatRefused`, `RunNotFound`, `RunUnreadable`, `Overloaded` and a `JournalError`.
         """
         if request.step is None and request.input is not None:
-            raise RepeatRefused("`input` is that of a step: name it with `step`, or give `inputs`", is_unfit=True)
+            raise RepeatRefused(
+                "`input` is the input of a step: name the step with `step`, or send `inputs`", is_unfit=True
+            )
         if request.step is not None and request.inputs is not None:
-            raise RepeatRefused("`inputs` go with a fork from the start: give the step its `input`", is_unfit=True)
+            raise RepeatRefused("`inputs` are for a fork from the start: send `input` for a step", is_unfit=True)
         recorded = await load_recorded_run(self._journal, run)
         definition = await self._find_definition(recorded, is_newest=request.is_newest)
         source = RunSource("fork", run, request.step, by, reason)

@@ -47,7 +47,9 @@ async def load_recorded_run(journal: Journal, run: str) -> RecordedRun:
     works on its event."""
     row = await find_run(journal, run)
     if row.status not in AT_REST:
-        raise RepeatRefused(f"run {run} is {row.status}: wait for its end, or cancel it first (`waypost cancel {run}`)")
+        raise RepeatRefused(
+            f"run {run} is {row.status}: wait until it ends, or cancel it first (`waypost cancel {run}`)"
+        )
     event = await journal.find_event(row.event)
     if event is None:
         raise RepeatRefused(f"the event {row.event} of run {run} is no longer in the journal")

@@ -75,8 +75,8 @@ def mark_repeat(start: Start, recorded: RecordedRun, source: RunSource, at: int)
 def accept_recorded(definition: Definition, recorded: RecordedRun) -> dict[str, JSON]:
     """The inputs of the run that is repeated; raises `RepeatRefused` if the version does not take them."""
     if recorded.inputs is None:
-        what = f"run {recorded.row.id} has no inputs: they could not be made, and what arrived was not kept"
-        raise RepeatRefused(f"{what}; give them: `waypost fork {recorded.row.id} --inputs JSON`", is_unfit=True)
+        what = f"run {recorded.row.id} has no inputs: they could not be computed, and its request was not kept"
+        raise RepeatRefused(f"{what}; provide them: `waypost fork {recorded.row.id} --inputs JSON`", is_unfit=True)
     try:
         return definition.accept(recorded.inputs)
     except InputsRefused as refused:
@@ -87,13 +87,13 @@ def ensure_arrival(definition: Definition, arrival: JSON) -> None:
     """Raise `RepeatRefused` if a step of the version reads `trigger`, and nothing was kept that it could read."""
     if arrival is None and definition.reads_arrival:
         raise RepeatRefused(
-            f"version {definition.version[:12]} reads `trigger`, and what arrived for this run was not kept"
+            f"version {definition.version[:12]} reads `trigger`, but the request of this run was not kept"
         )
 
 
 def make_unfit(run: str, definition: Definition, problems: str) -> RepeatRefused:
     what = f"the inputs do not fit version {definition.version[:12]}: {problems}"
-    return RepeatRefused(f"{what}; give others: `waypost fork {run} --inputs JSON`", is_unfit=True)
+    return RepeatRefused(f"{what}; provide others: `waypost fork {run} --inputs JSON`", is_unfit=True)
 
 
 def ensure_admitted(admitted: Admitted) -> str:
@@ -101,5 +101,5 @@ def ensure_admitted(admitted: Admitted) -> str:
     if admitted.is_conflict:
         raise RepeatRefused("this idempotency key was used for another request; use a new key", is_unfit=True)
     if not admitted.runs:
-        raise RepeatRefused("the pipeline's concurrency allows no more runs now, and skips what is above its limit")
+        raise RepeatRefused("the concurrency limit of the pipeline is reached, and further runs are skipped")
     return admitted.runs[0]

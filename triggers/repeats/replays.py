@@ -171,7 +171,7 @@ def _explain_withheld(kept: KeptDelivery, hook: WebhookTrigger, rejected: Reject
     """Why a request was rejected whose token is kept only as a hash."""
     scheme = hook.verifier.scheme
     if isinstance(scheme, Token) and any(each.hash for each in kept.head.headers if each.name == scheme.header):
-        what = f"the token in {scheme.header} is kept only as a hash, and that is not the hash of today's secret"
+        what = f"the token in {scheme.header} is stored only as a hash, which does not match the current secret"
         return Rejected("bad_signature", what)
     return rejected
 
@@ -185,7 +185,7 @@ def _build_document(pending: PendingDelivery, verified: Verified) -> dict[str, J
         raise RepeatRefused(f"the request cannot be read: {error}", is_unfit=True) from None
     except EventFiltered as filtered:
         reason = pending.request.explain(str(filtered))
-        raise RepeatRefused(f"the webhook {pending.hook.name} starts nothing: {reason}") from None
+        raise RepeatRefused(f"the webhook {pending.hook.name} starts no run: {reason}") from None
     return document
 
 

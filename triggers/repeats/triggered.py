@@ -34,12 +34,14 @@ class TriggeredStarts:
         `JournalError`."""
         found = await self._journal.find_event(event)
         if found is None:
-            raise RepeatRefused(f"there is no event {event} in the journal; `waypost runs` shows those of runs")
+            raise RepeatRefused(
+                f"there is no event {event} in the journal; `waypost show RUN` prints the event of a run"
+            )
         await self._journal.scan(lambda scan: scan.load_value(found.data))
         chosen = self._choose(pipeline, trigger, found)
         document = await load_document(self._journal, chosen, found)
         if document is None:
-            raise RepeatRefused(f"the trigger {chosen.name} cannot take the event {event}: what arrived was not kept")
+            raise RepeatRefused(f"the trigger {chosen.name} cannot process the event {event}: its request was not kept")
         return await self._admit(chosen, document, found, is_recorded=True)
 
     async def start_with_document(self, pipeline: str, document: Mapping[str, JSON], trigger: str | None = None) -> str:
@@ -76,10 +78,10 @@ class TriggeredStarts:
         try:
             trigger.check_when(document)
         except EventFiltered as filtered:
-            raise RepeatRefused(f"the trigger {trigger.name} starts nothing: {filtered}") from None
+            raise RepeatRefused(f"the trigger {trigger.name} starts no run: {filtered}") from None
         start: Start = trigger.make_start(document)
         if start.error:
-            raise RepeatRefused(f"the inputs cannot be made: {start.error.message}", is_unfit=True)
+            raise RepeatRefused(f"the inputs cannot be computed: {start.error.message}", is_unfit=True)
         start = replace(start, at=self._now())
         return ensure_admitted(await self._engine.admit(event, [start], is_recorded=is_recorded))
 

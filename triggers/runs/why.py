@@ -1,4 +1,4 @@
-"""Why a run is as it is, in one sentence: rendered when it is shown, from what the run's row keeps and the time."""
+"""The reason for a run's status as one sentence, made when it is shown from the run's row and the present time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from durable.units import Cause, QueuePlace, Run
 
 AWAITED = {
     "approval": "an approval",
-    "webhook": "a request on its link",
+    "webhook": "a request to its link",
     "event": "an event",
     "delay": "its time",
     "until": "its time",
@@ -16,8 +16,8 @@ AWAITED = {
 
 TIMES_OUT: dict[TimesOut | None, str] = {
     "fail": ", then it fails",
-    "value": ", then it goes on with a value",
-    "steps": ", then it performs its on_timeout",
+    "value": ", then it continues with a value",
+    "steps": ", then its on_timeout steps run",
     None: "",
 }
 
@@ -25,7 +25,7 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def explain_run(run: Run, now: int, *, place: QueuePlace | None = None, progress: str | None = None) -> str | None:
-    """Return why a run is as it is; None if there is nothing to say. `progress` is what the service knows of a run that
+    """Return the reason for a run's status; None if there is none. `progress` is what the service knows of a run that
     goes on: the step that it performs, or the limit that it waits for."""
     if progress and run.finished_at is None and run.status in ("running", "waiting", "queued"):
         return progress
@@ -54,17 +54,17 @@ def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
         case "exhausted":
             said = f"{explain_failure(cause)}; `waypost resolve {run} {cause.step}` decides"
         case "stopped":
-            said = f"{cause.message}; `waypost resume {run}` goes on"
+            said = f"{cause.message}; `waypost resume {run}` continues it"
         case "retry":
             said = _explain_retry(cause, now)
         case "slot":
             said = _explain_slot(cause, place)
         case "start":
-            said = f"begins at {_tell_time(cause.due, now)}"
+            said = f"starts at {_tell_time(cause.due, now)}"
         case "call":
             said = f"{cause.step}: waits for {cause.target}"
         case "timer":
-            said = f"{cause.step}: goes on at {_tell_time(cause.due, now)}"
+            said = f"{cause.step}: continues at {_tell_time(cause.due, now)}"
         case _:
             said = _explain_wait(cause, now)
     others = f", and {cause.others} more step{'s' * (cause.others > 1)} wait{'s' * (cause.others == 1)}"

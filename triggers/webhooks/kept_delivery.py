@@ -64,13 +64,13 @@ def explain_absence(delivery: Delivery) -> str:
     what = f"the request of delivery {delivery.id}"
     if not delivery.kept:
         setting = "max_rejected_bytes" if delivery.outcome == "rejected" else "max_deliveries_bytes"
-        return f"{what} is not kept: the setting `{setting}` bounds what is kept, and the oldest are dropped first"
+        return f"{what} is not kept: the setting `{setting}` limits what is kept, and the oldest are dropped first"
     head = read_head(delivery)
     if head is None:
         return f"{what} is damaged"
     if delivery.outcome == "rejected" and any(
         each.name == "content-type" and (each.value or "").lower().startswith("multipart/") for each in head.headers
     ):
-        return f"the body of delivery {delivery.id} is not kept: files are kept only of requests that were verified"
-    size = f"the setting `max_delivery_bytes` keeps larger ones ({delivery.size:,} bytes) without it"
+        return f"the body of delivery {delivery.id} is not kept: files are kept only for verified requests"
+    size = f"its request ({delivery.size:,} bytes) exceeds the setting `max_delivery_bytes`"
     return f"the body of delivery {delivery.id} is not kept: {size}"

@@ -85,7 +85,7 @@ class RequestKeeper:
             except JournalClosed:
                 return
             except JournalError as error:
-                log.warning("old requests of deliveries could not be dropped, which is tried again: %s", error)
+                log.warning("old requests of deliveries could not be dropped; the next try follows: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_SECONDS):
                     await self._is_due.wait()

@@ -59,6 +59,6 @@ def _set_in_body(body: bytes, ref: Ref, value: int) -> bytes:
     for name in outer:
         place = place.get(name) if isinstance(place, dict) else None
     if not isinstance(place, dict):
-        raise ValueError(f"this sender writes the time into the body at {ref.name}, which has no such place")
+        raise ValueError(f"this sender writes the time into the body at {ref.name}, but the body has no such field")
     place[last] = value
     return msgspec.json.encode(document)

@@ -130,7 +130,7 @@ def explain_unknown_path(
     if method in methods:
         return UnknownPathHint(PREFIX + path, "it is served now")
     if methods:
-        return UnknownPathHint(PREFIX + path, f"the webhook takes only {', '.join(methods)}")
+        return UnknownPathHint(PREFIX + path, f"the webhook accepts only {', '.join(methods)}")
     meant = find_nearest(path.removeprefix(PREFIX), [hook.path for hook in hooks[:_COMPARED]])
     nearest = None if meant is None else PREFIX + meant
     if path.startswith(f"{PREFIX}/"):

@@ -300,7 +300,9 @@ class Webhooks:
                 recorded or event,
                 [replace(start, source=source, at=event.time)],
                 dedupe_keys=keys,
-                delivery=msgspec.structs.replace(record, reason=f"it runs again, since {failed[0]} has failed"),
+                delivery=msgspec.structs.replace(
+                    record, reason=f"a new run was started because {failed[0]} has failed"
+                ),
                 is_recorded=recorded is not None,
                 renews=failed,
             )

@@ -52,7 +52,7 @@ def write_backup(folder: Path, file: Path, *, replaces: bool = False) -> BackupC
     """
     source = folder.absolute() / FILE_NAME
     if not source.exists():
-        raise DataFolderUnusable(f"there is no journal in {folder}: name the service's folder with --data")
+        raise DataFolderUnusable(f"there is no journal in {folder}: give the data folder of the service with --data")
     if not replaces and file.exists():
         raise FileExistsError(f"{file} exists: choose another name, or replace it with --force")
     with _make_copy(file) as copy:
@@ -72,7 +72,7 @@ def inspect_backup(file: Path) -> BackupContents:
     try:
         with file.open("rb") as opened:
             if opened.read(len(_HEADER)) != _HEADER:
-                raise BackupUnusable(f"{file} is not a backup: it is no SQLite database")
+                raise BackupUnusable(f"{file} is not a backup: it is not an SQLite database")
         if _has_wal(file):
             raise BackupUnusable(f"{file}-wal has commits that are not in {file}: make backups with `waypost backup`")
         # Immutable: reading a copy of a journal that was not made by `write_backup` would otherwise need a WAL.
