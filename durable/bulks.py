@@ -11,6 +11,9 @@ BulkAction: TypeAlias = Literal["cancel", "retry", "rerun", "replay"]
 BulkStatus: TypeAlias = Literal["running", "stopping", "stopped", "finished"]
 BulkOutcome: TypeAlias = Literal["pending", "done", "refused"]
 
+REPEATING: tuple[BulkAction, ...] = ("rerun", "replay")
+"""The actions that start another run of what has been worked on already."""
+
 
 class BulkFilter(msgspec.Struct, frozen=True, omit_defaults=True, rename={"since": "from", "until": "to"}):
     """Selects the items of a bulk: those that meet every condition that is not None.
@@ -20,6 +23,7 @@ class BulkFilter(msgspec.Struct, frozen=True, omit_defaults=True, rename={"since
     `error`: the key of an error.
     `outcome`: the outcome of a delivery.
     `ids`: the items themselves.
+    `again`: of a rerun, also runs that were rerun or forked already; of a replay, also deliveries that were replayed.
     """
 
     until: int
@@ -32,6 +36,7 @@ class BulkFilter(msgspec.Struct, frozen=True, omit_defaults=True, rename={"since
     version: str | None = None
     outcome: DeliveryOutcome | None = None
     ids: tuple[str, ...] | None = None
+    again: bool = False
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -77,9 +82,13 @@ class BulkItem(msgspec.Struct, frozen=True):
 
 
 class BulkMatches(msgspec.Struct, frozen=True):
-    """The items that match a filter: how many (at least that many unless `is_exact`), the oldest and the newest."""
+    """The items that match a filter: how many (at least that many unless `is_exact`), the oldest and the newest.
+
+    `repeated`: how many more would match with `again`; both numbers end at the same limit.
+    """
 
     count: int
     is_exact: bool
     oldest: str | None
     newest: str | None
+    repeated: int = 0

@@ -9,7 +9,16 @@ import msgspec
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
-from durable.bulks import Bulk, BulkAction, BulkFilter, BulkItem, BulkMatches, BulkOutcome, BulkStatus
+from durable.bulks import (
+    REPEATING,
+    Bulk,
+    BulkAction,
+    BulkFilter,
+    BulkItem,
+    BulkMatches,
+    BulkOutcome,
+    BulkStatus,
+)
 from durable.ids import first_id
 from durable.journal.deliveries import select_delivery_ids
 from durable.journal.dialect import SQL, Cursor
@@ -124,37 +133,58 @@ def list_bulk_items(
 
 def measure_matches(connection: Connection, action: BulkAction, filter: BulkFilter, limit: int) -> BulkMatches:
     """Count the items that a bulk would have now, up to `limit`, and find the oldest and the newest."""
-    query = _select_matches(action, filter, None)
+    is_repeated = _select_repeated(action, filter)
+    query = _select_matches(action, filter, None, is_repeated=is_repeated)
     (id,) = query.selected_columns
-    count = connection.scalar(select(func.count()).select_from(query.limit(limit + 1).subquery())) or 0
+    count = _count(connection, query, limit + 1)
+    left_out = is_repeated is False and _select_matches(action, filter, None, is_repeated=True)
     oldest = connection.scalar(query.order_by(id).limit(1))
     newest = connection.scalar(query.order_by(id.desc()).limit(1))
-    return BulkMatches(min(count, limit), count <= limit, oldest, newest)
+    repeated = _count(connection, left_out, limit) if left_out is not False else 0
+    return BulkMatches(min(count, limit), count <= limit, oldest, newest, repeated)
 
 
 def list_next_matches(connection: Connection, bulk: Bulk, limit: int) -> list[str]:
     """Return the items that match and come after the bulk's cursor, oldest first. A run that ended after the bulk was
     created does not match."""
-    query = _select_matches(bulk.action, bulk.filter, bulk.created_at)
+    is_repeated = _select_repeated(bulk.action, bulk.filter)
+    query = _select_matches(bulk.action, bulk.filter, bulk.created_at, is_repeated=is_repeated)
     (id,) = query.selected_columns
     if bulk.cursor is not None:
         query = query.where(id > bulk.cursor)
     return list(connection.scalars(query.order_by(id).limit(limit)))
 
 
-def _select_matches(action: BulkAction, filter: BulkFilter, ended_before: int | None) -> Select[Any]:
+def _count(connection: Connection, query: Select[Any], limit: int) -> int:
+    return connection.scalar(select(func.count()).select_from(query.limit(limit).subquery())) or 0
+
+
+def _select_repeated(action: BulkAction, filter: BulkFilter) -> bool | None:
+    """Return whether only items that were repeated match, or only others; None: both."""
+    return False if action in REPEATING and not filter.again else None
+
+
+def _select_matches(
+    action: BulkAction, filter: BulkFilter, ended_before: int | None, *, is_repeated: bool | None
+) -> Select[Any]:
     kind = "dlv" if action == "replay" else "run"
     since = first_id(kind, filter.since) if filter.since is not None else None
     before = first_id(kind, filter.until)
     if action == "replay":
         return select_delivery_ids(
-            trigger=filter.trigger, outcome=filter.outcome, ids=filter.ids, since=since, before=before
+            trigger=filter.trigger,
+            outcome=filter.outcome,
+            ids=filter.ids,
+            is_repeated=is_repeated,
+            since=since,
+            before=before,
         )
     return select_run_ids(
         pipeline=filter.pipeline,
         status=filter.status,
         is_unfinished=filter.status is None,
         ended_before=ended_before,
+        is_repeated=is_repeated,
         tag=filter.tag,
         trigger=filter.trigger,
         error_key=filter.error,

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
+from durable.journal.runs import is_source
 from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries, runs
 from durable.units import Delivery, DeliveryOutcome
 
@@ -18,12 +19,15 @@ _LINE = [column for column in deliveries.c if column.name not in ("head", "body"
 
 class DeliveryFilter(TypedDict, total=False):
     """Selects deliveries to list: those with ids of at least `since` and less than `before` and `after`, at most
-    `limit`."""
+    `limit`.
+
+    `is_repeated`: only deliveries that were replayed, or only those that were not."""
 
     trigger: str | None
     outcome: DeliveryOutcome | None
     event: str | None
     ids: Sequence[str] | None
+    is_repeated: bool | None
     since: str | None
     before: str | None
     after: str | None
@@ -90,6 +94,8 @@ def _filter_deliveries(query: Select[Any], wanted: DeliveryFilter) -> Select[Any
     query = query.where(*(column == value for column in equal if (value := values.get(column.name))))
     if (ids := wanted.get("ids")) is not None:
         query = query.where(id.in_(ids))
+    if (is_repeated := wanted.get("is_repeated")) is not None:
+        query = query.where(is_source(id) if is_repeated else ~is_source(id))
     if (since := wanted.get("since")) is not None:
         query = query.where(id >= since)
     for bound in (wanted.get("before"), wanted.get("after")):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, exists, func, or_, select, update
 
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.dialect import SQL, Cursor
@@ -19,7 +19,8 @@ class RunFilter(TypedDict, total=False):
     """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`.
 
     `ended_before`: only runs that have not ended, or ended before that time (ms).
-    `is_first`: only runs that repeat nothing."""
+    `is_first`: only runs that repeat nothing.
+    `is_repeated`: only runs that another repeats, or only those that none does."""
 
     pipeline: str | None
     status: RunStatus | None
@@ -33,6 +34,7 @@ class RunFilter(TypedDict, total=False):
     is_unfinished: bool
     is_first: bool
     ended_before: int | None
+    is_repeated: bool | None
     since: str | None
     before: str | None
     after: str | None
@@ -135,6 +137,8 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
         query = query.where(runs.c.source.is_(None))
     if (ended_before := wanted.get("ended_before")) is not None:
         query = query.where(or_(IS_UNFINISHED, runs.c.finished_at < ended_before))
+    if (is_repeated := wanted.get("is_repeated")) is not None:
+        query = query.where(is_source(runs.c.id) if is_repeated else ~is_source(runs.c.id))
     id: ColumnElement[str] = runs.c.id
     if (tag := wanted.get("tag")) is not None:
         id = tags.c.run
@@ -152,6 +156,17 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
 def list_repeats(connection: Connection, run: str, limit: int) -> list[Run]:
     """Return the newest runs that repeat this run."""
     return _load_runs(connection, select(runs).where(runs.c.source == run).order_by(runs.c.id.desc()).limit(limit))
+
+
+def find_newest_repeat(connection: Connection, id: str) -> str | None:
+    """Return the newest run that repeats this run or delivery."""
+    return connection.scalar(select(runs.c.id).where(runs.c.source == id).order_by(runs.c.id.desc()).limit(1))
+
+
+def is_source(id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a run repeats the run or delivery in this column."""
+    repeats = runs.alias()
+    return exists().where(repeats.c.source == id)
 
 
 def list_pipelines(connection: Connection) -> list[str]:

@@ -129,6 +129,7 @@ async def test_a_bulk_of_nothing_or_of_more_than_expected_is_refused(tmp_path: P
         ("retry", {"status": "completed"}, "retry cannot act on completed runs; use one of failed, paused"),
         ("cancel", {"outcome": "rejected"}, "`filter.outcome`: cancel selects runs, which do not have it; omit it"),
         ("replay", {"tag": "eu", "outcome": "rejected"}, "`filter.tag`: replay selects deliveries"),
+        ("retry", {"again": True}, "`filter.again`: it goes with rerun and replay"),
         ("replay", {}, "`filter.outcome`: it is missing; name one, such as rejected or filtered"),
         ("cancel", {"pipelin": "x"}, "there is no such name; did you mean 'filter.pipeline'"),
         ("destroy", {}, "`action`"),
@@ -239,6 +240,45 @@ async def test_a_bulk_reruns_what_failed_once_and_each_run_names_its_source(tmp_
             assert source["reason"] == f"bulk {bulk}: mended"
 
 
+async def test_a_run_that_was_rerun_is_left_out_unless_it_is_wanted_again(tmp_path: Path) -> None:
+    async with running(tmp_path, {"flaky": FLAKY}) as service:
+        run = (await service.start("flaky", {"n": 1})).json()["id"]
+        await service.wait_for_end(run)
+        wanted = {"pipeline": "flaky"}
+        first = (await create(service, "rerun", wanted, rate=1000)).json()["id"]
+        await wait_for_bulk(service, first, "finished")
+        (item,) = await list_items(service, first)
+        await service.wait_for_end(item["run"])  # it has failed too
+
+        preview = (await service.client.post("/api/bulks/preview", json={"action": "rerun", "filter": wanted})).json()
+        assert (preview["count"], preview["repeated"], preview["oldest"]["id"]) == (1, 1, item["run"])
+        assert preview["words"].endswith(" and have not been rerun or forked yet")
+        again = {"action": "rerun", "filter": {**wanted, "again": True}}
+        preview = (await service.client.post("/api/bulks/preview", json=again)).json()
+        assert (preview["count"], preview["repeated"]) == (2, 0)
+        only = await create(service, "rerun", {**wanted, "ids": [run]})
+        assert only.status_code == 409
+        assert "have not been rerun or forked yet; 1 have been, and `again` includes them" in only.json()["detail"]
+        second = (await create(service, "rerun", {**wanted, "again": True}, rate=1000)).json()["id"]
+        assert (await wait_for_bulk(service, second, "finished"))["done"] == 2
+
+
+async def test_two_bulks_at_the_same_time_rerun_a_run_once(tmp_path: Path) -> None:
+    async with running(tmp_path, {"flaky": FLAKY}) as service:
+        run = (await service.start("flaky", {"n": 1})).json()["id"]
+        await service.wait_for_end(run)
+        at = now()
+        act = service.service.bulks.actions.table["rerun"]
+        bulks = [
+            Bulk(f"blk_{number}", "rerun", BulkFilter(at, status="failed"), "ada", None, 50, "running", 1, True, at)
+            for number in range(2)
+        ]
+        outcomes = await asyncio.gather(*(act(bulk, run) for bulk in bulks))
+        done, refused = sorted(outcomes, key=lambda each: each.outcome)
+        assert (done.outcome, refused.outcome) == ("done", "refused")
+        assert refused.reason == f"it has been rerun or forked already: {done.run}"
+
+
 async def start_failing(service: Running, world: Outside, count: int) -> list[str]:
     """Start runs of the pipeline `p` that fail."""
     world.answers += [lambda: Response(status_code=400)] * count
@@ -318,6 +358,11 @@ async def test_a_bulk_replays_deliveries_with_an_outcome(tmp_path: Path) -> None
         for item in await list_items(service, bulk):
             source = (await service.wait_for_end(item["run"]))["source"]
             assert (source["kind"], source["of"], source["reason"]) == ("replay", item["item"], f"bulk {bulk}")
+        repeated = await create(service, "replay", wanted)
+        assert repeated.status_code == 409
+        assert "have not been replayed yet; 3 have been, and `again` includes them" in repeated.json()["detail"]
+        again = (await create(service, "replay", {**wanted, "again": True}, rate=1000)).json()["id"]
+        assert (await wait_for_bulk(service, again, "finished"))["done"] == 3
 
 
 async def test_an_unknown_bulk_is_not_found_and_a_reader_may_not_create_one(tmp_path: Path) -> None:

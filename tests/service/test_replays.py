@@ -94,6 +94,9 @@ async def test_a_filtered_delivery_starts_a_run_once_when_holds(tmp_path: Path) 
         assert (await _push(service, 3)).json() == {"event": run["event"], "runs": [run["id"]], "duplicate": True}
         shown = (await service.client.get(f"/api/deliveries/{delivery}")).json()
         assert [each["id"] for each in shown["replays"]] == [run["id"]]
+        assert answer.json()["hint"] is None
+        hint = (await _replay(service, delivery)).json()["hint"]
+        assert hint == f"{delivery} was already replayed as {run['id']}"
         brought = await service.service.journal.read(find_delivery_of, run["event"])
         assert brought
         assert brought.id == delivery

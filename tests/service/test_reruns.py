@@ -71,6 +71,10 @@ async def test_a_rerun_is_a_new_run_of_the_same_event_with_its_own_keys(tmp_path
         assert (answer.json()["of"], answer.json()["inputs"]) == (failed["id"], "recorded")
         again = await _end(service, answer)
         first = await service.run(failed["id"])
+        assert answer.json()["hint"] is None
+        third = await _rerun(service, failed["id"])
+        await _end(service, third)
+        assert third.json()["hint"] == f"{failed['id']} was already rerun or forked as {again['id']}"
     assert (again["status"], again["event"], again["inputs"]) == ("completed", failed["event"], {"n": 3})
     assert (again["tags"], again["priority"], again["trigger"]) == (["blue"], 4, "api")
     assert again["created_at"] > failed["created_at"]
@@ -83,7 +87,7 @@ async def test_a_rerun_is_a_new_run_of_the_same_event_with_its_own_keys(tmp_path
     }
     assert first["repeats"] == [{"run": again["id"], "kind": "rerun", "status": "completed"}]
     keys = [request["headers"]["idempotency-key"] for request in world.requests]
-    assert len(set(keys)) == 2
+    assert len(set(keys)) == 3
 
 
 async def test_a_rerun_maps_the_event_as_the_newest_version_does(tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ class FilterBody(Body):
     until: Moment | None = Field(
         None, alias="to", description="Only items that started or arrived before this time; null: now"
     )
+    again: bool = Field(
+        False,
+        description="Rerun also runs that were rerun or forked already, replay also deliveries that were replayed",
+    )
     ids: list[ItemId] | None = Field(None, max_length=MOST_IDS, min_length=1, description="Only these")
 
 
@@ -227,6 +231,7 @@ class BulkOperations:
             version=given.version,
             outcome=given.outcome,
             ids=tuple(given.ids) if given.ids is not None else None,
+            again=given.again,
         )
         try:
             return complete_filter(body.action, filter)

@@ -153,7 +153,7 @@ class DeliveryOperations:
             replayed.run,
             status,
             replayed.is_duplicate,
-            hint=None,
+            hint=f"{delivery} was already replayed as {replayed.earlier}" if replayed.earlier else None,
             of=delivery,
             event=replayed.event,
             pipeline=replayed.pipeline,

@@ -126,7 +126,7 @@ class RepeatOperations:
             repeated.run,
             status,
             repeated.is_duplicate,
-            hint=None,
+            hint=f"{run} was already rerun or forked as {repeated.earlier}" if repeated.earlier else None,
             of=run,
             version=repeated.version,
             inputs=repeated.inputs,

@@ -5,15 +5,20 @@ after it. In between, the action takes a dedupe key of the bulk and the item in 
 changes nothing if it is repeated.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 from durable.bulks import Bulk, BulkAction, BulkItem
 from durable.durations import parse_duration
 from durable.engine import Engine
+from durable.journal.dedupe import is_key_taken
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
+from durable.journal.runs import find_newest_repeat
 from durable.units import DedupeKey
+from triggers.bulks.filters import describe_repetition
 from triggers.not_found import DeliveryNotFound, RunNotFound
 from triggers.repeats.refusal import RepeatRefused
 from triggers.repeats.replays import Replays
@@ -34,6 +39,7 @@ class BulkActions:
         self._journal = journal
         self._reruns = reruns
         self._replays = replays
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.table: Mapping[BulkAction, Act] = {
             "cancel": self._cancel,
             "retry": self._retry,
@@ -53,19 +59,34 @@ class BulkActions:
         return BulkItem(run, "done", run) if outcome == "retried" else _refuse(run, refusal or outcome)
 
     async def _rerun(self, bulk: Bulk, run: str) -> BulkItem:
-        try:
-            repeated = await self._reruns.rerun(run, by=bulk.by, reason=explain_bulk(bulk), key=_make_key(bulk, run))
-        except (RepeatRefused, RunNotFound, RunUnreadable) as refused:
-            return _refuse(run, str(refused))
-        return BulkItem(run, "done", repeated.run)
+        async with self._lock(run):
+            try:
+                await self._ensure_first(bulk, run)
+                done = await self._reruns.rerun(run, by=bulk.by, reason=explain_bulk(bulk), key=_make_key(bulk, run))
+            except (RepeatRefused, RunNotFound, RunUnreadable) as refused:
+                return _refuse(run, str(refused))
+        return BulkItem(run, "done", done.run)
 
     async def _replay(self, bulk: Bulk, delivery: str) -> BulkItem:
         key = _make_key(bulk, delivery)
-        try:
-            replayed = await self._replays.replay(delivery, by=bulk.by, reason=explain_bulk(bulk), key=key)
-        except (RepeatRefused, DeliveryNotFound) as refused:
-            return _refuse(delivery, str(refused))
-        return BulkItem(delivery, "done", replayed.run)
+        async with self._lock(delivery):
+            try:
+                await self._ensure_first(bulk, delivery)
+                done = await self._replays.replay(delivery, by=bulk.by, reason=explain_bulk(bulk), key=key)
+            except (RepeatRefused, DeliveryNotFound) as refused:
+                return _refuse(delivery, str(refused))
+        return BulkItem(delivery, "done", done.run)
+
+    def _lock(self, item: str) -> asyncio.Lock:
+        """Return the lock of an item: of two bulks that repeat it at the same time, the second finds the repeat."""
+        return self._locks.setdefault(item, asyncio.Lock())
+
+    async def _ensure_first(self, bulk: Bulk, item: str) -> None:
+        """Raise `RepeatRefused` if the item was repeated after the bulk had selected it, and not by the bulk itself."""
+        if bulk.filter.again or (earlier := await self._journal.read(find_newest_repeat, item)) is None:
+            return
+        if not await self._journal.read(is_key_taken, _make_key(bulk, item), bulk.created_at):
+            raise RepeatRefused(f"it has been {describe_repetition(bulk.action)} already: {earlier}")
 
 
 def explain_bulk(bulk: Bulk) -> str:

@@ -96,7 +96,8 @@ class Bulks:
         than `expected` items match, or if too many bulks are unfinished."""
         found = await self.preview(action, filter)
         if not found.count:
-            raise BulkRefused(f"there is nothing to {action}: no {describe_filter(action, filter)}")
+            left_out = f"; {found.repeated} have been, and `again` includes them" if found.repeated else ""
+            raise BulkRefused(f"there is nothing to {action}: no {describe_filter(action, filter)}{left_out}")
         if expected is not None and not (found.is_exact and found.count <= expected):
             count = found.count if found.is_exact else f"more than {found.count}"
             raise BulkRefused(f"{count} items match now, but {expected} were expected; preview the bulk again")

@@ -5,7 +5,7 @@ from typing import get_args
 
 from msgspec.structs import replace
 
-from durable.bulks import Bulk, BulkAction, BulkFilter
+from durable.bulks import REPEATING, Bulk, BulkAction, BulkFilter
 from durable.history.words import EndStatus, RunStatus
 from durable.wording import quote
 from triggers.documents.bulks import BulkDocument
@@ -43,6 +43,8 @@ def complete_filter(action: BulkAction, filter: BulkFilter) -> BulkFilter:
     for name in foreign:
         if getattr(filter, name) is not None:
             raise InvalidFilter(name, f"{action} selects {kind}, which do not have it; omit it")
+    if filter.again and action not in REPEATING:
+        raise InvalidFilter("again", f"it goes with {' and '.join(REPEATING)}; omit it")
     if action == "replay":
         if filter.outcome is None and filter.ids is None:
             raise InvalidFilter("outcome", "it is missing; name one, such as rejected or filtered")
@@ -74,7 +76,18 @@ def describe_filter(action: BulkAction, filter: BulkFilter) -> str:
         parts += [f"{what} {quote(value)}" for what, value in named.items() if value is not None]
     if filter.ids is not None:
         parts.append(f"among {len(filter.ids)} given ids")
-    return f"{' '.join(parts)} that {_describe_window(action, filter)}"
+    return f"{' '.join(parts)} that {_describe_window(action, filter)}{_describe_repeats(action, filter)}"
+
+
+def _describe_repeats(action: BulkAction, filter: BulkFilter) -> str:
+    if action not in REPEATING or filter.again:
+        return ""
+    return f" and have not been {describe_repetition(action)} yet"
+
+
+def describe_repetition(action: BulkAction) -> str:
+    """Return what must not have been done with an item, unless an action is wanted `again`."""
+    return "replayed" if action == "replay" else "rerun or forked"
 
 
 def _describe_window(action: BulkAction, filter: BulkFilter) -> str:

@@ -27,8 +27,12 @@ async def follow_repeat(
     repeated = await start()
     if stopping is None:
         print_json(repeated) if as_json else typer.echo(f"{repeated.id}  {describe(repeated)}")
+    else:
+        typer.echo(f"{repeated.id}  {describe(repeated)}", err=True)
+    if repeated.hint:
+        typer.echo(repeated.hint, err=True)
+    if stopping is None:
         return
-    typer.echo(f"{repeated.id}  {describe(repeated)}", err=True)
     followed = await follow_to_end(service, repeated.id, stopping, is_quiet=as_json)
     if as_json:
         print_json(followed.run)

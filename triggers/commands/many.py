@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hin
 
 import typer
 
-from durable.bulks import BulkAction
+from durable.bulks import REPEATING, BulkAction
 from durable.history.words import RunStatus
 from durable.units import DeliveryOutcome
 from triggers.commands.ask import ask_service, complete_id
@@ -52,6 +52,10 @@ RUN_FILTERS: Mapping[str, Any] = {
 }
 DELIVERY_FILTERS: Mapping[str, Any] = {"webhook": Webhook, "outcome": OutcomeFilter, "since": Since, "until": Until}
 
+Again = Annotated[
+    bool | None, typer.Option("--again", help="With --all: also those that were rerun, forked or replayed already.")
+]
+
 Rate = Annotated[
     int | None, typer.Option(min=1, max=1000, help="With --all: the maximum number per second; default 50.")
 ]
@@ -79,6 +83,7 @@ class BulkOrder:
 def act_on_many(action: BulkAction) -> Callable[[Command], Command]:
     """Add `--all` with its filters to a command whose first parameter names what it acts on."""
     filters = DELIVERY_FILTERS if action == "replay" else RUN_FILTERS
+    filters = {**filters, "again": Again} if action in REPEATING else filters
     plural = "deliveries" if action == "replay" else "runs"
     is_all = Annotated[
         bool, typer.Option("--all", help=f"Act on all {plural} that match the filters, after a confirmation.")
@@ -172,7 +177,10 @@ def _act(order: BulkOrder, config: Path, data: Path, *, as_json: bool) -> None:
     """Preview the bulk, ask, create it, and follow it."""
     preview = ask_service(config, data, lambda service: _preview(service, order))
     if not preview.count:
-        open_console(err=True).print(f"there is nothing to {order.action}: no {preview.words}", soft_wrap=True)
+        left_out = f"; {_describe_repeated(preview)}" if preview.repeated else ""
+        open_console(err=True).print(
+            f"there is nothing to {order.action}: no {preview.words}{left_out}", soft_wrap=True
+        )
         return
     _print_preview(preview)
     if not order.is_confirmed:
@@ -212,7 +220,12 @@ def _print_preview(preview: BulkPreviewDocument) -> None:
     err = open_console(err=True)
     err.print(f"{preview.action} {_format_number(preview)}: {preview.words}", soft_wrap=True)
     oldest, newest = (_format_match(each) for each in (preview.oldest, preview.newest))
-    print_fields(err, [("oldest", oldest), ("newest", newest)])
+    left_out = _describe_repeated(preview) if preview.repeated else None
+    print_fields(err, [("oldest", oldest), ("newest", newest), ("left out", left_out)])
+
+
+def _describe_repeated(preview: BulkPreviewDocument) -> str:
+    return f"{preview.repeated:,} that {'has' if preview.repeated == 1 else 'have'} been; `--again` includes them"
 
 
 def _format_number(preview: BulkPreviewDocument) -> str:

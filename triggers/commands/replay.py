@@ -47,6 +47,8 @@ def replay(
             typer.echo(f"waypost: {id}: {each}", err=True)
         elif not as_json:
             typer.echo(f"{each.id} replays {each.of} on {each.pipeline}; `waypost show {each.id}`")
+        if isinstance(each, ReplayedDocument) and each.hint:
+            typer.echo(each.hint, err=True)
     if any(isinstance(each, str) for _, each in done):
         raise typer.Exit(1)
 

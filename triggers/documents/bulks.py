@@ -25,6 +25,7 @@ class BulkFilterDocument(Struct, frozen=True):
     version: str | None
     outcome: Annotated[DeliveryOutcome | None, note("The outcome of a delivery")]
     ids: list[str] | None
+    again: Annotated[bool, note("Also runs that were rerun or forked already, deliveries that were replayed")]
 
     @classmethod
     def of(cls, filter: BulkFilter) -> "BulkFilterDocument":
@@ -39,6 +40,7 @@ class BulkFilterDocument(Struct, frozen=True):
             version=filter.version,
             outcome=filter.outcome,
             ids=list(filter.ids) if filter.ids is not None else None,
+            again=filter.again,
         )
 
 
@@ -59,6 +61,9 @@ class BulkPreviewDocument(Struct, frozen=True):
     exact: Annotated[bool, note("False if more than `count` items match")]
     oldest: MatchDocument | None
     newest: MatchDocument | None
+    repeated: Annotated[
+        int, note("How many more would match with `again`, counted up to 10,000: they were rerun, forked or replayed")
+    ]
 
     @classmethod
     def of(cls, action: BulkAction, filter: BulkFilter, words: str, found: BulkMatches) -> "BulkPreviewDocument":
@@ -66,7 +71,8 @@ class BulkPreviewDocument(Struct, frozen=True):
             MatchDocument(id, format_time(parse_time(id))) if id is not None else None
             for id in (found.oldest, found.newest)
         )
-        return cls(action, BulkFilterDocument.of(filter), words, found.count, found.is_exact, oldest, newest)
+        wanted = BulkFilterDocument.of(filter)
+        return cls(action, wanted, words, found.count, found.is_exact, oldest, newest, found.repeated)
 
 
 class BulkDocument(Struct, frozen=True):

@@ -17,7 +17,9 @@ class StartedDocument(Struct, frozen=True):
     id: str
     status: Annotated[RunStatus | None, note("Null for a duplicate whose run was removed")]
     duplicate: IsDuplicate
-    hint: Annotated[str | None, note("What to do about a duplicate whose run has failed")]
+    hint: Annotated[
+        str | None, note("What to do about a duplicate whose run has failed; or that this was repeated before")
+    ]
 
 
 class RepeatedDocument(StartedDocument, frozen=True):

@@ -25,6 +25,7 @@ class Repeated:
     """A run that repeats another.
 
     `is_duplicate`: an earlier request with the same key started it.
+    `earlier`: the newest run that already repeated the same one, of a rerun.
     `copied`: how many checkpoints it has from the other run.
     `again`: the steps that are performed anew beside the one from which it goes on.
     """
@@ -35,6 +36,7 @@ class Repeated:
     is_duplicate: bool
     copied: int = 0
     again: tuple[str, ...] = ()
+    earlier: str | None = None
 
 
 def find_trigger(folder: Folder, recorded: RecordedRun) -> Trigger | None:

@@ -14,6 +14,7 @@ from durable.history.words import RunSource
 from durable.journal.deliveries import find_delivery
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
+from durable.journal.runs import find_newest_repeat
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import DedupeKey, Delivery, Event
 from durable.values import JSON
@@ -35,13 +36,18 @@ from triggers.webhooks.verifier import Verified
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The run of a replay. `is_duplicate`: an earlier request with the same key started it."""
+    """The run of a replay.
+
+    `is_duplicate`: an earlier request with the same key started it.
+    `earlier`: the newest run that had already replayed the delivery.
+    """
 
     run: str
     event: str
     pipeline: str
     version: str
     is_duplicate: bool
+    earlier: str | None
 
 
 class Replays:
@@ -86,6 +92,7 @@ class Replays:
         document = _build_document(pending, verified)
         start = _make_start(hook, document, RunSource("replay", delivery, by=by, reason=reason), at)
         recorded = await self._find_event(kept.row)
+        earlier = await self._journal.read(find_newest_repeat, delivery)
         admitted = await self._engine.admit(
             recorded or _make_event(pending, verified, document, at),
             [start],
@@ -93,9 +100,9 @@ class Replays:
             free_keys=_make_keys(hook, verified, document, at),
             is_recorded=recorded is not None,
         )
-        run = ensure_admitted(admitted)
-        definition = hook.definition
-        return Replayed(run, admitted.event, definition.id, definition.version, admitted.is_duplicate)
+        run, is_duplicate = ensure_admitted(admitted), admitted.is_duplicate
+        earlier = None if is_duplicate else earlier
+        return Replayed(run, admitted.event, hook.definition.id, hook.definition.version, is_duplicate, earlier)
 
     async def _load(self, id: str) -> KeptDelivery:
         delivery = await self._journal.read(find_delivery, id)

@@ -6,6 +6,7 @@ from durable.definition import Definition
 from durable.engine import Engine, Start
 from durable.history.words import RunSource
 from durable.journal.journal import Journal
+from durable.journal.runs import find_newest_repeat
 from durable.units import DedupeKey
 from triggers.config.folder import Folder
 from triggers.repeats.recorded import RecordedRun, find_served, load_recorded_run
@@ -42,8 +43,10 @@ class Reruns:
         definition = find_served(self._folder, recorded.row.pipeline)
         start, origin = await self._build_start(definition, recorded)
         start = mark_repeat(start, recorded, RunSource("rerun", run, by=by, reason=reason), self._now())
+        earlier = await self._journal.read(find_newest_repeat, run)
         admitted = await self._engine.admit(recorded.event, [start], dedupe_keys=[key] if key else (), is_recorded=True)
-        return Repeated(ensure_admitted(admitted), definition.version, origin, admitted.is_duplicate)
+        id, is_duplicate = ensure_admitted(admitted), admitted.is_duplicate
+        return Repeated(id, definition.version, origin, is_duplicate, earlier=None if is_duplicate else earlier)
 
     async def _build_start(self, definition: Definition, recorded: RecordedRun) -> tuple[Start, InputsOrigin]:
         """The run to start, and where its inputs come from. `when` is not asked again: a person asked for the run."""
