@@ -6,6 +6,7 @@ Ends the pause of a paused run where that means the same.
 
 import asyncio
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 
 from durable import metrics
@@ -113,7 +114,8 @@ class Reopener:
 
 def _explain_status(run: Run) -> str:
     if run.finished_at is None:
-        return f"run {run.id} has not failed: it is {run.status}"
+        hint = f"; `waypost waits {run.id}` lists what it waits for" if run.status == "waiting" else ""
+        return f"run {run.id} has not failed: it is {run.status}{hint}"
     return (
         f"run {run.id} is {run.status}, and only failed runs can be retried; "
         f"to run it again from the start: `waypost rerun {run.id}`"
@@ -141,9 +143,10 @@ def _explain_refusal(scan: Scan, definition: Definition, run: Run, at: int) -> s
     if state.error == UNDONE:
         return f"{UNDONE.message}; {repeats}"
     where = f"step {state.error.step}" if state.error.step else "the run"
+    fork = f"waypost fork {run.id}" + (f" --step {shlex.quote(state.error.step)}" if state.error.step else "")
     return (
         f"{where} would fail in the same way, without another attempt: {state.error.message}; "
-        f"change its input (`waypost fork {run.id}`), or {repeats}"
+        f"change its input (`{fork} --set NAME=VALUE`), or {repeats}"
     )
 
 

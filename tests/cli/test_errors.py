@@ -29,6 +29,11 @@ def test_failures_and_their_runs_are_found_without_a_service(place: Path) -> Non
     assert line.endswith("check: order o-4711 is too old")
     assert f"waypost runs --error {group['key']}" in listed.stdout
     assert listed.stdout.count(f"--all --error {group['key']}") <= 1
+    assert f"waypost rerun --all --error {group['key']}" in listed.stdout, "flow.fail would fail in the same way"
+    assert "waypost retry" not in listed.stdout
+    shown = waypost("show", "latest", cwd=place).stdout
+    assert "--step check --set NAME=VALUE" in shown
+    assert "waypost retry" not in shown
     runs = waypost("runs", "--error", group["key"], "--from", "1h", "--trigger", "api", cwd=place).stdout
     assert [line.split()[2] for line in runs.splitlines()] == ["STATUS", "failed", "failed"]
     assert "order o-17 is too old" in runs

@@ -58,8 +58,9 @@ def test_a_failed_run_is_shown_with_its_cause_first(failed: tuple[Path, str]) ->
     assert lines[1].split(maxsplit=1) == ["failed", "last: the end is missing"]
     assert lines[2].split() == ["code", "no_end"]
     head = "\n".join(lines[:8])
-    for command in ("show {} --step last", "retry {}", "fork {} --step last", "rerun {}"):
+    for command in ("show {} --step last", "fork {} --step last --set NAME=VALUE", "rerun {}"):
         assert f"waypost {command.format(failed[1])}" in head
+    assert "waypost retry" not in head, "flow.fail would fail in the same way"
 
 
 def test_at_most_thirty_steps_are_shown_and_the_rest_is_counted(failed: tuple[Path, str]) -> None:

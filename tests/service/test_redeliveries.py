@@ -58,7 +58,7 @@ async def test_the_answer_to_a_duplicate_says_that_its_run_failed(tmp_path: Path
         assert again.json() == first | {
             "duplicate": True,
             "failed": [run],
-            "hint": f"{run} has failed: `waypost retry {run}` continues from the failed step, `waypost rerun {run}` "
+            "hint": f"{run} has failed: `waypost show {run}` says why and what to do, `waypost rerun {run}` "
             "starts a new run",
         }
         [record] = (await service.client.get("/api/deliveries?outcome=duplicate")).json()["deliveries"]
@@ -99,7 +99,7 @@ async def test_a_duplicate_start_over_the_api_says_that_its_run_failed(tmp_path:
         assert first["hint"] is None
         await service.wait_for_end(first["id"])
         again = (await service.start("fails", None, **{"Idempotency-Key": "k"})).json()
-        assert f"waypost retry {first['id']}" in again["hint"]
+        assert f"waypost show {first['id']}" in again["hint"]
         headers = {"Idempotency-Key": "k"}
         event = {"type": "thing.happened"}
         sent = (await service.client.post("/api/events", json=event, headers=headers)).json()

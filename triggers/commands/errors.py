@@ -12,6 +12,7 @@ from triggers.commands.output import format_time, open_console, print_json, prin
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineFilter, Since, Until, parse_window
 from triggers.commands.runs import describe_filters
 from triggers.documents.errors import ErrorGroupDocument
+from triggers.documents.repairs import can_retry
 
 COLUMNS = ("ERROR", "RUNS", "SINCE", "LAST", "NEWEST RUN", "PIPELINES", "WHY")
 
@@ -43,7 +44,11 @@ def print_errors(out: Console, found: Sequence[ErrorGroupDocument]) -> None:
     print_table(out, COLUMNS, map(_make_row, found), cut="WHY")
     newest = found[0]
     out.print(f"\nwaypost runs --error {newest.key}  lists the runs of a failure", soft_wrap=True)
-    out.print(f"waypost retry --all --error {newest.key}  retries them, after a preview", soft_wrap=True)
+    if can_retry(newest.error_class, newest.code):
+        out.print(f"waypost retry --all --error {newest.key}  retries them, after a preview", soft_wrap=True)
+    else:
+        what = "runs them anew once the pipeline is corrected, after a preview"
+        out.print(f"waypost rerun --all --error {newest.key}  {what}", soft_wrap=True)
     out.print(f"waypost show {newest.newest}  shows one of them", soft_wrap=True)
 
 

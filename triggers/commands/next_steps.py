@@ -9,6 +9,7 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
+from triggers.documents.repairs import can_retry
 from triggers.documents.runs import RunDocument
 from triggers.documents.waits import PendingDocument, WaitDocument
 from triggers.runs.why import AWAITED
@@ -80,12 +81,19 @@ def _to_fill_in(wait: AnyWait) -> str:
 
 
 def list_repairs(run: RunDocument) -> Iterator[tuple[str, str]]:
-    """The commands that run a failed run again, each with what it does."""
+    """The commands that run a failed run again, each with what it does; none for one that was repeated with success."""
     if run.status != "failed":
         return
-    step = f" --step {shlex.quote(run.error.step)}" if run.error and run.error.step else ""
-    yield f"waypost retry {run.id}", "continue the same run from the failed step"
-    yield make_printable(f"waypost fork {run.id}{step}"), "start a new run from the failed step, with other input"
+    if done := next((each.run for each in run.repeats if each.status == "completed"), None):
+        yield f"waypost show {done}", "it was repeated, and that run completed"
+        return
+    error = run.error
+    if error is None or can_retry(error.error_class, error.code):
+        yield f"waypost retry {run.id}", "continue the same run from the failed step"
+    if error and error.step:
+        fork = make_printable(f"waypost fork {run.id} --step {shlex.quote(error.step)}")
+        yield f"{fork} --newest", "start a new run from the failed step, on the newest version"
+        yield f"{fork} --set NAME=VALUE", "start a new run from the failed step, with other input"
     yield f"waypost rerun {run.id}", "start a new run of the same event on the newest version"
 
 

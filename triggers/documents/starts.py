@@ -82,5 +82,4 @@ def suggest_retry(failed: Sequence[str]) -> str | None:
     if not failed:
         return None
     what = f"{failed[0]} has failed" if len(failed) == 1 else f"{len(failed)} runs have failed"
-    retry, rerun = f"`waypost retry {failed[0]}`", f"`waypost rerun {failed[0]}`"
-    return f"{what}: {retry} continues from the failed step, {rerun} starts a new run"
+    return f"{what}: `waypost show {failed[0]}` says why and what to do, `waypost rerun {failed[0]}` starts a new run"
