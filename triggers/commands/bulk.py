@@ -123,8 +123,9 @@ def _print_bulk(out: Console, bulk: BulkDocument, items: list[BulkItemDocument])
             ("reason", make_printable(bulk.reason) if bulk.reason else None),
             ("rate", f"at most {bulk.rate} per second"),
             ("created", format_time(bulk.created_at)[:19]),
-            ("ended", format_time(bulk.finished_at)[:19] or None),
+            ("stopped" if bulk.status == "stopped" else "ended", format_time(bulk.finished_at)[:19] or None),
             ("stopped by", bulk.stopped_by),
+            ("next", f"waypost bulk resume {bulk.id}" if bulk.status == "stopped" else None),
         ],
     )
     if items:

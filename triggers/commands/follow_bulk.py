@@ -69,8 +69,8 @@ def print_bulk_end(bulk: BulkDocument) -> None:
         line = f"{bulk.id} is {bulk.status}: {bulk.done} done, {bulk.refused} refused"
         if bulk.refused:
             line += f"; `waypost bulk show {bulk.id} --outcome refused` says why"
-        elif bulk.status == "finished":
-            line += f"; `waypost bulk show {bulk.id}` shows the status of each run"
-        elif bulk.status == "stopped":
+        if bulk.status == "stopped":
             line += f"; `waypost bulk resume {bulk.id}` continues it"
+        elif bulk.done and bulk.action != "cancel":
+            line += f"; `waypost bulk show {bulk.id}` shows the status of each run: done means begun, not completed"
     err.print(line, soft_wrap=True)
