@@ -86,7 +86,7 @@ class Bulks:
         if action == "replay":
             await ensure_webhook(self._journal, self._names(), filter.trigger)
         else:
-            await ensure_known(self._journal, self._names(), filter.pipeline, filter.trigger)
+            await ensure_known(self._journal, self._names, filter.pipeline, filter.trigger)
         return await self._journal.read(measure_matches, action, filter, COUNT_LIMIT)
 
     async def create(

@@ -67,7 +67,7 @@ class RunLists:
         """A page of runs, the newest first; raises `PipelineNotFound`, `TriggerNotFound`, `IdNotFound` and
         `IdAmbiguous`."""
         pipeline, trigger = split_trigger(query.pipeline, query.trigger)
-        await ensure_known(self._reads, self._names(), pipeline, trigger)
+        await ensure_known(self._reads, self._names, pipeline, trigger)
         error = await find_error_key(self._reads, query.error)
         found = await self._reads.list_runs(
             pipeline=pipeline,
@@ -89,7 +89,7 @@ class RunLists:
     async def list_errors(self, query: RunQuery, *, may_answer: bool) -> ErrorGroupsDocument:
         """A page of failures, that with the newest run first; raises `PipelineNotFound`. Of the query only pipeline,
         times and page count."""
-        await ensure_known(self._reads, self._names(), query.pipeline, None)
+        await ensure_known(self._reads, self._names, query.pipeline, None)
         found = await self._reads.read(
             list_failures,
             pipeline=query.pipeline,
@@ -104,15 +104,18 @@ class RunLists:
         return ErrorGroupsDocument(groups, found[-1].newest.id if len(found) == query.limit else None)
 
 
-async def ensure_known(reads: Reads, names: ServedNames, pipeline: str | None, trigger: str | None) -> None:
+async def ensure_known(
+    reads: Reads, names: Callable[[], ServedNames], pipeline: str | None, trigger: str | None
+) -> None:
     """Raise an error for a name that neither the config folder nor any run has: an empty list would look as if
-    there were no such runs."""
+    there were no such runs. The config folder is asked only for a name that no run has: without a service, it has to be
+    loaded first."""
     if pipeline is not None and not await reads.list_runs(pipeline=pipeline, limit=1):
-        known = names.pipelines
+        known = names().pipelines
         if pipeline not in known:
             raise PipelineNotFound(pipeline, {*known, *await reads.read(list_pipelines)})
     if trigger not in (None, API, CALL) and not await reads.list_runs(trigger=trigger, limit=1):
-        known = names.triggers
+        known = names().triggers
         if trigger not in known:
             raise TriggerNotFound(str(trigger), {*known, API, CALL, *await reads.read(list_triggers)})
 
