@@ -1,6 +1,7 @@
 """`waypost show`: the cause first, the steps to look at, and how to see the rest."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,9 @@ def test_a_follower_of_a_long_run_prints_its_loop_in_one_line(failed: tuple[Path
     found = waypost("run", "many", "--input", f"items={ITEMS}", "--input", f"text={TEXT}", cwd=failed[0])
     assert "60 items: 59 completed, 1 failed (failed: [41])" in found.stderr
     assert "each[41].check failed" in found.stderr
+
+
+def test_a_time_of_another_zone_than_utc_has_its_offset(used: Path) -> None:
+    shown = waypost("show", "latest", cwd=used, TZ="Asia/Kolkata").stdout
+    assert re.search(r"started +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+05:30\n", shown)
+    assert re.search(r"started +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\n", waypost("show", "latest", cwd=used).stdout)

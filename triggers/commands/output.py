@@ -168,8 +168,10 @@ def format_size(size: int) -> str:
 
 
 def format_time(text: str | None) -> str:
-    """A time of the API in this machine's zone."""
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if text else ""
+    """A time of the API in this machine's zone, with the offset of the zone unless it is UTC."""
+    if not text:
+        return ""
+    return datetime.fromisoformat(text).astimezone().isoformat(" ", "milliseconds").removesuffix("+00:00")
 
 
 def format_span(start: str | None, end: str | None) -> str:
