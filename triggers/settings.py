@@ -418,7 +418,7 @@ def _list_ignored_proxies(environment: Mapping[str, str], settings: Settings) ->
 
 def _suggest(name: str, written: Callable[[str], str]) -> str:
     near = find_nearest(name, Settings.model_fields)
-    return f"; did you mean {written(near)}?" if near else ""
+    return f"; did you mean {written(near)}" if near else ""
 
 
 def _name_variable(name: str) -> str:

@@ -98,7 +98,7 @@ def suggest_name(mapping: Iterable[object], name: str) -> str:
     known = [key for key in islice(mapping, _CLOSEST_LIMIT) if type(key) is str and len(key) <= _KEY_LIMIT]
     close = get_close_matches(name[:_KEY_LIMIT], known, n=3)
     if close:
-        return f"; did you mean {' or '.join(repr(key) for key in close)}?"
+        return f"; did you mean {' or '.join(repr(key) for key in close)}"
     return f"; known: {', '.join(known)}" if 0 < len(known) <= 8 else ""
 
 

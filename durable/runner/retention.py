@@ -199,7 +199,7 @@ class Retention:
         """Log and keep what was removed. A pass without any result is noted once an hour, to save commits."""
         removed = {noun: count for noun, count in self._removed.items() if count}
         if removed:
-            log.info("removed %s", ", ".join(f"{count} {noun}" for noun, count in removed.items()))
+            log.info("removed %s", ", ".join(f"{noun}: {count}" for noun, count in removed.items()))
         if removed or is_full:
             await self._journal.keep_note(NOTE, json.dumps({"at": self._now(), "removed": removed}))
 

@@ -72,3 +72,15 @@ def test_the_restore_command_explains_what_it_refuses(place: Path) -> None:
     no_backup = waypost("restore", "config/pipelines/greet.yaml", "--data", "new", cwd=place)
     assert (no_backup.returncode, "is not a backup" in no_backup.stderr) == (1, True)
     assert waypost("restore", "nothing", "--data", "new", cwd=place).returncode == 1
+
+
+def test_a_restore_says_that_a_bulk_goes_on(place: Path) -> None:
+    with serving(place):
+        with api(place) as client:
+            held = {"delay": "1h", "inputs": {"name": "Ada"}}
+            client.post("/api/pipelines/greet/runs/batch", json={"runs": [held] * 30}).raise_for_status()
+        begun = waypost("cancel", "--all", "--yes", "--rate", "1", "--no-follow", cwd=place)
+        assert begun.returncode == 0, begun.stderr
+        assert json.loads(waypost("backup", "b", "--json", cwd=place).stdout)["running_bulks"] == 1
+    restored = waypost("restore", "b", "--data", "other", cwd=place).stdout
+    assert "1 running bulk will continue when the service starts" in restored

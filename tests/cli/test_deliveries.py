@@ -1,6 +1,8 @@
 """Commands about deliveries: read one, and take it in again."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +98,7 @@ def test_a_delivery_is_read_without_a_service(tmp_path: Path) -> None:
     assert waypost("delivery", delivery, "--raw", cwd=place).stdout.encode() == BODY
     refused = waypost("replay", delivery, cwd=place)
     assert (refused.returncode, "waypost serve" in refused.stderr) == (3, True)
+    with contextlib.closing(sqlite3.connect(place / ".waypost" / "journal.sqlite")) as journal:
+        journal.execute("DELETE FROM runs")
+        journal.commit()
+    assert "none: retention has removed them" in waypost("delivery", "latest", cwd=place).stdout

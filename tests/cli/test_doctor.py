@@ -43,6 +43,7 @@ def test_a_healthy_installation_is_healthy_with_and_without_a_service(place: Pat
         assert code == 0, found
         assert str(process.pid) in found["service"]["found"]
         assert found["port"]["found"].endswith("is used by the running service")
+        assert f"the running service uses port {own}, not " in _run_doctor(place)[1]["port"]["found"]
         assert float(found["fsync"]["found"].split()[0]) > 0
         assert set(found) >= {"python", "sqlite", "settings", "pipelines", "secrets", "disk", "API key", "clock"}
 
@@ -66,7 +67,7 @@ def test_common_operator_mistakes_are_found_with_their_fixes(used: Path, port: s
     assert "another process" in found["port"]["found"]
     assert "broken.yaml" in found["pipelines"]["found"]
     assert found["secrets"]["found"] == "not set in this shell: DEMO"
-    assert "WAYPOST_SECRET_DEMO" in found["secrets"]["cure"]
+    assert "set WAYPOST_SECRET_DEMO where the service starts, or in an --env-file" in found["secrets"]["cure"]
     assert "WAYPOST_PORT" in found["settings"]["found"]
 
 

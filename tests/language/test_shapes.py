@@ -97,7 +97,7 @@ HOOK = "triggers: [{{id: a, use: webhook, with: {{path: {}, verify: {}}}}}]\nste
         ("orders", "none", "'path': a path begins with '/'; write 'path: /orders'"),
         ("https://a.example/hooks/x", "none", "'path': a path begins with '/'; write 'path: /x'"),
         ("/x", "github", "'verify' must be a mapping or 'none', not the text 'github'; write for example 'verify: "),
-        ("/x", "{preset: githb}", "verify.preset: `githb` is not a preset; did you mean `github`?"),
+        ("/x", "{preset: githb}", "verify.preset: `githb` is not a preset; did you mean 'github'"),
     ],
 )
 def test_a_wrong_value_of_a_webhook_is_reported_once_in_words(path: str, verify: str, expected: str) -> None:

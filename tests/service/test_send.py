@@ -107,7 +107,7 @@ async def test_a_body_is_sent_as_the_trigger_at_the_path_says(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("githb", "-", "--to", "/own/7"), 2, "did you mean `github`?"),
+        (("githb", "-", "--to", "/own/7"), 2, "did you mean 'github'; `none` sends"),
         (("hmac", "-", "--to", "/elsewhere"), 2, "no webhook with a signature has the path /elsewhere"),
         (("github", "-", "--to", "/elsewhere"), 2, "name a secret with --secret or --secret-value"),
         (("github", "-", "--to", "/own/7", "--secret", "MISSING"), 2, "MISSING"),

@@ -45,7 +45,7 @@ def test_verification_is_skipped_only_where_none_is_written() -> None:
     [
         ("github", "verify: say how senders sign"),
         ({"secret": SECRET}, "verify: name either a `preset` or a `scheme`"),
-        ({"preset": "gihub", "secret": SECRET}, "verify.preset: `gihub` is not a preset; did you mean `github`?"),
+        ({"preset": "gihub", "secret": SECRET}, "verify.preset: `gihub` is not a preset; did you mean 'github'"),
         ({"preset": "acme", "secret": SECRET}, "known: basic, bearer, bitbucket, calendly,"),
         ({"preset": 1, "secret": SECRET}, "verify.preset: must be a name"),
         ({"preset": "github"}, "verify.secret: write"),

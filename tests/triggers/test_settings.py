@@ -74,7 +74,7 @@ def test_an_unknown_variable_is_a_warning(tmp_path: Path) -> None:
         "PATH": "/bin",
     }
     assert load(tmp_path, "", environment).unknown == (
-        "WAYPOST_PROT is not a setting; did you mean WAYPOST_PORT?",
+        "WAYPOST_PROT is not a setting; did you mean WAYPOST_PORT",
         "WAYPOST_QXZ is not a setting",
     )
 
@@ -94,7 +94,7 @@ def test_an_unknown_variable_is_a_warning(tmp_path: Path) -> None:
         ('egress_allow = ["http://crm"]', "'http://crm' should be a host name or a network"),
         ('egress_allow = "10.0.0.0/99"', "10.0.0.0/99"),
         ('public_url = "example.com"', "should be an address such as https://waypost.example.com"),
-        ("prot = 1", "'prot' is not a setting; did you mean port?"),
+        ("prot = 1", "'prot' is not a setting; did you mean port"),
         ("[server]\nport = 1", "'server' is not a setting"),
     ],
 )

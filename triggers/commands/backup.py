@@ -48,6 +48,7 @@ def describe_contents(contents: BackupContents) -> dict[str, str | int | None]:
         "tables": contents.tables,
         "runs": contents.runs,
         "unfinished": contents.unfinished,
+        "running_bulks": contents.bulks,
         "events": contents.events,
         "newest_run_at": format_time(contents.newest),
         "taken_at": format_time(contents.taken_at),

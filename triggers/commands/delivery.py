@@ -91,13 +91,19 @@ def _list_fields(found: DeliveryDetailsDocument) -> Iterator[tuple[str, str | No
     yield "at", format_time(found.at)
     yield "reason", make_printable(found.reason) if found.reason else None
     yield "event", found.event
-    yield "runs", _format_runs(found.runs)
+    yield "runs", _format_runs(found.runs) or _explain_no_runs(found)
     yield "replays", _format_runs(found.replays)
     yield "not kept", found.absence
 
 
 def _format_runs(runs: list[DeliveryRunDocument]) -> str | None:
     return ", ".join(f"{run.id} {run.status} ({run.pipeline})" for run in runs) or None
+
+
+def _explain_no_runs(found: DeliveryDetailsDocument) -> str | None:
+    """Why a delivery whose event started runs has none."""
+    had_runs = found.event is not None and found.outcome in ("accepted", "duplicate")
+    return "none: retention has removed them" if had_runs else None
 
 
 def _format_header(header: DeliveryHeaderDocument) -> str:

@@ -264,7 +264,9 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
         return Check("secrets", "warning", f"every user of this machine can read {named}", f"chmod 600 {paths}")
     if asked.missing:
         names = sorted(asked.missing)
-        cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
+        variables = ", ".join(f"{PREFIX}{name}" for name in names)
+        file = f"{PREFIX}{names[0]}_FILE can name a file that holds it"
+        cure = f"set {variables} where the service starts, or in an --env-file; {file}"
         return Check("secrets", "warning", f"not set in this shell: {', '.join(names)}", cure)
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.find_doubts(name)]
     if doubts:
@@ -441,6 +443,8 @@ def _check_port(settings: Settings, running: ServiceClient | None) -> Check:
     where = f"{settings.host} port {settings.port or 'chosen by the system'}"
     if running and urlsplit(running.url).port == settings.port:
         return Check("port", "ok", f"{where} is used by the running service")
+    if running:
+        return Check("port", "ok", f"the running service uses port {urlsplit(running.url).port}, not {where}")
     try:
         listen(settings.host, settings.port).close()
     except OSError as error:

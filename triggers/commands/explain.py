@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from durable.journal.errors import BackupUnusable, JournalError
-from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
+from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.not_found import (
     BulkNotFound,
     DeliveryNotFound,
@@ -39,7 +39,7 @@ def explain_error(error: Exception) -> CommandFailed:
     match error:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return CommandFailed(f"{where}{error.strerror or error}; fix this and try again")
+            return CommandFailed(f"{where}{explain_cause(error)}; fix this and try again")
         case RunNotFound():
             return CommandFailed(f"{error}; `waypost runs` lists them")
         case IdNotFound():
@@ -63,9 +63,8 @@ def explain_error(error: Exception) -> CommandFailed:
         ):
             return CommandFailed(str(error))
         case httpx.TransportError():
-            reason = str(error) or type(error).__name__
             return CommandFailed(
-                f"the service does not answer ({reason}); `waypost doctor` looks for the cause", NOT_READY
+                f"the service does not answer ({explain_cause(error)}); `waypost doctor` looks for the cause", NOT_READY
             )
         case SettingsError() | PipelinesMissing():
             return CommandFailed(str(error), WRONG_USE)

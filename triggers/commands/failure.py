@@ -4,6 +4,7 @@ CommandFailed        what `waypost` prints and exits with, without a traceback
 """
 
 import os
+import re
 import sys
 import traceback
 from typing import NoReturn
@@ -29,6 +30,12 @@ def exit_with(error: Exception) -> NoReturn:
     if os.environ.get("WAYPOST_LOG_LEVEL", "").lower() == "debug":
         traceback.print_exception(error)
     sys.exit(failed.code)
+
+
+def explain_cause(error: Exception) -> str:
+    """The message of an error, of the system without its number."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return re.sub(r"^\[Errno -?[0-9]+\] ", "", text)
 
 
 def _explain(error: Exception) -> CommandFailed:

@@ -14,6 +14,7 @@ import typer
 
 from durable.values import NESTING_LIMIT, NotJSON, encode
 from durable.yaml.document import YamlDocument
+from triggers.commands.failure import explain_cause
 
 SHOWN = 80
 """Characters of a value that a message shows."""
@@ -43,7 +44,7 @@ def parse_json(text: str, option: str) -> Any:
         except UnicodeDecodeError as error:
             raise typer.BadParameter(f"{named}it is not UTF-8 text: {error}", param_hint=f"'{option}'") from None
         except (OSError, ValueError) as error:
-            raise typer.BadParameter(f"{named}it cannot be read: {error}", param_hint=f"'{option}'") from None
+            raise typer.BadParameter(f"{named}{explain_cause(error)}", param_hint=f"'{option}'") from None
     try:
         return _parse(text.removeprefix("\ufeff"))
     except NotJSON as error:
@@ -114,7 +115,7 @@ def parse_document(name: str, option: str) -> dict[str, Any]:
     try:
         text = _read(name)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{name}: it cannot be read: {error}", param_hint=f"'{option}'") from None
+        raise typer.BadParameter(f"{name}: {explain_cause(error)}", param_hint=f"'{option}'") from None
     if text.lstrip().startswith("{"):
         with contextlib.suppress(ValueError):
             return dict(_parse(text))

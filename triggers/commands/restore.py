@@ -26,6 +26,8 @@ def restore(
     typer.echo(f"{data}: restored {summarize_contents(contents)}")
     if old:
         typer.echo(f"The journal that was there is now {old}.")
+    if contents.bulks:
+        typer.echo(f"{format_count(contents.bulks, 'running bulk')} will continue when the service starts.")
     if contents.unfinished:
         taken = f" ({format_time(contents.taken_at)})" if contents.taken_at is not None else ""
         typer.echo(

@@ -19,7 +19,7 @@ from durable.http_syntax import HEADER_NAME
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.wording import make_printable
 from triggers.commands.ask import ask_service
-from triggers.commands.failure import FAILED, NOT_READY, WRONG_USE, CommandFailed
+from triggers.commands.failure import FAILED, NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.commands.output import format_json, open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.not_found import PipelinesMissing
@@ -212,8 +212,7 @@ def _send(order: SendOrder, headers: Mapping[str, str], body: bytes) -> httpx.Re
         try:
             return client.request(order.method, order.target, headers=headers, content=body)
         except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise CommandFailed(f"{order.target} does not answer: {reason}", NOT_READY) from None
+            raise CommandFailed(f"{order.target} does not answer: {explain_cause(error)}", NOT_READY) from None
 
 
 def _print_answer(answer: httpx.Response, *, as_json: bool) -> None:

@@ -70,5 +70,5 @@ def find_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
 def _explain_unknown(name: str) -> str:
     known = sorted([*load_presets(), *GENERIC])
     near = find_nearest(name, known)
-    hint = f"did you mean `{near}`?" if near else f"known: {', '.join(known)}; or write a `scheme`"
+    hint = f"did you mean '{near}'" if near else f"known: {', '.join(known)}; or write a `scheme`"
     return f"`{name}` is not a preset; {hint}"

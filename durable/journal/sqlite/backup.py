@@ -32,12 +32,13 @@ _HEADER = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class BackupContents:
-    """What a backup contains. `tables`: the version of its tables; `taken_at`, `newest`: ms, of the backup and of its
-    newest run; `size` in bytes."""
+    """What a backup contains. `tables`: the version of its tables; `bulks`: those that were running; `taken_at`,
+    `newest`: ms, of the backup and of its newest run; `size` in bytes."""
 
     tables: str
     runs: int
     unfinished: int
+    bulks: int
     events: int
     newest: int | None
     taken_at: int | None
@@ -151,10 +152,12 @@ def _read_contents(connection: sqlite3.Connection, file: Path) -> BackupContents
         return None if found is None or found[0] is None else int(found[0])
 
     tables: str = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+    has_bulks = read("SELECT count(*) FROM sqlite_schema WHERE name = 'bulks'")  # an earlier version had none
     return BackupContents(
         tables=tables,
         runs=read("SELECT count(*) FROM runs") or 0,
         unfinished=read("SELECT count(*) FROM runs WHERE finished_at IS NULL") or 0,
+        bulks=(read("SELECT count(*) FROM bulks WHERE status = 'running'") or 0) if has_bulks else 0,
         events=read("SELECT count(*) FROM events") or 0,
         newest=read("SELECT created_at FROM runs ORDER BY id DESC LIMIT 1"),
         taken_at=read(f"SELECT value FROM meta WHERE name = '{TAKEN_AT}'"),
