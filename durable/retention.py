@@ -30,8 +30,12 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
                 return self.cancelled
 
 
+KEEP_ALL = RetentionPolicy(None, None, None)
+
+
 class RetentionPolicies(Protocol):
-    """The policies of pipelines. One that is not served has the defaults."""
+    """The policies of pipelines. One that is not served has the defaults, unless its file may be one with errors: then
+    all its runs are kept."""
 
     def find_policy(self, pipeline: str) -> RetentionPolicy: ...
 

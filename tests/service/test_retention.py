@@ -160,3 +160,13 @@ outputs: {text: "{{ steps.keep.output.text }}"}
         assert (await is_there(service, run), await is_there(service, fork)) == (False, False)
         step = await service.client.get(f"/api/runs/{again.json()['id']}/export")
         assert step.text.count(text) >= 2
+
+
+async def test_no_run_is_removed_whose_pipeline_may_be_in_a_file_with_errors(tmp_path: Path) -> None:
+    clock = Clock()
+    pipelines = {"kept": PIPELINES["few"].replace(", max_runs: 2", ""), "good": PIPELINES["good"]}
+    async with running(tmp_path, pipelines, now=clock) as service:
+        kept, old = await end_run(service, "kept"), await end_run(service, "good")
+    async with running(tmp_path, pipelines | {"kept": "stepz: []"}, now=clock) as service:
+        await make_pass(service, clock, "31d")
+        assert (await is_there(service, kept), await is_there(service, old)) == (True, False)

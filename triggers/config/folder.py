@@ -20,7 +20,7 @@ from durable.language.core_action_check import PipelineCall
 from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
-from durable.retention import RetentionPolicy
+from durable.retention import KEEP_ALL, RetentionPolicy
 from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event
@@ -156,6 +156,8 @@ class Folder:
 
     def find_policy(self, pipeline: str) -> RetentionPolicy:
         """How long the runs of a pipeline are kept."""
+        if pipeline not in self._by_id and self.broken:
+            return KEEP_ALL  # the file with errors may be that of the pipeline, and keep its runs for ever
         return self._policies.get(pipeline, self._retention)
 
     @property
