@@ -255,6 +255,7 @@ async def test_a_damaged_row_hides_no_other(tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "data" / FILE_NAME) as connection:
             connection.execute("UPDATE deliveries SET head = ?, at = 9e18 WHERE id = ?", (b"\xff{", ids[1]))
             connection.execute("UPDATE deliveries SET head = CAST('[]' AS TEXT), kept = 'x' WHERE id = ?", (ids[2],))
+            connection.execute("UPDATE deliveries SET outcome = 'odd' WHERE id = ?", (ids[0],))
         connection.close()
         listed = (await service.client.get("/api/deliveries")).json()["deliveries"]
         assert [each["id"] for each in listed] == ids

@@ -110,7 +110,12 @@ def redact_delivery(document: AnyDelivery, redactor: Redactor, scan: Scan, *, ma
     fields: dict[str, JSON] = msgspec.to_builtins(document)
     given: JSON = {name: fields[name] for name in _FREE if name in fields}
     redacted = run_slices(redactor.redact_in_slices(given), scan.rest)
-    return msgspec.convert({**fields, **_as_mapping(redacted if may_answer else hide_links(redacted))}, type(document))
+    changed = _as_mapping(redacted if may_answer else hide_links(redacted))
+    # Only these are converted: the others may hold what a damaged row has.
+    types = {field.name: field.type for field in msgspec.structs.fields(document)}
+    return msgspec.structs.replace(
+        document, **{name: msgspec.convert(value, types[name]) for name, value in changed.items()}
+    )
 
 
 def _as_mapping(value: JSON) -> dict[str, JSON]:
