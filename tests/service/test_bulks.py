@@ -95,7 +95,10 @@ async def test_a_bulk_cancels_what_matches_and_each_run_names_it(tmp_path: Path)
             assert (found["status"], found["reason"]) == ("cancelled", f"bulk {bulk['id']}: wrong prices")
         assert (await service.run(spared))["status"] == "queued"
         items = await list_items(service, bulk["id"])
-        assert items == [{"item": run, "outcome": "done", "run": run, "reason": None} for run in runs]
+        assert [(each["item"], each["outcome"], each["run"], each["reason"]) for each in items] == [
+            (run, "done", run, None) for run in runs
+        ]
+        assert {each["status"] for each in items} == {"cancelled"}
 
 
 async def test_a_bulk_acts_on_nothing_that_started_after_its_upper_bound(tmp_path: Path) -> None:
