@@ -112,7 +112,7 @@ async def test_a_body_is_sent_as_the_trigger_at_the_path_says(tmp_path: Path) ->
         (("github", "-", "--to", "/elsewhere"), 2, "name a secret with --secret or --secret-value"),
         (("github", "-", "--to", "/own/7", "--secret", "MISSING"), 2, "MISSING"),
         (("discord", "-", "--to", "/own/7"), 2, "give the private key"),
-        (("svix", "-", "--to", "/own/7", "--secret-value", "whsec_???"), 2, "this cannot be signed"),
+        (("svix", "-", "--to", "/own/7", "--secret-value", "whsec_???"), 2, "the body cannot be signed"),
         (("linear", "-", "--to", "/own/7"), 2, "not JSON"),
         (("hmac", "-", "--to", "/own/7", "--secret-value", "other"), 1, "401"),
         (("none", "-", "--to", "/own/7", "--header", "nothing"), 2, "is not NAME:VALUE"),
