@@ -6,6 +6,8 @@ import shutil
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.cli.command import api, serving, until, waypost
 from tests.cli.conftest import write
 
@@ -42,6 +44,7 @@ def test_a_backup_of_a_running_service_goes_on_in_another_folder(place: Path) ->
         assert steps["before"]["attempts"] == 1
 
 
+@pytest.mark.slow
 def test_the_backup_command_explains_what_it_refuses(place: Path) -> None:
     missing = waypost("backup", "b", cwd=place)
     assert (missing.returncode, "--data" in missing.stderr) == (3, True)
@@ -59,6 +62,7 @@ def test_the_backup_command_explains_what_it_refuses(place: Path) -> None:
     assert sorted((place / ".waypost").iterdir()) == own
 
 
+@pytest.mark.slow
 def test_the_restore_command_explains_what_it_refuses(place: Path) -> None:
     assert waypost("run", "greet", "--input", "name=Ada", cwd=place).returncode == 0
     assert waypost("backup", "b", cwd=place).returncode == 0

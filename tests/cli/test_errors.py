@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.command import serving, waypost
 from tests.cli.conftest import write
 
@@ -16,6 +18,7 @@ def _fail(place: Path, order: str) -> None:
     assert waypost("run", "fails", "--input", f"order={order}", "--json", cwd=place).returncode == 1
 
 
+@pytest.mark.slow
 def test_failures_and_their_runs_are_found_without_a_service(place: Path) -> None:
     write(place, "fails", FAILS)
     assert waypost("errors", cwd=place).stderr.startswith("waypost: there is no journal in .waypost")

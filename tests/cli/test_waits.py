@@ -200,6 +200,7 @@ def test_an_uncertain_step_is_resolved_with_the_suggested_command(served: Path) 
     assert until(served, run, "completed")["outputs"] == {"paid": {"id": 1}}
 
 
+@pytest.mark.slow
 def test_a_link_is_shown_with_the_present_address_of_the_service(place: Path) -> None:
     write(place, "asks", ASKS)
     with serving(place):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.command import api, serving, waypost
 from tests.cli.conftest import write
 
@@ -13,6 +15,7 @@ steps: [{id: check, use: flow.fail, with: {message: "{{ inputs.order }} is too o
 DELIVERY, RUN, EVENT = (f"{prefix}_{'0' * 26}" for prefix in ("dlv", "run", "evt"))
 
 
+@pytest.mark.slow
 def test_a_wrong_name_is_an_error_that_says_what_is_meant(place: Path) -> None:
     write(place, "fails", FAILS)
     with serving(place):

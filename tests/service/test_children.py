@@ -154,6 +154,7 @@ async def test_a_call_that_takes_too_long_fails_and_its_run_is_cancelled(tmp_pat
         assert (await service.wait_for_end(child))["status"] == "cancelled"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_restarted", [False, True])
 async def test_a_cancel_reaches_a_called_run_that_was_evicted(tmp_path: Path, is_restarted: bool) -> None:
     pipelines = {"calls": _calling("middle"), "middle": _calling("child"), "child": LONG}
