@@ -120,6 +120,7 @@ class BulkOperations:
     def operations(self) -> list[Operation[Any, Any]]:
         missing = {404: "There is no such bulk"}
         one = {200: BulkDocument}
+        unknown = {404: "The filter names something that does not exist"}
         return [
             Operation(
                 "POST",
@@ -129,10 +130,12 @@ class BulkOperations:
                 Parameters,
                 BulkPreviewBody,
                 {200: BulkPreviewDocument},
+                problems=unknown,
             ),
             Operation(
                 *("POST", "/bulks", self.create_bulk, "start", Parameters, BulkBody, {202: BulkDocument}),
-                problems={409: "Nothing matches, more matches than `expected`, or too many bulks are unfinished"},
+                problems=unknown
+                | {409: "Nothing matches, more matches than `expected`, or too many bulks are unfinished"},
             ),
             Operation("GET", "/bulks", self.list_bulks, "read", ManyBulks, Nothing, {200: BulksDocument}),
             Operation("GET", "/bulks/{bulk}", self.get_bulk, "read", OneBulk, Nothing, one, problems=missing),

@@ -84,7 +84,9 @@ class DeliveryOperations:
         one, replayed = "/deliveries/{delivery}", {200: ReplayedDocument, 202: ReplayedDocument}
         return [
             Operation(
-                "GET", "/deliveries", self.list_deliveries, "read", ManyDeliveries, Nothing, {200: DeliveriesDocument}
+                *("GET", "/deliveries", self.list_deliveries, "read", ManyDeliveries, Nothing),
+                {200: DeliveriesDocument},
+                problems={404: "The filter names a webhook that does not exist"},
             ),
             Operation("GET", one, self.get_delivery, "read", OneDelivery, Nothing, {200: DeliveryDetailsDocument}),
             Operation(

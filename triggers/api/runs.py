@@ -29,6 +29,8 @@ from triggers.runs.lists import RunLists, RunQuery
 from triggers.runs.rows import find_run
 from triggers.runs.run import encode_run
 
+UNKNOWN_NAME = "A filter names a pipeline or trigger that does not exist"
+
 # -- what is asked ----------------------------------------------------------------------------------------------
 
 
@@ -100,8 +102,14 @@ class RunOperations:
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
-            Operation("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: RunsDocument}),
-            Operation("GET", "/errors", self.list_errors, "read", ManyErrors, Nothing, {200: ErrorGroupsDocument}),
+            Operation(
+                *("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: RunsDocument}),
+                problems={404: UNKNOWN_NAME},
+            ),
+            Operation(
+                *("GET", "/errors", self.list_errors, "read", ManyErrors, Nothing, {200: ErrorGroupsDocument}),
+                problems={404: UNKNOWN_NAME},
+            ),
             Operation("GET", "/runs/{run}", self.get_run, "read", KnownRun, Nothing, {200: RunDocument, 304: None}),
             Operation(
                 "GET", "/runs/{run}/history", self.get_history, "read", OneHistory, Nothing, {200: HistoryDocument}
