@@ -9,8 +9,8 @@ from starlette.responses import Response
 from durable.journal.journal import Journal
 from durable.redactor import Redactor
 from durable.units import DeliveryOutcome
-from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
-from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.repeats import make_refusal
 from triggers.api.value_types import DeliveryId, Limit, Moment, Reason
@@ -43,11 +43,8 @@ class OneDelivery(Parameters):
 
 
 class ReplayParameters(OneDelivery):
-    idempotency_key: IdempotencyKey | None = Field(
-        None,
-        alias="Idempotency-Key",
-        description="The same key for the same delivery is the same request, for seven days",
-        json_schema_extra=HEADER,
+    idempotency_key: IdempotencyHeader = Field(
+        None, description="The same key for the same delivery is the same request, for seven days"
     )
 
 

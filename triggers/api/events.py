@@ -10,8 +10,8 @@ from durable.clock import new_id
 from durable.engine import Engine
 from durable.units import Event
 from durable.values import Value
-from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
-from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters, respond
+from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
+from triggers.api.operation import ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.documents.starts import EmittedDocument, suggest_retry
 
@@ -22,11 +22,8 @@ Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)
 
 
 class EmitParameters(Parameters):
-    idempotency_key: IdempotencyKey | None = Field(
-        None,
-        alias="Idempotency-Key",
-        description="The same key of the same source is the same event, for seven days",
-        json_schema_extra=HEADER,
+    idempotency_key: IdempotencyHeader = Field(
+        None, description="The same key of the same source is the same event, for seven days"
     )
 
 

@@ -5,15 +5,20 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from durable.durations import parse_duration
 from durable.units import DedupeKey
+from triggers.api.operation import HEADER
 
 LIFETIME = parse_duration("7d")
 """How long (ms) a key stays taken."""
 
 IdempotencyKey: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+IdempotencyHeader: TypeAlias = Annotated[
+    IdempotencyKey | None, Field(alias="Idempotency-Key", json_schema_extra=HEADER)
+]
+"""The header of a request that has a key."""
 
 
 def make_dedupe_key(scope: str, key: str | None, given: Mapping[str, Any], at: int) -> DedupeKey | None:

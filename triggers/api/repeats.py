@@ -9,8 +9,8 @@ from starlette.responses import Response
 from durable.engine import Engine
 from durable.journal.journal import Journal
 from durable.secrets import Secrets
-from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
-from triggers.api.operation import HEADER, ApiRequest, Body, Operation, respond
+from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
+from triggers.api.operation import ApiRequest, Body, Operation, respond
 from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
 from triggers.api.value_types import Reason
@@ -25,11 +25,8 @@ from triggers.repeats.reruns import Reruns
 
 
 class RepeatParameters(OneRun):
-    idempotency_key: IdempotencyKey | None = Field(
-        None,
-        alias="Idempotency-Key",
-        description="The same key for the same run is the same request, for seven days",
-        json_schema_extra=HEADER,
+    idempotency_key: IdempotencyHeader = Field(
+        None, description="The same key for the same run is the same request, for seven days"
     )
 
 

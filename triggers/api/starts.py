@@ -19,8 +19,8 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.units import Admitted, Event
 from durable.wording import quote
-from triggers.api.idempotency import IdempotencyKey, make_dedupe_key
-from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters, respond
+from triggers.api.idempotency import IdempotencyHeader, IdempotencyKey, make_dedupe_key
+from triggers.api.operation import Answer, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
 from triggers.api.value_types import Moment, Tag, WaitDuration
@@ -52,9 +52,7 @@ class OnePipeline(Parameters):
 
 
 class StartParameters(OnePipeline):
-    idempotency_key: IdempotencyKey | None = Field(
-        None, alias="Idempotency-Key", description=KEY_DESCRIPTION, json_schema_extra=HEADER
-    )
+    idempotency_key: IdempotencyHeader = Field(None, description=KEY_DESCRIPTION)
 
 
 class StartBody(Body):
