@@ -8,7 +8,7 @@ Any other exception ends the attempt with an unknown effect and the class `inter
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
@@ -26,6 +26,13 @@ Ending: TypeAlias = Literal["not_sent", "answered", "unknown"]
 """How an attempt ended: it certainly had no effect, the service responded, or neither is known."""
 
 OnCrash: TypeAlias = Literal["retry", "park", "fail"]
+
+Idempotent: TypeAlias = Literal["yes", "key", "no"]
+"""Whether an action can be repeated without a second effect: by itself (`yes`), because the service honours the
+idempotency key that it sends (`key`), or not at all (`no`)."""
+
+Stored: TypeAlias = Any
+"""JSON from which an action can be restored; part of the pipeline version that uses it."""
 
 Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
 """Text that may contain `{{ secrets.NAME }}`; checked when a pipeline is loaded."""
@@ -95,6 +102,8 @@ class Context:
     `resources`: objects that actions share, by class (such as the HTTP client). The composition root creates them.
     `connection`: the step's connection, an instance of the connector's model with the secrets filled in; None if the
     step names none.
+    `connection_name`: its name in `connections.yaml`.
+    `auth`: how the connection signs requests, with the secrets filled in: the name of a scheme, and its settings.
     """
 
     run: str
@@ -104,6 +113,8 @@ class Context:
     log: logging.LoggerAdapter[logging.Logger]
     resources: Mapping[type, object] = field(default_factory=dict)
     connection: BaseModel | None = field(default=None, repr=False)
+    connection_name: str | None = None
+    auth: Mapping[str, Any] | None = field(default=None, repr=False)
     timer: "Timer | None" = field(default=None, repr=False)
     is_open: bool = True
     _requests: int = 0
@@ -187,6 +198,10 @@ class Action:
     ask a person, `fail` to give up.
     `target`: finds what the attempt calls; without it, the target is the connector with its connection.
     `is_immediate`: it calls nothing outside the process and needs no permit.
+    `idempotent`: whether it can be repeated; None if the action does not say.
+    `stored`: what a pipeline version keeps of the action, so that its runs go on with it when the connector changes;
+    None for an action whose code is installed.
+    `undo`: the action of the same connector that reverses the effect.
 
     Before an attempt starts, it waits for a permit of its pipeline and one of its target; its timeout does not run yet.
     """
@@ -199,17 +214,51 @@ class Action:
     summary: str = ""
     target: FindTarget | None = None
     is_immediate: bool = False
+    idempotent: Idempotent | None = None
+    stored: Stored | None = None
+    undo: "Undo | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class Connector:
-    """A service and its actions. `name` is the part of `use:` before the dot. `connection` is the model of its
-    connections; None if it has none."""
+class Undo:
+    """The action of the same connector that reverses an effect. The expressions in `given`, its inputs, read the
+    step's `inputs` and its `output`."""
 
-    name: str
-    summary: str
-    actions: tuple[Action, ...]
-    connection: type[BaseModel] | None = None
+    action: str
+    given: Mapping[str, JSON]
+
+
+class Connector:
+    """A service and its actions.
+
+    `name`: the part of `use:` before the dot.
+    `actions`: by name. A connector with hundreds of them passes a mapping that makes each when it is first needed.
+    `connection`: the model of its connections; None if it has none.
+    `auth`: how its connections sign requests: schemes by name with their settings, whose expressions read `connection`.
+    The first applies whose names the connection gives.
+    `test`: the name of the action that proves that a connection works.
+    """
+
+    __slots__ = ("actions", "auth", "connection", "name", "summary", "test")
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        actions: Iterable[Action] | Mapping[str, Action],
+        connection: type[BaseModel] | None = None,
+        *,
+        auth: Sequence[Mapping[str, Any]] = (),
+        test: str | None = None,
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.actions: Mapping[str, Action] = (
+            actions if isinstance(actions, Mapping) else {each.name: each for each in actions}
+        )
+        self.connection = connection
+        self.auth = tuple(auth)
+        self.test = test
 
 
 class Inputs(BaseModel, extra="forbid"):

@@ -22,14 +22,18 @@ class CompiledSchema:
         self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing)
 
     def find_problems(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Return where the value does not match, and why; for a large value, only the first problem.
+        """Return where the value does not match, and why; for a large value, only the first problem."""
+        for error in self.find_errors(value):
+            yield tuple(error.instance_path), error.message
 
-        The library finds all problems before it returns the first: 100,000 of them take a second.
+    def find_errors(self, value: JSON) -> Iterator[jsonschema_rs.ValidationError]:
+        """Return the errors of the value; for a large value, only the first.
+
+        The library finds all errors before it returns the first: 100,000 of them take a second.
         """
         if self._validator.is_valid(value):
             return
-        for error in [self._find_first(value)] if _is_large(value) else self._validator.iter_errors(value):
-            yield tuple(error.instance_path), error.message
+        yield from [self._find_first(value)] if _is_large(value) else self._validator.iter_errors(value)
 
     def _find_first(self, value: JSON) -> jsonschema_rs.ValidationError:
         try:

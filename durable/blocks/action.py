@@ -134,6 +134,8 @@ def _add_policy(plain: ActionStep, resolver: Resolver, retry: RetrySpec | None, 
     found = resolver.find_action(plain.use)
     if found is None:
         return plain
+    if found.stored is not None:
+        resolver.stored[plain.use] = found.stored
     default = parse_duration(resolver.defaults.timeout) if resolver.defaults.timeout else STEP_TIMEOUT
     return msgspec.structs.replace(
         plain,

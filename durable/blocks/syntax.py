@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from durable.action import Action
+from durable.action import Action, Stored
 from durable.blocks.policies import DefaultsSpec
 from durable.known_values import KnownMapping, KnownValue
 from durable.problem import DataProblem, Explanation, Pointer
@@ -75,11 +75,13 @@ class Resolver:
     `find_action`: finds a connector's action by name.
     `defaults`: those of the pipeline.
     `kinds`: the kinds of steps, by model.
+    `stored`: collects what the version keeps of the actions that the steps use, by `use`.
     """
 
     find_action: Callable[[str], Action | None]
     defaults: DefaultsSpec
     kinds: Mapping[type[StepSpec], "StepSyntax"]
+    stored: dict[str, Stored] = field(default_factory=dict)
 
     def resolve_steps(self, steps: Sequence[StepSpec] | None) -> Steps:
         """Resolve a sequence of steps, with every default filled in."""

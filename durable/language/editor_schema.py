@@ -41,7 +41,7 @@ class Usable:
 
     @property
     def has_required(self) -> bool:
-        return any(field.is_required() for field in self.model.model_fields.values())
+        return bool(self.model.model_json_schema().get("required"))
 
 
 Usables = Mapping[str, Usable]

@@ -106,7 +106,7 @@ def draft_schema(
 
     def settle(schema: Schema) -> Schema:
         schema = dict(schema)
-        name = STEP if schema.pop(_IS_STEP, False) else names.get(schema.pop("$ref", ""))
+        name = STEP if schema.pop(_IS_STEP, False) else names.get(schema.pop("$ref", "").rpartition("/")[2])
         if name:
             schema["$ref"] = f"#/definitions/{name}"
         if schema.get("pattern") in _EXPLAINED:

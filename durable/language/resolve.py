@@ -18,15 +18,17 @@ def resolve_pipeline(
     """Return the definition of a checked pipeline. `find_action` finds a connector's action by name; `run_timeout` (ms)
     is the default."""
     resolver = Resolver(find_action, pipeline.defaults or DefaultsSpec(), SYNTAX_BY_MODEL)
+    steps, on_failure = resolver.resolve_steps(pipeline.steps), resolver.resolve_steps(pipeline.on_failure)
     return Definition(
         ResolvedPipeline(
             id=pipeline.id,
-            steps=resolver.resolve_steps(pipeline.steps),
+            steps=steps,
             timeout=parse_duration(pipeline.timeout) if pipeline.timeout else run_timeout,
             inputs=pipeline.inputs,
             outputs=pipeline.outputs,
-            on_failure=resolver.resolve_steps(pipeline.on_failure),
+            on_failure=on_failure,
             concurrency=_resolve_concurrency(pipeline.concurrency),
+            actions=resolver.stored or None,
         )
     )
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import Action, ActionError, ConnectionMissing, Context
+from durable.action import Action, ActionError, ConnectionMissing, Context, Stored
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
 from durable.definition import Definition
@@ -38,6 +38,16 @@ Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
 `SecretMissing`."""
 
 
+Restore = Callable[[str, Stored], Action]
+"""Makes an action from its stored form, given its `use`; raises `ValueError` for a form that this code does not
+know."""
+
+
+def refuse_stored(use: str, stored: Stored) -> Action:
+    """Raise an error: no form of connectors is installed."""
+    raise ValueError(f"the stored form of {use} is unknown")
+
+
 def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
     """Raise an error: no connections are configured."""
     raise ConnectionMissing(f"there is no connection {name!r}")
@@ -46,7 +56,7 @@ def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
 @dataclass(frozen=True, slots=True)
 class ActionRuntime:
     """What all attempts share: the actions by name, the secrets, the resources of actions, the bytes of payloads by
-    SHA-256, the clock, and the connections."""
+    SHA-256, the clock, the connections, and what restores stored actions."""
 
     actions: Mapping[str, Action]
     secrets: Secrets
@@ -54,6 +64,15 @@ class ActionRuntime:
     payload: Callable[[str], Awaitable[bytes]]
     now: Clock
     connect: Connect = refuse_connection
+    restore: Restore = refuse_stored
+
+    def find_action(self, use: str, definition: Definition) -> Action | None:
+        """Return the action of a step: as its pipeline version stored it, or else as it is installed. Raises
+        `ValueError`."""
+        stored = definition.pipeline.actions
+        if stored and use in stored:
+            return self.restore(use, stored[use])
+        return self.actions.get(use)
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
@@ -149,6 +168,7 @@ class Attempt:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
             if name := self._node.step.connection:
+                self.context.connection_name = name
                 self.context.connection, credentials = self._runtime.connect(name, self._node.step.use)
                 values |= credentials
         except (SecretMissing, ConnectionMissing) as missing:
@@ -166,7 +186,11 @@ class Attempt:
             self._problem = self._build_failure(unread)
             return
         self._redact = Redactor(values)
-        action = self._runtime.actions.get(self._node.step.use)
+        try:
+            action = self._runtime.find_action(self._node.step.use, self._definition)
+        except ValueError as unknown:
+            self._problem = self._refuse_input(str(unknown))
+            return
         if action is None:
             self._problem = self._refuse_input(f"no connector offers {self._node.step.use} any more")
             return

@@ -82,8 +82,8 @@ class ResolvedConcurrency(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ResolvedPipeline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A pipeline with every default filled in. `inputs` are JSON Schemas by name; `timeout` is that of the run, in
-    ms."""
+    """A pipeline with every default filled in. `inputs` are JSON Schemas by name; `timeout` is that of the run, in ms;
+    `actions` are the stored forms of connectors' actions, by `use`."""
 
     id: str
     steps: Steps
@@ -92,3 +92,4 @@ class ResolvedPipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: Tree = None
     on_failure: Steps = NO_STEPS
     concurrency: ResolvedConcurrency | None = None
+    actions: dict[str, Tree] | None = None

@@ -27,7 +27,7 @@ from durable.values import JSON
 IN_FLIGHT = (1, 16, 64, 256)
 LOCAL = Egress.parse("127.0.0.0/8")
 PAYLOAD: JSON = {"id": "ord_1042", "total": 129.5, "lines": [{"sku": "A-7", "quantity": 2}] * 4}
-[POST] = [each for each in CONNECTOR.actions if each.name == "post"]
+POST = CONNECTOR.actions["post"]
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"id":"ch_1","ok":1  }'
 
 Call = Callable[[], Awaitable[object]]

@@ -13,7 +13,7 @@ from tests.connectors.servers import OK, answering, serve
 
 pytestmark = pytest.mark.anyio
 
-ACTIONS = {action.name: action for action in CONNECTOR.actions}
+ACTIONS = CONNECTOR.actions
 BASE = "https://api.example.com/v2"
 
 

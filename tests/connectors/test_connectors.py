@@ -11,13 +11,13 @@ CONNECTORS = (http.CONNECTOR, log.CONNECTOR, transform.CONNECTOR)
 ACTIONS = [
     pytest.param(action, id=f"{connector.name}.{action.name}")
     for connector in CONNECTORS
-    for action in connector.actions
+    for action in connector.actions.values()
 ]
 
 
-def test_action_names_are_unique() -> None:
+def test_actions_are_listed_by_their_names() -> None:
     for connector in CONNECTORS:
-        assert len({action.name for action in connector.actions}) == len(connector.actions)
+        assert all(action.name == name for name, action in connector.actions.items())
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -15,7 +15,7 @@ from tests.connectors.servers import OK, Server, answer, answering, serve
 
 pytestmark = pytest.mark.anyio
 
-ACTIONS = {action.name: action for action in CONNECTOR.actions}
+ACTIONS = CONNECTOR.actions
 JSON_TYPE = "Content-Type: application/json"
 
 

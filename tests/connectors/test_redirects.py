@@ -12,7 +12,7 @@ from tests.connectors.servers import OK, Behaviour, Visit, answer, answering, se
 
 pytestmark = pytest.mark.anyio
 
-ACTIONS = {action.name: action for action in CONNECTOR.actions}
+ACTIONS = CONNECTOR.actions
 CHANGES = ["post", "put", "patch", "delete"]
 STATUSES = [301, 302, 303, 307, 308]
 

@@ -12,7 +12,7 @@ from tests.docs.mistakes import load_text
 
 pytestmark = pytest.mark.anyio
 
-ACTIONS = {action.name: action for action in CONNECTOR.actions}
+ACTIONS = CONNECTOR.actions
 
 
 async def receive_head(context: Context, *, connection: dict[str, Any] | None = None, **given: Any) -> list[bytes]:

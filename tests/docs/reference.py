@@ -194,7 +194,7 @@ def _connectors() -> Iterator[str]:
         yield f"{connector.summary.rstrip('.')}."
         yield table(
             ("action", "what it does", "default `on_crash`"),
-            [(_use(connector, action), action.summary, code(action.on_crash)) for action in connector.actions],
+            [(_use(connector, action), action.summary, code(action.on_crash)) for action in connector.actions.values()],
         )
         yield from _models(connector)
 
@@ -204,12 +204,12 @@ def _use(connector: Connector, action: Action) -> str:
 
 
 def _models(connector: Connector) -> Iterator[str]:
-    for input, group in groupby(connector.actions, key=lambda action: action.input):
+    for input, group in groupby(connector.actions.values(), key=lambda action: action.input):
         names = listing((f"{connector.name}.{action.name}" for action in group), "and")
         yield f"#### Inputs of {names}"
         yield summary(input)
         yield fields(input)
-    for output, group in groupby(connector.actions, key=lambda action: action.output):
+    for output, group in groupby(connector.actions.values(), key=lambda action: action.output):
         names = listing((f"{connector.name}.{action.name}" for action in group), "and")
         if output:
             yield f"#### Output of {names}"

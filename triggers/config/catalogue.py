@@ -67,7 +67,9 @@ class Connectors:
     def actions(self) -> dict[str, Action]:
         """Every action, by `connector.action`."""
         return {
-            f"{name}.{action.name}": action for name, connector in self.loaded.items() for action in connector.actions
+            f"{name}.{action}": each
+            for name, connector in self.loaded.items()
+            for action, each in connector.actions.items()
         }
 
     def find_connection_model(self, name: str) -> type[BaseModel] | None:

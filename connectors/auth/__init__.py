@@ -1,0 +1,1 @@
+"""How connections sign requests: one file for each scheme."""

@@ -1,0 +1,50 @@
+"""Models of JSON Schemas: what they accept, and what they say about the rest."""
+
+import pytest
+from pydantic import ValidationError
+
+from durable.known_values import is_template
+from durable.language.validation import find_data_problems
+from durable.schema_model import ensure_valid_schema, make_inputs_schema, make_model
+from durable.values import JSON
+
+INPUTS = make_inputs_schema(
+    {
+        "channel": {"type": "string", "description": "Where to post"},
+        "count": {"type": "integer", "default": 3},
+        "style": {"type": "object", "properties": {"size": {"type": "integer"}}, "default": {}},
+        "labels": {"type": "array", "items": {"type": "string"}, "default": []},
+    }
+)
+MODEL = make_model("Post", INPUTS)
+
+
+def test_defaults_are_filled_in() -> None:
+    made = MODEL.model_validate({"channel": "C1"})
+    assert made.model_dump(by_alias=True) == {"channel": "C1", "count": 3, "style": {}, "labels": []}
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ({}, [("channel",)]),
+        ({"chanel": "C1"}, [("channel",), ("chanel",)]),
+        ({"channel": 3, "count": "a", "style": {"size": "{{ 1 }}"}}, [("channel",), ("count",)]),
+        ({"channel": "{{ x }}", "count": "{{ n }}", "style": "{{ x }}", "labels": ["{{ x }}", 3]}, [("labels", 1)]),
+        ({"channel": "C1", "style": "a {{ x }}"}, [("style",)]),
+        ("C1", [()]),
+    ],
+)
+def test_problems_have_the_place_of_the_value(given: JSON, places: list[tuple[str | int, ...]]) -> None:
+    found = find_data_problems(MODEL, given, is_open=is_template)
+    assert {each.pointer for each in found} == set(places)
+
+
+def test_a_value_that_does_not_match_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        MODEL.model_validate({"channel": None})
+
+
+def test_an_invalid_schema_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a JSON Schema"):
+        ensure_valid_schema({"type": "strong"})
