@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeV
 
 from pydantic import BaseModel, Field
 
+from durable.limit import NO_LIMIT, Limit
 from durable.problem import DataProblem, Pointer
 from durable.values import JSON
 
@@ -237,9 +238,10 @@ class Connector:
     `auth`: how its connections sign requests: schemes by name with their settings, whose expressions read `connection`.
     The first applies whose names the connection gives.
     `test`: the name of the action that proves that a connection works.
+    `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
     """
 
-    __slots__ = ("actions", "auth", "connection", "name", "summary", "test")
+    __slots__ = ("actions", "auth", "connection", "limit", "name", "summary", "test")
 
     def __init__(
         self,
@@ -250,6 +252,7 @@ class Connector:
         *,
         auth: Sequence[Mapping[str, Any]] = (),
         test: str | None = None,
+        limit: Limit = NO_LIMIT,
     ) -> None:
         self.name = name
         self.summary = summary
@@ -259,6 +262,7 @@ class Connector:
         self.connection = connection
         self.auth = tuple(auth)
         self.test = test
+        self.limit = limit
 
 
 class Inputs(BaseModel, extra="forbid"):

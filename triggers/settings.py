@@ -26,11 +26,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from durable.durations import Milliseconds, parse_duration
+from durable.limit import Rate
 from durable.retention import Age, RetentionPolicy
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error, find_nearest
-from triggers.http.rate_limit import Rate
 from triggers.instance import KEY_FILE, SETTINGS_FILE
 
 PREFIX = "WAYPOST_"
@@ -113,9 +113,12 @@ def _check_header_safe(secret: SecretStr) -> SecretStr:
 
 
 def _parse_rate(value: object) -> object:
-    if isinstance(value, str):
+    if not isinstance(value, str):
+        return value
+    try:
         return None if value == "none" else Rate.parse(value)
-    return value
+    except ValueError as error:
+        raise ValueError(f'{error}, or "none" for no limit') from None
 
 
 def _reject_database(_: SecretStr) -> SecretStr:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from durable.limit import Rate
 from triggers.api.problem import ApiError
 from triggers.documents.fields import Scope
-from triggers.http.rate_limit import Rate, RateLimiter
+from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys, hash_key, includes_scope, parse_bearer
 from triggers.refusals import RateExceeded
 

@@ -2,13 +2,11 @@
 
 import ipaddress
 import math
-import re
 from collections.abc import Callable
-from typing import NamedTuple, Self
 
 from starlette.types import Scope
 
-from durable.durations import parse_duration
+from durable.limit import Rate
 
 MOST_NAMES = 10_000
 """The names that one limiter remembers. The one that was not used for longest is forgotten first."""
@@ -16,26 +14,10 @@ MOST_NAMES = 10_000
 MILLISECOND, SECOND = 10**6, 10**9
 """In nanoseconds."""
 
-_RATE = re.compile(r"([1-9][0-9]{0,8})/([0-9]+[a-z]+)")
-
-
-class Rate(NamedTuple):
-    """A burst of so many, and as many again in every period (ms)."""
-
-    number: int
-    period: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `COUNT/DURATION`; raises ValueError."""
-        match = _RATE.fullmatch(text)
-        if not match or not (period := parse_duration(match[2])):
-            raise ValueError(f'{text!r} should be a number and a duration, such as "600/1m", or "none"')
-        return cls(int(match[1]), period)
-
 
 class RateLimiter:
-    """A bucket for each name. Without a rate nothing is limited. `clock` returns monotonic nanoseconds."""
+    """A bucket for each name: a burst of the rate's number, and as many again in every period. Without a rate nothing
+    is limited. `clock` returns monotonic nanoseconds."""
 
     def __init__(self, rate: Rate | None, clock: Callable[[], int], *, most: int = MOST_NAMES) -> None:
         self._rate = rate

@@ -26,13 +26,14 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
 from durable.journal.unknown_paths import list_unknown_paths
+from durable.limit import Rate
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
 from durable.values import JSON
 from durable.wording import quote
 from triggers.http.body import BadRequest, BodyLimits, receive_body
-from triggers.http.rate_limit import Rate, RateLimiter
+from triggers.http.rate_limit import RateLimiter
 from triggers.refusals import RateExceeded, find_refusal
 from triggers.trigger import EventFiltered, Trigger
 from triggers.webhooks import cors, responses
