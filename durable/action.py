@@ -47,6 +47,9 @@ FindTarget: TypeAlias = Callable[[Any, BaseModel | None], str | None]
 """Finds the target of an attempt, such as `https://api.example.com`, from the action's input and its connection; None
 if they do not determine it."""
 
+ReturnsPages: TypeAlias = Callable[[Mapping[str, Any]], bool]
+"""Whether a step with these inputs, as its file gives them, gets its output in pages."""
+
 TARGET_LIMIT = 128
 """The maximum number of concurrent attempts that call one target, and of connections to it."""
 
@@ -95,16 +98,68 @@ class ConnectionMissing(ActionError):
         super().__init__(message, error_class="auth", code="connection_missing", ending="not_sent")
 
 
+PAGED_SIZE_LIMIT = 10 * 1024 * 1024
+"""The maximum size, in bytes, of the items of all pages of a step together."""
+
+PAGES_LIMIT = 10_000
+"""The maximum number of pages of a step."""
+
+CURSOR_SIZE_LIMIT = 8 * 1024
+"""The maximum size, in bytes, of `Page.next`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagePosition:
+    """The page that an attempt gets, of an action that `returns_pages`.
+
+    `number`: from 0.
+    `cursor`: what the previous page gave as `next`; None for the first.
+    `items`: how many items the previous pages have.
+    """
+
+    number: int = 0
+    cursor: JSON = None
+    items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What an action that `returns_pages` returns: a page of a list.
+
+    Each page is a checkpoint with an idempotency key and attempts of its own. If `next` is None, it is the last page,
+    and the step completes. Otherwise the action is called again, with `next` as `context.page.cursor`; after a crash
+    too, and in another process. A page whose `next` or `fingerprint` the step has had before fails as `repeated_page`;
+    more than `PAGES_LIMIT` pages as `too_many_pages`; more than `PAGED_SIZE_LIMIT` bytes as `pages_too_large`.
+
+    `next`: where the next page begins: any JSON of at most `CURSOR_SIZE_LIMIT` bytes, without secrets.
+    `fingerprint`: a hash of the response's body, to recognise a page that comes again; None to compare only `next`.
+    `delay`: the milliseconds until the next page is requested.
+    `is_complete`: on the last page, whether the list is whole; False if a limit has ended it.
+    `is_summary`: on the last page, whether the step's output is `{items, pages, complete}`, `pages` being their number;
+    otherwise it is the list of the items of all pages.
+    """
+
+    items: Sequence[JSON]
+    next: JSON = None
+    fingerprint: str | None = None
+    delay: int = 0
+    is_complete: bool = True
+    is_summary: bool = False
+
+
 @dataclass(slots=True)
 class Context:
     """The attempt, as its action sees it.
 
-    `key`: the step's idempotency key, the same in every attempt.
+    `path`: the step's path; of a page, `STEP.page[n]`.
+    `attempt`: the number of the attempt, from 1; that of a page begins anew.
+    `key`: the idempotency key of the step or of the page, the same in every attempt.
     `resources`: objects that actions share, by class (such as the HTTP client). The composition root creates them.
     `connection`: the step's connection, an instance of the connector's model with the secrets filled in; None if the
     step names none.
     `connection_name`: its name in `connections.yaml`.
     `auth`: how the connection signs requests, with the secrets filled in: the name of a scheme, and its settings.
+    `page`: the page to get, if the action `returns_pages`.
     """
 
     run: str
@@ -116,6 +171,7 @@ class Context:
     connection: BaseModel | None = field(default=None, repr=False)
     connection_name: str | None = None
     auth: Mapping[str, Any] | None = field(default=None, repr=False)
+    page: PagePosition = PagePosition()
     timer: "Timer | None" = field(default=None, repr=False)
     is_open: bool = True
     _requests: int = 0
@@ -184,9 +240,9 @@ class Timer(Protocol):
 
 class ActionFunction(Protocol):
     """The function of an action: takes an instance of its input model, and returns JSON or an instance of its output
-    model."""
+    model. An action that `returns_pages` returns a `Page`, and its output model describes the output of all pages."""
 
-    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | JSON]": ...
+    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | Page | JSON]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +259,8 @@ class Action:
     `stored`: what a pipeline version keeps of the action, so that its runs go on with it when the connector changes;
     None for an action whose code is installed.
     `undo`: the action of the same connector that reverses the effect.
+    `returns_pages`: whether a step gets its output in pages (see `Page`); None for an action that never does. The
+    answer is part of the version that uses the action.
 
     Before an attempt starts, it waits for a permit of its pipeline and one of its target; its timeout does not run yet.
     """
@@ -218,6 +276,7 @@ class Action:
     idempotent: Idempotent | None = None
     stored: Stored | None = None
     undo: "Undo | None" = None
+    returns_pages: ReturnsPages | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from durable.action import Action
+from durable.action import Action, Page
 from durable.definition import PROBLEM_LENGTH
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
-from durable.values import JSON, NULL, Value, encode
+from durable.values import JSON, NULL, NotJSON, Value, encode
 from durable.wording import EXPECTED, PROBLEMS_LIMIT, explain_error
 
 _KINDS = frozenset({"str", "int", "float", "bool"})
@@ -35,7 +35,7 @@ class Output(NamedTuple):
     problem: str | None = None
 
 
-async def settle_output(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
+async def settle_output(action: Action, returned: "BaseModel | Page | JSON", redactor: Redactor) -> Output:
     """Return the output of an action without secrets; if it is not JSON, only the problem."""
     until = time.perf_counter() + TURN
     try:
@@ -75,7 +75,9 @@ async def take_turns(slices: Slices[Result]) -> Result:
             until = await _take_turn()
 
 
-def _dump(action: Action, returned: "BaseModel | JSON") -> tuple[JSON, str | None]:
+def _dump(action: Action, returned: "BaseModel | Page | JSON") -> tuple[JSON, str | None]:
+    if isinstance(returned, Page):
+        raise NotJSON("it is a page, but the action does not declare that it returns pages")
     problem = None
     if action.output is not None and not isinstance(returned, action.output):
         returned, problem = _model(action.output, returned)
