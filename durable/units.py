@@ -448,6 +448,27 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
 
 
+SealedKind: TypeAlias = Literal["secret", "token"]
+"""What an encrypted value is: a secret that a person set, or the tokens of a connection."""
+
+
+class SealedValue(msgspec.Struct, frozen=True):
+    """A value as the journal keeps it, encrypted with the store key that has the id `key`.
+
+    `generation`: changes with each write of the value, and with no encryption anew.
+    `updated_by`: the name of the API key, or the command, that wrote it.
+    """
+
+    kind: SealedKind
+    name: str
+    generation: int
+    key: str
+    nonce: bytes
+    data: bytes
+    updated_at: int
+    updated_by: str
+
+
 class UnfinishedRun(msgspec.Struct, frozen=True):
     """A run that has not ended. `was_busy`: its owner has not released it. `sequence`: the number of its last entry."""
 

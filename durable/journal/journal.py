@@ -34,6 +34,8 @@ from durable.units import (
     PostOutcome,
     RunView,
     ScheduleProgress,
+    SealedKind,
+    SealedValue,
     SideEffects,
     Takeover,
 )
@@ -194,6 +196,24 @@ class Journal(Reads):
     def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
         """Revoke an API key; False if there is no valid key with this id."""
         return self._writer.submit(partial(self._writes.keys.revoke, id=id, at=at))
+
+    def put_sealed_value(self, value: SealedValue, before: int) -> asyncio.Future[bool]:
+        """Store an encrypted value if the stored one has the generation `before`, or, if that is 0, if there is none;
+        else the result is False."""
+        return self._writer.submit(partial(self._writes.sealed_values.put, value=value, before=before))
+
+    def reseal_value(self, value: SealedValue, old_key: str) -> asyncio.Future[bool]:
+        """Store a value that was encrypted anew, unless it was changed or removed: then the result is False."""
+        return self._writer.submit(partial(self._writes.sealed_values.reseal, value=value, old_key=old_key))
+
+    def remove_sealed_value(self, kind: SealedKind, name: str) -> asyncio.Future[bool]:
+        """Remove an encrypted value; False if there is none."""
+        return self._writer.submit(partial(self._writes.sealed_values.remove, kind=kind, name=name))
+
+    def list_values_of_other_keys(self, key: str) -> asyncio.Future[list[SealedValue]]:
+        """The values that are encrypted with another key than this one, after every write that was requested
+        before."""
+        return self._writer.submit(partial(self._writes.sealed_values.list_other_keys, key=key))
 
     def remove(self, noun: Removable, rows: Sequence[Any], before: int) -> asyncio.Future[int]:
         """Remove those of the rows that are still old (`RetentionWrites.remove`); returns their number."""

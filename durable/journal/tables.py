@@ -272,6 +272,23 @@ class ApiKeyRow(TableRow, table=True):
     revoked_at: int | None = Field(sa_type=BigInteger)
 
 
+class SealedValueRow(TableRow, table=True):
+    """An encrypted value: a secret that a person set, or the tokens of a connection. `data` is the ciphertext, which is
+    bound to the kind, the name and the generation; `key` is the id of the store key."""
+
+    __tablename__ = "sealed_values"
+    __table_args__: ClassVar[Any] = ({"sqlite_with_rowid": False},)
+
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    generation: int = Field(sa_type=BigInteger)
+    key: str
+    nonce: bytes = Field(sa_type=LargeBinary)
+    data: bytes = Field(sa_type=LargeBinary)
+    updated_at: int = Field(sa_type=BigInteger)
+    updated_by: str
+
+
 class UnknownPathRow(TableRow, table=True):
     """Requests to a path that no webhook serves."""
 
@@ -353,6 +370,7 @@ slots = table(SlotRow)
 subscriptions = table(SubscriptionRow)
 matched_events = table(MatchedEventRow)
 api_keys = table(ApiKeyRow)
+sealed_values = table(SealedValueRow)
 unknown_paths = table(UnknownPathRow)
 bulks = table(BulkRow)
 bulk_items = table(BulkItemRow)

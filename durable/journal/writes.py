@@ -17,6 +17,7 @@ from durable.journal.reopening import ReopeningWrites
 from durable.journal.retention import RetentionWrites
 from durable.journal.runs import RunWrites
 from durable.journal.schedules import ScheduleWrites
+from durable.journal.sealed_values import SealedValueWrites
 from durable.journal.side_effects import SideEffectWrites
 from durable.journal.subscriptions import EventSubscriptions
 from durable.journal.unknown_paths import UnknownPathWrites
@@ -29,6 +30,7 @@ class Writes:
         self.node = node
         self.meta = MetaWrites(sql)
         self.keys = ApiKeyWrites(sql)
+        self.sealed_values = SealedValueWrites(sql)
         self.unknown_paths = UnknownPathWrites(sql)
         self.schedules = ScheduleWrites(sql)
         self.bulks = BulkWrites(sql)

@@ -1,0 +1,132 @@
+"""Store keys: AES-256-GCM for single values, with several keys during a rotation.
+
+A store key is 32 random bytes, written as `wpk_` and base64url. Its id is derived from it, so that a value can name the
+key that it needs, and a wrong key is recognised before anything is decrypted. The ciphertext is bound to the value's
+kind, name and generation and to the key's id, as associated data: a row that is copied over another one, or over a
+later version of itself, cannot be decrypted.
+
+    KeyRingInvalid      a text is not a list of store keys
+    ValueUnreadable     a value cannot be decrypted: its key is missing, or it was changed outside of Waypost
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Self
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from durable.units import SealedKind, SealedValue
+
+PREFIX = "wpk_"
+"""What every store key begins with, so that people and scanners recognise one."""
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+"""96 random bits for each value: NIST SP 800-38D allows 2**32 values with one key."""
+
+ID_DIGITS = 12
+
+
+class KeyRingInvalid(ValueError):
+    """A text is not a list of store keys. The message shows nothing of it."""
+
+
+class ValueUnreadable(Exception):
+    """A stored value cannot be decrypted. `key`: the id of the key that it needs, None if that key is here."""
+
+    def __init__(self, kind: SealedKind, name: str, problem: str, key: str | None = None) -> None:
+        super().__init__(f"the stored {kind} {name} {problem}")
+        self.kind, self.name, self.problem, self.key = kind, name, problem, key
+
+
+class StoreKey:
+    """One key. `id`: its public name, which is part of each value that it encrypts."""
+
+    def __init__(self, data: bytes) -> None:
+        self.id = hashlib.sha256(b"waypost store key id\0" + data).hexdigest()[:ID_DIGITS]
+        self._data = data
+        self._cipher = AESGCM(data)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(AESGCM.generate_key(8 * KEY_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a key; raises `KeyRingInvalid`."""
+        digits = text.removeprefix(PREFIX)
+        try:
+            data = base64.b64decode(digits + "=" * (-len(digits) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            data = b""
+        if not text.startswith(PREFIX) or len(data) != KEY_BYTES:
+            raise KeyRingInvalid("is not a store key")
+        return cls(data)
+
+    def encode(self) -> str:
+        """Return the key as text."""
+        return PREFIX + base64.urlsafe_b64encode(self._data).rstrip(b"=").decode()
+
+    def seal(self, kind: SealedKind, name: str, generation: int, text: str, at: int, by: str) -> SealedValue:
+        """Encrypt a value."""
+        nonce = os.urandom(NONCE_BYTES)
+        data = self._cipher.encrypt(nonce, text.encode(), _bind(kind, name, generation, self.id))
+        return SealedValue(kind, name, generation, self.id, nonce, data, at, by)
+
+    def open(self, value: SealedValue) -> str:
+        """Decrypt a value that this key encrypted; raises `ValueUnreadable`."""
+        bound = _bind(value.kind, value.name, value.generation, self.id)
+        try:
+            return self._cipher.decrypt(value.nonce, value.data, bound).decode()
+        except (InvalidTag, ValueError):  # ValueError: the nonce has another length
+            problem = "was changed outside of Waypost, or belongs to another row: set it again, or restore a backup"
+            raise ValueUnreadable(value.kind, value.name, problem) from None
+
+
+class KeyRing:
+    """Store keys in order: the first encrypts, all of them decrypt. `bool(ring)`: whether there is a key."""
+
+    def __init__(self, keys: Sequence[StoreKey] = ()) -> None:
+        self._keys = {key.id: key for key in keys}
+        self.current = keys[0] if keys else None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read keys that are separated by white space, the current one first; raises `KeyRingInvalid`."""
+        words = text.split()
+        if not words:
+            raise KeyRingInvalid("is empty")
+        keys: list[StoreKey] = []
+        for number, word in enumerate(words, 1):
+            try:
+                keys.append(StoreKey.parse(word))
+            except KeyRingInvalid:
+                where = "is not a store key" if len(words) == 1 else f"has no store key in place {number}"
+                raise KeyRingInvalid(f"{where}: `waypost secrets key new FILE` makes one") from None
+        return cls(keys)
+
+    def __bool__(self) -> bool:
+        return self.current is not None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the current one first."""
+        return tuple(self._keys)
+
+    def open(self, value: SealedValue) -> str:
+        """Decrypt a value; raises `ValueUnreadable`."""
+        key = self._keys.get(value.key)
+        if key is None:
+            problem = f"is encrypted with the store key {value.key}, which is not here"
+            raise ValueUnreadable(value.kind, value.name, problem, value.key)
+        return key.open(value)
+
+
+def _bind(kind: SealedKind, name: str, generation: int, key: str) -> bytes:
+    """Return the associated data of a value: what its row is."""
+    return msgspec.json.encode(("sealed_values", kind, name, generation, key))
