@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeV
 from pydantic import BaseModel, Field
 
 from durable.limit import NO_LIMIT, Limit
-from durable.problem import DataProblem, Pointer
+from durable.problem import DataProblem, Pointer, Problem
 from durable.values import JSON
 
 ErrorClass: TypeAlias = Literal[
@@ -322,6 +322,29 @@ class Connector:
         self.auth = tuple(auth)
         self.test = test
         self.limit = limit
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConnector:
+    """The connector that a file describes; None if the file has errors. `files` are the paths of others that it depends
+    on."""
+
+    connector: Connector | None
+    problems: Sequence[Problem] = ()
+    files: Sequence[str] = ()
+
+
+class Form(Protocol):
+    """A form in which connectors are written: reads a file of the operator's folder, or of a package."""
+
+    def load(self, path: str, data: bytes, /) -> LoadedConnector:
+        """Make the connector that the file at this path, with this content, describes. May take long; called in a
+        thread."""
+        ...
+
+    def scaffold(self, name: str, /) -> Mapping[str, str]:
+        """Return the files of a new connector of this name, by their names, as a start for its author."""
+        ...
 
 
 class Inputs(BaseModel, extra="forbid"):

@@ -6,8 +6,10 @@ loaded from here, so that a missing library becomes an error that names the extr
 ExtraMissing         an ImportError: an optional library is not installed
 """
 
+import sys
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -60,6 +62,34 @@ def load_entry_point(entry: EntryPoint) -> Any:
         distribution = entry.dist.name if entry.dist else DISTRIBUTION
         _raise_for_extra(error, entry.name, distribution, next(iter(entry.extras), None))
         raise
+
+
+def find_package_folder(name: str) -> Path | None:
+    """Return the folder of an installed package without importing it; None if there is none."""
+    util = import_module("importlib.util")
+    try:
+        spec = util.find_spec(name)
+    except ImportError:
+        return None
+    locations = spec.submodule_search_locations if spec else None
+    return Path(next(iter(locations))) if locations else None
+
+
+def load_file(path: Path, data: bytes) -> ModuleType:
+    """Execute a Python file as a module of its own; raises whatever it raises."""
+    module = ModuleType(f"waypost_connector_{path.stem}")
+    module.__file__ = str(path)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # pydantic looks up the names of annotations there
+    try:
+        exec(compile(data, str(path), "exec"), module.__dict__)
+    except BaseException:
+        if before is None:
+            del sys.modules[module.__name__]
+        else:
+            sys.modules[module.__name__] = before
+        raise
+    return module
 
 
 def _raise_for_extra(error: ModuleNotFoundError, what: str, distribution: str, extra: str | None) -> None:

@@ -114,7 +114,7 @@ async def compose(
     runs over performs only those that begin in it. Raises `NoConnectors`, `SettingsError` and the journal's errors."""
     secrets = Secrets(instance.environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
-    connectors = connectors or load_connectors()
+    connectors = connectors or load_connectors(instance.config)
     _log_findings(settings, secrets, connectors)
     url = settings.public_url or make_url(*address)
     async with contextlib.AsyncExitStack() as stack:

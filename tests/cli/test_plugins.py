@@ -89,6 +89,7 @@ def test_a_connector_that_cannot_be_loaded_is_named_with_its_error(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "echo", raising=False)
     found = load_connectors()
+    assert found.find("echo") is None
     monkeypatch.delitem(sys.modules, "echo", raising=False)
     assert found.broken.keys() == {"echo"}
     assert why in found.broken["echo"]
@@ -141,6 +142,7 @@ def test_no_package_replaces_a_built_in_connector(
     install(tmp_path, "waypost-echo", {name: "echo:CONNECTOR"}, {})
     monkeypatch.syspath_prepend(str(tmp_path))
     found = load_connectors()
+    assert found.find(name) is None
     assert found.broken.keys() == {name}
     assert why in found.broken[name]
     assert "log.write" in found.actions

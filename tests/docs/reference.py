@@ -189,7 +189,7 @@ def _keys(model: type[BaseModel]) -> str:
 def _connectors() -> Iterator[str]:
     yield "## Connectors"
     yield words.CONNECTORS
-    for connector in load_connectors().loaded.values():
+    for connector in load_connectors().load_all().values():
         yield f"### {code(connector.name)}"
         yield f"{connector.summary.rstrip('.')}."
         yield table(

@@ -59,7 +59,7 @@ class Running:
 
 
 def add_connectors(installed: Connectors, more: Sequence[Connector]) -> Connectors:
-    return Connectors({**installed.loaded, **{each.name: each for each in more}}, installed.broken)
+    return Connectors({**installed.installed, **{each.name: each for each in more}}, installed.folder)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def running(
             loaded,
             Instance(config, tmp_path / "data", environment),
             address=address,
-            connectors=add_connectors(load_connectors(), connectors),
+            connectors=add_connectors(load_connectors(config), connectors),
             now=now,
         ) as service,
         run_service(service, listener),

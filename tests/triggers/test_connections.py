@@ -257,7 +257,7 @@ def test_a_connector_that_raises_on_a_file_disables_only_that_file(
     (tmp_path / "pipelines" / "p.yaml").write_text("steps: [{id: a, use: plug.in, with: {n: 1}}]\n")
     (tmp_path / "pipelines" / "q.yaml").write_text("steps: [{id: a, use: log.write, with: {message: x}}]\n")
     plug = Connector("plug", "", (Action("in", do_nothing, RaisingInputs),))
-    folder = Folder(tmp_path, Connectors({**CONNECTORS.loaded, "plug": plug}), Secrets({}))
+    folder = Folder(tmp_path, Connectors({**CONNECTORS.installed, "plug": plug}), Secrets({}))
     assert [file.is_valid for file in folder.files] == [False, True]
     assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a bug in a connector" in str(
         folder.files[0].problems[0]

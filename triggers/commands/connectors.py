@@ -23,6 +23,7 @@ from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import print_problems
 from triggers.config.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
 from triggers.config.connections import Connections
+from triggers.config.connector_files import ConnectorFolder
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -32,9 +33,9 @@ Name = Annotated[str | None, typer.Argument(help="A connector, or one of its act
 
 def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
     if name is None and not as_json:
-        print_installed(open_console(), find_connectors())
+        print_installed(open_console(), find_connectors(), ConnectorFolder(config))
         return
-    loaded = load_connectors()
+    loaded = load_connectors(config)
     found = find_offers(loaded, name)
     known = Connections(config, loaded, Secrets(os.environ))
     if as_json:
@@ -87,7 +88,7 @@ class ActionOffer:
 def find_offers(connectors: Connectors, wanted: str | None = None) -> list[ActionOffer]:
     """Every action, those of the connector that is `wanted`, or that one action; raises `CommandFailed`."""
     name = (wanted or "").partition(".")[0]
-    if name in connectors.broken:
+    if connectors.find(name) is None and name in connectors.broken:
         raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
     offered = [
         ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in connectors.actions.items()
@@ -100,11 +101,12 @@ def find_offers(connectors: Connectors, wanted: str | None = None) -> list[Actio
     return found
 
 
-def print_installed(out: Console, installed: Sequence[InstalledConnector]) -> None:
-    """Print one line for each connector, with its package."""
-    own = dict.fromkeys(sorted(CORE_NAMES), f"waypost {__version__}")
-    rows = own | {connector.name: ", ".join(connector.packages) for connector in installed}
-    print_table(out, ("CONNECTOR", "PACKAGE"), rows.items(), fold="PACKAGE")
+def print_installed(out: Console, installed: Sequence[InstalledConnector], folder: ConnectorFolder) -> None:
+    """Print one line for each connector, with its package or its file."""
+    rows = dict.fromkeys(sorted(CORE_NAMES), f"waypost {__version__}")
+    rows |= {connector.name: ", ".join(connector.packages) for connector in installed}
+    rows |= {name: f"{file.path}{'' if file.is_valid else ' (invalid)'}" for name, file in folder.files.items()}
+    print_table(out, ("CONNECTOR", "FROM"), sorted(rows.items()), fold="FROM")
     out.print()
     out.print("`waypost connectors NAME` lists a connector's actions and connections.")
 

@@ -208,7 +208,7 @@ class RecordingSecrets(Secrets):
 def _check_config(instance: Instance) -> Iterator[Check]:
     """Connectors, pipelines and connections, and the secrets that they name."""
     try:
-        connectors = load_connectors()
+        connectors = load_connectors(instance.config)
     except NoConnectors as error:
         yield Check("connectors", "wrong", str(error))
         return
@@ -227,11 +227,11 @@ def _check_config(instance: Instance) -> Iterator[Check]:
 
 
 def _check_connectors(connectors: Connectors) -> Check:
-    found = f"{format_count(len(connectors.loaded), 'connector')} can be used"
+    found = f"{format_count(len(connectors.load_all()), 'connector')} can be used"
     if not connectors.broken:
         return Check("connectors", "ok", found)
     broken = "; ".join(f"{name}: {why}" for name, why in connectors.broken.items())
-    cure = "fix or remove the package; pipelines that use its connector are disabled"
+    cure = "fix or remove the file or package; pipelines that use its connector are disabled"
     return Check("connectors", "wrong", f"{found}; not {broken}", cure)
 
 

@@ -14,7 +14,7 @@ Output = Annotated[Path | None, typer.Option("--output", help="Write the schema 
 
 
 def schema(output: Output = None, config: Config = CONFIG) -> None:
-    text = schema_text(load_connectors())
+    text = schema_text(load_connectors(config))
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -19,6 +19,7 @@ from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
 from triggers.config.catalogue import load_connectors
 from triggers.config.connections import Connections
+from triggers.config.connector_files import ConnectorFile
 from triggers.config.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
 from triggers.config.unread import UnreadFiles, is_pipeline_file
 from triggers.kinds import list_models
@@ -45,15 +46,17 @@ def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = Fal
 
 @dataclass(frozen=True, slots=True)
 class ConfigCheck:
-    """Pipeline files, and the connections where they are to be checked as well."""
+    """Pipeline files, and the connections and connectors where they are to be checked as well."""
 
     pipelines: Sequence[PipelineFile]
     connections: Connections | None
+    connectors: Sequence[ConnectorFile] = ()
     unread: UnreadFiles = field(default_factory=UnreadFiles)
 
     @property
     def files(self) -> list[CheckedFile]:
-        return [*([self.connections] if self.connections else []), self.unread, *self.pipelines]
+        connections = [self.connections] if self.connections else []
+        return [*self.connectors, *connections, self.unread, *self.pipelines]
 
     @property
     def is_valid(self) -> bool:
@@ -61,24 +64,33 @@ class ConfigCheck:
 
     def summarize(self) -> str:
         """How much of it is valid; sound connections are worth a word only where nothing else was asked for."""
-        valid = sum(each.is_valid for each in self.pipelines)
-        counts = f"{valid} of {len(self.pipelines)} pipelines are valid"
-        if self.connections is None:
-            return counts
-        word = f"{self.connections.path.name} is {'valid' if self.connections.is_valid else 'not valid'}"
-        if not self.pipelines:
-            return word
-        return counts if self.connections.is_valid else f"{counts}; {word}"
+        words = [_count_valid("pipeline", self.pipelines)] if self.pipelines or not self.connectors else []
+        words += [_count_valid("connector", self.connectors)] if self.connectors else []
+        if self.connections is not None:
+            word = f"{self.connections.path.name} is {'valid' if self.connections.is_valid else 'not valid'}"
+            if not self.pipelines and not self.connectors:
+                return word
+            words += [] if self.connections.is_valid else [word]
+        return "; ".join(words)
+
+
+def _count_valid(noun: str, files: Sequence[CheckedFile]) -> str:
+    valid = sum(each.is_valid for each in files)
+    return f"{valid} of {len(files)} {noun}{'' if len(files) == 1 and noun == 'connector' else 's'} are valid"
 
 
 def check_config(paths: Sequence[Path] | None, config: Path, environment: Mapping[str, str]) -> ConfigCheck:
     """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
     if not paths:
         folder = load_folder(config, environment)
-        return ConfigCheck(folder.files, folder.connections, folder.unread)
-    wired = Connections(config, load_connectors(), Secrets(environment))
-    asked = [path for path in paths if path.resolve() != wired.path.resolve()]
-    return ConfigCheck(_check_files(asked, config, environment, wired), wired if len(asked) < len(paths) else None)
+        return ConfigCheck(folder.files, folder.connections, [*folder.connectors.folder.files.values()], folder.unread)
+    connectors = load_connectors(config)
+    wired = Connections(config, connectors, Secrets(environment))
+    own = {file.path.resolve(): file for file in connectors.folder.files.values()}
+    files = [own[path.resolve()] for path in paths if path.resolve() in own]
+    pipelines = [path for path in paths if path.resolve() not in {wired.path.resolve(), *own}]
+    asked = wired if any(path.resolve() == wired.path.resolve() for path in paths) else None
+    return ConfigCheck(_check_files(pipelines, config, environment, wired), asked, files)
 
 
 def _check_files(
@@ -88,7 +100,7 @@ def _check_files(
     is_there = (config / "pipelines").is_dir()
     known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
     models = list_models(Settings.load(config, environment, {}).public_url)
-    catalogue = make_catalogue(load_connectors(), models)
+    catalogue = make_catalogue(load_connectors(config), models)
     secrets = Secrets(environment)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
     names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}

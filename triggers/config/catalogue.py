@@ -1,104 +1,217 @@
-"""The connectors of this installation: found by the entry-point group `waypost.connectors`, imported when needed.
+"""The connectors of an instance, by name: those of installed packages and those of the folder `connectors/`.
 
-    ConnectorRefused        an entry point that cannot be used as a connector
+Installed connectors are found by entry points: the group `waypost.connectors` names a `Connector` each, and the group
+`waypost.connector_folders` names packages, every connector file of which is a connector. They are loaded when they are
+first used, and listed without being loaded. A file of the operator's folder takes the place of an installed connector
+of the same name.
+
+    ConnectorRefused        something that cannot be used as a connector
 
 A connector that cannot be loaded disables only the pipelines that use it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import BaseModel
 
 from durable.action import Action, Connector
 from durable.blocks.core_actions import CORE_INPUTS
-from durable.lazy import DISTRIBUTION, EntryPoint, ExtraMissing, find_entry_points, load_entry_point
+from durable.lazy import (
+    DISTRIBUTION,
+    EntryPoint,
+    ExtraMissing,
+    find_entry_points,
+    find_package_folder,
+    load_entry_point,
+)
+from triggers.config.connector_files import ConnectorFolder, load_connector_file
+from triggers.config.unread import is_connector_file
 from triggers.not_found import NoConnectors
 
 GROUP = "waypost.connectors"
+FOLDERS = "waypost.connector_folders"
 CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_INPUTS)
 
 
 class ConnectorRefused(Exception):
-    """An entry point that cannot be used as a connector; the message says why."""
+    """Something that cannot be used as a connector; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorOrigin:
+    """Where an installed connector comes from: an entry point that names it, or one that names the package whose
+    `file` describes it."""
+
+    entry: EntryPoint
+    file: Path | None = None
+
+    @property
+    def package(self) -> str:
+        """The package that installs it, with its version."""
+        return f"{self.entry.dist.name} {self.entry.dist.version}"
+
+    def load(self) -> Connector:
+        """Load it; raises `ConnectorRefused` and whatever its module raises."""
+        if self.file is None:
+            found = load_entry_point(self.entry)
+            if not isinstance(found, Connector):
+                raise ConnectorRefused(f"{self.entry.value} is not a durable.action.Connector")
+            return found
+        loaded = load_connector_file(self.file)
+        if loaded.connector is None:
+            raise ConnectorRefused("; ".join(map(str, loaded.problems)))
+        return loaded.connector
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledConnector:
-    """A connector by the name of its entry point, not imported yet. With several `entries` its name is not unique."""
+    """A connector that is installed and not loaded yet. With several `origins` its name is not unique."""
 
     name: str
-    entries: tuple[EntryPoint, ...]
+    origins: tuple[ConnectorOrigin, ...]
 
     @property
     def packages(self) -> list[str]:
         """The packages that install it, with their versions."""
-        return sorted(f"{entry.dist.name} {entry.dist.version}" for entry in self.entries)
+        return sorted(origin.package for origin in self.origins)
 
     def ensure_unique(self) -> None:
         """Raise `ConnectorRefused` where other actions have its name."""
         if self.name in CORE_NAMES:
             raise ConnectorRefused(f"Waypost itself has actions named {self.name!r}")
-        if len(self.entries) > 1:
+        if len(self.origins) > 1:
             raise ConnectorRefused(f"several packages have a connector of this name: {', '.join(self.packages)}")
 
     def load(self) -> Connector:
-        """Import it; raises `ConnectorRefused` and whatever its module raises."""
+        """Load it; raises `ConnectorRefused` and whatever its module raises."""
         self.ensure_unique()
-        [entry] = self.entries
-        connector = load_entry_point(entry)
-        if not isinstance(connector, Connector):
-            raise ConnectorRefused(f"{entry.value} is not a durable.action.Connector")
+        [origin] = self.origins
+        connector = origin.load()
         if connector.name != self.name:
-            raise ConnectorRefused(f"{entry.value} has the name {connector.name!r}, and its entry point {self.name!r}")
+            where = origin.file or origin.entry.value
+            raise ConnectorRefused(f"{where} has the name {connector.name!r}, and its entry point {self.name!r}")
         return connector
 
 
-@dataclass(frozen=True)
-class Connectors:
-    """The connectors that are loaded, and why the others are not; both by name."""
+Known: TypeAlias = Connector | InstalledConnector
 
-    loaded: Mapping[str, Connector]
-    broken: Mapping[str, str] = field(default_factory=dict)
+
+class Connectors:
+    """The connectors by name. `broken` says why connectors cannot be used; it gets those that are found broken when
+    they are first used. `folder` are the operator's own."""
+
+    def __init__(self, installed: Mapping[str, Known], folder: ConnectorFolder | None = None) -> None:
+        self.folder = folder or ConnectorFolder(None)
+        self.broken: dict[str, str] = {}
+        self.revision = 0
+        """Changes with every change of the folder."""
+        self._installed = dict(installed)
+        self._take_over()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all connectors, also of those that are broken."""
+        return sorted({*self._installed, *self.folder.files})
+
+    @property
+    def installed(self) -> Mapping[str, Known]:
+        return self._installed
 
     @cached_property
-    def actions(self) -> dict[str, Action]:
-        """Every action, by `connector.action`."""
-        return {
-            f"{name}.{action}": each
-            for name, connector in self.loaded.items()
-            for action, each in connector.actions.items()
-        }
+    def actions(self) -> Mapping[str, Action]:
+        """Every action, by `connector.action`. A connector is loaded when one of its actions is first asked for."""
+        return _Actions(self)
+
+    def find(self, name: str) -> Connector | None:
+        """Return the connector of this name; None if there is none, or it is broken."""
+        if file := self.folder.files.get(name):
+            return file.connector
+        known = self._installed.get(name)
+        if not isinstance(known, InstalledConnector):
+            return known
+        if name in self.broken:
+            return None
+        try:
+            loaded = self._installed[name] = known.load()
+        except (ConnectorRefused, ExtraMissing) as error:
+            self.broken[name] = str(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything
+            self.broken[name] = f"{type(error).__name__}: {error}"
+        else:
+            return loaded
+        return None
+
+    def load_all(self) -> Mapping[str, Connector]:
+        """Load every connector, and return those that can be used, by name."""
+        return {name: connector for name in self.names if (connector := self.find(name))}
+
+    def refresh(self) -> bool:
+        """Read the operator's folder again; returns whether it changed."""
+        if not self.folder.refresh():
+            return False
+        self.revision += 1
+        self._take_over()
+        return True
 
     def find_connection_model(self, name: str) -> type[BaseModel] | None:
-        """The model of what a connection of this connector says; None if it takes none, or is not loaded."""
-        connector = self.loaded.get(name)
+        """The model of what a connection of this connector says; None if it takes none, or cannot be used."""
+        connector = self.find(name)
         return connector.connection if connector else None
 
     def list_connectable(self) -> list[str]:
         """The connectors that take a connection."""
-        return [name for name, connector in self.loaded.items() if connector.connection]
+        return [name for name, connector in self.load_all().items() if connector.connection]
+
+    def _take_over(self) -> None:
+        """Let the operator's connectors count instead of installed ones of the same name."""
+        for name in self.folder.changed:
+            self.broken.pop(name, None)
+        self.broken |= {name: file.explain() for name, file in self.folder.files.items() if file.connector is None}
+
+
+class _Actions(Mapping[str, Action]):
+    """Every action, by `connector.action`."""
+
+    def __init__(self, connectors: Connectors) -> None:
+        self._connectors = connectors
+
+    def __getitem__(self, use: str) -> Action:
+        name, _, action = use.partition(".")
+        connector = self._connectors.find(name)
+        if connector is None:
+            raise KeyError(use)
+        return connector.actions[action]
+
+    def __iter__(self) -> Iterator[str]:
+        for name, connector in self._connectors.load_all().items():
+            yield from (f"{name}.{action}" for action in connector.actions)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def find_connectors() -> list[InstalledConnector]:
-    """Every connector that is installed, by name, without importing any; raises `NoConnectors`."""
+    """Every connector that is installed, by name, without loading any; raises `NoConnectors`."""
     entries = find_entry_points(GROUP)
     if not any(entry.dist and entry.dist.name == DISTRIBUTION for entry in entries):
         raise NoConnectors(GROUP)
-    return [InstalledConnector(name, tuple(of_name)) for name, of_name in groupby(entries, lambda entry: entry.name)]
+    found = [(entry.name, ConnectorOrigin(entry)) for entry in entries]
+    for entry in find_entry_points(FOLDERS):
+        folder = find_package_folder(entry.value)
+        files = sorted(path for path in folder.iterdir() if is_connector_file(path)) if folder else []
+        found += [(path.stem, ConnectorOrigin(entry, path)) for path in files if path.suffix != ".py"]
+    found.sort(key=lambda each: each[0])
+    return [
+        InstalledConnector(name, tuple(origin for _, origin in of_name))
+        for name, of_name in groupby(found, key=lambda each: each[0])
+    ]
 
 
-def load_connectors() -> Connectors:
-    """Import every connector that is installed; raises `NoConnectors`."""
-    loaded: dict[str, Connector] = {}
-    broken: dict[str, str] = {}
-    for installed in find_connectors():
-        try:
-            loaded[installed.name] = installed.load()
-        except (ConnectorRefused, ExtraMissing) as error:
-            broken[installed.name] = str(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything
-            broken[installed.name] = f"{type(error).__name__}: {error}"
-    return Connectors(loaded, broken)
+def load_connectors(config: Path | None = None) -> Connectors:
+    """Find every connector that is installed, and read those of a config folder; raises `NoConnectors`."""
+    return Connectors({each.name: each for each in find_connectors()}, ConnectorFolder(config))

@@ -69,6 +69,7 @@ class Connections:
         self._connectors = connectors
         self._secrets = secrets
         self._data: bytes | None = None
+        self._revision = 0
         self._known: dict[str, NamedConnection] = {}
         self._broken: frozenset[str] | None = frozenset()
         self.refresh()
@@ -101,15 +102,16 @@ class Connections:
 
     def refresh(self) -> bool:
         """Read the file again; returns whether that may change which pipelines are valid."""
-        before = self._list_connectors()
+        before, revision = self._list_connectors(), self._connectors.revision
         try:
             data = self._read()
         except OSError as error:
             self.problems = (Problem(str(self.path), 1, 1, f"the file cannot be read: {error.strerror}"),)
             self._data, self._broken = None, None
         else:
-            if data != self._data:
+            if data != self._data or revision != self._revision:
                 self._apply(data)
+            self._revision = revision
         return self._list_connectors() != before
 
     def open(self, name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
@@ -217,7 +219,7 @@ class _ConnectionsReader:
             problem = explain_broken(use, self._connectors.broken[use])
             self.findings.add(pointer, problem.message, problem.hint)
         elif model is None:
-            is_loaded = use in self._connectors.loaded
+            is_loaded = self._connectors.find(use) is not None
             what = "the connector {} does not use connections" if is_loaded else "there is no connector {}"
             self.findings.add(pointer, what.format(quote(use)), suggest(use, self._connectors.list_connectable()))
         return model

@@ -109,6 +109,7 @@ class Folder:
     ) -> None:
         self.path = folder / PIPELINES
         self.connections = connections
+        self.connectors = connectors
         self._kinds = list_kinds(public_url)
         self._catalogue = make_catalogue(connectors, list_models(public_url))
         self._secrets = secrets
@@ -124,6 +125,7 @@ class Folder:
 
     def read(self) -> dict[Path, PipelineFile]:
         """Read the folder. Nothing of it is served before `serve`."""
+        self._is_rewired |= self.connectors.refresh()
         self._is_rewired |= self.connections is not None and self.connections.refresh()
         self.unread = find_unread(self.path.parent)
         paths = sorted(path for path in self.path.glob("*") if is_pipeline_file(path))

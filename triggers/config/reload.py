@@ -43,6 +43,7 @@ class Reloader:
         self._engine = engine
         self._ways_in = ways_in
         self._reported = _find_problems(folder.connections)  # reported at the start
+        self._connectors = folder.connectors.folder.files
         self._unread = folder.unread
         self._trouble: str | None = None
 
@@ -53,25 +54,26 @@ class Reloader:
             log.warning("there is no folder %s, so no pipeline is served", self._folder.path)
         while True:
             with suppress(OSError):
-                await self._watch([_identify(path) for path in self._paths])
+                paths = self._paths
+                await self._watch(paths, [_identify(path) for path in paths])
             await asyncio.sleep(MISSING_SECONDS)
 
     @property
-    def _paths(self) -> tuple[Path, Path]:
+    def _paths(self) -> list[Path]:
         """Connections are in the parent folder, and editors replace their file."""
-        return self._folder.path, self._folder.path.parent
+        return [self._folder.path, self._folder.path.parent, *self._folder.connectors.folder.folders]
 
-    async def _watch(self, folders: list[Identity]) -> None:
+    async def _watch(self, paths: list[Path], folders: list[Identity]) -> None:
         """Watch these folders until others take their place; raises OSError."""
         is_due = True  # something may have changed before the watch began
         watching = awatch(
-            *self._paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
+            *paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
         )
         async with aclosing(watching):
             async for changes in watching:
                 if changes or is_due:
                     is_due = not await self._try_reload()
-                if [_identify(path) for path in self._paths] != folders:
+                if self._paths != paths or [_identify(path) for path in paths] != folders:
                     return
 
     async def _try_reload(self) -> bool:
@@ -91,6 +93,7 @@ class Reloader:
         """Read the folder, store new versions in the journal, serve what is valid, and log what changed and what was
         refused."""
         loaded = await asyncio.to_thread(self._folder.read)
+        self._report_connectors()
         self._report_connections()
         self._report_unread()
         for file in loaded.values():
@@ -130,6 +133,22 @@ class Reloader:
         """Log which files are not read, once for each."""
         before, self._unread = self._unread, self._folder.unread
         _log_problems(problem for problem in self._unread.lasting if problem not in before.problems)
+
+    def _report_connectors(self) -> None:
+        """Log which of the operator's connectors changed, and their problems."""
+        before, self._connectors = self._connectors, self._folder.connectors.folder.files
+        for name in sorted({*before, *self._connectors}):
+            file = self._connectors.get(name)
+            if file is None:
+                log.info("%s was removed: there is no connector of this file now", before[name].path.name)
+            elif file is before.get(name):
+                continue
+            elif file.is_valid:
+                log.info("the connector %s was reloaded", file.path.name)
+            else:
+                kept = "; its previous version stays in use" if file.is_refused else ""
+                log.error("the connector %s is invalid%s", file.path.name, kept)
+            _log_problems(file.problems if file else ())
 
     def _report_connections(self) -> None:
         """Log how the connections changed and their problems, once."""

@@ -15,6 +15,7 @@ from durable.wording import PROBLEMS_LIMIT
 from triggers.instance import SETTINGS_FILE
 
 PIPELINES = "pipelines"
+CONNECTORS = "connectors"
 SUFFIXES = (".yaml", ".yml")
 
 HEAD = 65_536
@@ -47,6 +48,11 @@ class UnreadFiles:
 def is_pipeline_file(path: Path) -> bool:
     """Whether a file of the folder of pipelines is read, by its name."""
     return path.suffix in SUFFIXES and not path.name.startswith(".")
+
+
+def is_connector_file(path: Path) -> bool:
+    """Whether a file of a folder of connectors is read, by its name."""
+    return path.suffix in (*SUFFIXES, ".py") and not path.name.startswith((".", "_"))
 
 
 def find_unread(config: Path) -> UnreadFiles:

@@ -21,7 +21,7 @@ def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets |
     """Load every pipeline of a config folder; raises `PipelinesMissing` and `SettingsError`."""
     ensure_pipelines(config)
     settings = Settings.load(config, environment, {})
-    known, connectors = secrets or Secrets(environment), load_connectors()
+    known, connectors = secrets or Secrets(environment), load_connectors(config)
     return Folder(
         config,
         connectors,

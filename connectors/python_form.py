@@ -1,0 +1,60 @@
+"""The form `python`: a file of the operator's folder with one `Connector`, executed when it changes."""
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from durable.action import Connector, LoadedConnector
+from durable.lazy import load_file
+from durable.problem import Problem
+
+SCAFFOLD = '''"""What the service is."""
+
+from waypost import Connector, Context, Inputs, action
+
+
+class Greeting(Inputs):
+    name: str
+
+
+@action("greet", input=Greeting)
+async def greet(context: Context, input: Greeting) -> dict[str, str]:
+    """Greet somebody."""
+    return {{"greeting": f"Hello, {{input.name}}"}}
+
+
+CONNECTOR = Connector("{name}", "What the service is", [greet])
+'''
+
+
+class PythonForm:
+    """Reads Python files that define one `Connector`."""
+
+    def load(self, file: str, data: bytes) -> LoadedConnector:
+        path = Path(file)
+        try:
+            module = load_file(path, data)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
+            return LoadedConnector(None, (_locate(error, path),))
+        found = {id(value): value for value in vars(module).values() if isinstance(value, Connector)}
+        if len(found) != 1:
+            what = f"the file defines {len(found)} connectors" if found else "the file defines no connector"
+            hint = f'define one: CONNECTOR = Connector("{path.stem}", "what it is", [the actions])'
+            return LoadedConnector(None, (Problem(str(path), 1, 1, what, hint),))
+        [connector] = found.values()
+        return LoadedConnector(connector)
+
+    def scaffold(self, name: str) -> Mapping[str, str]:
+        return {f"{name}.py": SCAFFOLD.format(name=name)}
+
+
+def _locate(error: BaseException, path: Path) -> Problem:
+    """Report an exception of a file at the line of the file at which it was raised."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return Problem(str(path), error.lineno or 1, error.offset or 1, f"{type(error).__name__}: {error.msg}")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return Problem(str(path), (lines[-1] if lines else 1) or 1, 1, what)
+
+
+FORM = PythonForm()

@@ -1,0 +1,186 @@
+"""The operator's connectors: the files of the folder `connectors/` of the config folder.
+
+A file is read by its form: Python files by the form `python`; YAML files by the form that a top-level key names
+(`openapi:`, `mcp:`), otherwise by the form `yaml`. Forms are found by the entry-point group `waypost.forms`. A file
+that becomes invalid leaves its last valid version in use.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from durable.action import Connector, Form, LoadedConnector
+from durable.lazy import ExtraMissing, find_entry_points, load_entry_point
+from durable.problem import Problem
+from durable.wording import quote
+from triggers.config.unread import CONNECTORS, is_connector_file
+
+FORMS = "waypost.forms"
+SIZE_LIMIT = 1024 * 1024
+
+_KEYS = re.compile(rb"^([a-z]\w*)\s*:", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorFile:
+    """A file, and the connector that it describes; None if it was never valid. `is_refused`: it is invalid, and its
+    last valid version is used. `others` are files that it refers to, with the time and size that they had."""
+
+    path: Path
+    data: bytes
+    connector: Connector | None = None
+    problems: Sequence[Problem] = ()
+    is_refused: bool = False
+    others: Mapping[Path, tuple[int, int]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def is_valid(self) -> bool:
+        return self.connector is not None and not self.is_refused
+
+    def line(self, number: int) -> str:
+        """A line of its text, counted from 1; empty if there is none."""
+        lines = self.data.decode(errors="replace").splitlines()
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    def explain(self) -> str:
+        """Why it cannot be used, as the end of a sentence."""
+        errors = [each for each in self.problems if each.severity == "error"]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return f"{errors[0]}{more}" if errors else "it is invalid"
+
+
+class ConnectorFolder:
+    """The connector files of a config folder, by name. Without a folder, there are none."""
+
+    def __init__(self, config: Path | None) -> None:
+        self.path = config / CONNECTORS if config else None
+        self.files: Mapping[str, ConnectorFile] = {}
+        self.changed: frozenset[str] = frozenset()
+        """The names whose files changed in the last `refresh`."""
+        self.refresh()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in which a change may change a connector."""
+        others = {path.parent for file in self.files.values() for path in file.others or ()}
+        own = [self.path] if self.path else []
+        return [folder for folder in dict.fromkeys([*own, *sorted(others)]) if folder.is_dir()]
+
+    def refresh(self) -> bool:
+        """Read the files that changed; returns whether that changed a connector or a problem."""
+        before = self.files
+        self.files = {file.name: file for file in _refuse_equal_names(self._read_all())}
+        names = {*before, *self.files}
+        self.changed = frozenset(name for name in names if before.get(name) is not self.files.get(name))
+        return bool(self.changed)
+
+    def _read_all(self) -> Iterator[ConnectorFile]:
+        before = {file.path: file for file in self.files.values()}
+        for path in sorted(self.path.glob("*")) if self.path and self.path.is_dir() else ():
+            if is_connector_file(path):
+                yield _read_file(path, before.get(path))
+
+
+def load_connector_file(path: Path) -> LoadedConnector:
+    """Load a file by its form. Never raises: whatever is wrong is a problem of the file."""
+    try:
+        data = _read_bytes(path)
+    except OSError as error:
+        return _refuse(path, f"the file cannot be read: {error.strerror or error}")
+    return _load(path, data)
+
+
+def find_form(name: str) -> Form:
+    """Return a form by its name; raises `LookupError` and `ExtraMissing`."""
+    for entry in find_entry_points(FORMS):
+        if entry.name == name:
+            form: Form = load_entry_point(entry)
+            return form
+    raise LookupError(f"no form of connectors is named {quote(name)}")
+
+
+def list_forms() -> list[str]:
+    """The names of all forms."""
+    return [entry.name for entry in find_entry_points(FORMS)]
+
+
+def _read_file(path: Path, before: ConnectorFile | None) -> ConnectorFile:
+    try:
+        data = _read_bytes(path)
+    except OSError as error:
+        loaded, data = _refuse(path, f"the file cannot be read: {error.strerror or error}"), b""
+    else:
+        if before and before.data == data and _stamp(before.others or ()) == (before.others or {}):
+            return before
+        loaded = _load(path, data)
+    problems = tuple(loaded.problems)
+    now = ConnectorFile(path, data, loaded.connector, problems, others=_stamp([Path(file) for file in loaded.files]))
+    if loaded.connector or before is None or before.connector is None:
+        return now
+    return replace(now, connector=before.connector, is_refused=True)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the content of a file; raises `OSError`."""
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError("it is not a file")
+    with path.open("rb") as file:
+        data = file.read(SIZE_LIMIT + 1)
+    if len(data) > SIZE_LIMIT:
+        raise OSError(f"it is larger than {SIZE_LIMIT // 1024} KiB")
+    return data
+
+
+def _load(path: Path, data: bytes) -> LoadedConnector:
+    try:
+        loaded = find_form(_choose_form(path, data)).load(str(path), data)
+    except (LookupError, ExtraMissing) as error:
+        return _refuse(path, str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
+        return _refuse(path, f"{type(error).__name__}: {error}")
+    if loaded.connector and loaded.connector.name != path.stem:
+        what = f"the connector is named {quote(loaded.connector.name)}, and its file {quote(path.stem)}"
+        return replace(_refuse(path, what, "rename one of them"), files=loaded.files)
+    return loaded
+
+
+def _choose_form(path: Path, data: bytes) -> str:
+    if path.suffix == ".py":
+        return "python"
+    keys = {key.decode() for key in _KEYS.findall(data)}
+    return next((name for name in list_forms() if name in keys), "yaml")
+
+
+def _refuse(path: Path, what: str, hint: str | None = None) -> LoadedConnector:
+    return LoadedConnector(None, (Problem(str(path), 1, 1, what, hint),))
+
+
+def _refuse_equal_names(files: Iterator[ConnectorFile]) -> Iterator[ConnectorFile]:
+    """Refuse the second of two files that differ in their suffix only."""
+    seen: dict[str, Path] = {}
+    for file in files:
+        if first := seen.setdefault(file.name, file.path):
+            if first == file.path:
+                yield file
+                continue
+            what = f"{first.name} is the same connector"
+            problem = Problem(str(file.path), 1, 1, what, "remove one of them")
+            yield replace(file, connector=None, problems=(problem,))
+
+
+def _stamp(paths: Sequence[Path] | Mapping[Path, object]) -> dict[Path, tuple[int, int]]:
+    """Return the modification time and the size of files; zeros for those that do not exist."""
+    found: dict[Path, tuple[int, int]] = {}
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            found[path] = (0, 0)
+        else:
+            found[path] = (stat.st_mtime_ns, stat.st_size)
+    return found
