@@ -10,7 +10,6 @@ With a connection, a step's URL is joined to the connection's `base_url`. The co
 only there.
 """
 
-import base64
 from collections.abc import Awaitable
 from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -19,35 +18,26 @@ import httpx
 from msgspec import UNSET
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from connectors.wire.body import BodyEncoding, read_body
 from connectors.wire.client import LARGE, UNSAFE_METHODS, HttpClient, has_idempotency_key
-from connectors.wire.errors import InvalidRequest, describe_request, explain_redirected, explain_refusal
+from connectors.wire.errors import InvalidRequest, describe_request, explain_refusal
 from connectors.wire.join import is_absolute, join_url
 from connectors.wire.redirect import (
     READ_METHODS,
     Hop,
     RedirectPolicy,
-    RedirectRefused,
-    follow_redirect,
-    identify_url,
+    follow_redirects,
     is_redirect,
 )
 from connectors.wire.request import find_header_problem
 from connectors.wire.response import Response
 from connectors.wire.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
-from durable.action import URL, Action, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
-from durable.charsets import Undecodable, UnknownCharset
+from durable.action import URL, Action, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.known_values import is_template
 from durable.turns import take_turn
-from durable.values import JSON, NESTING_LIMIT, NotJSON, is_deeper
 
 Parameter: TypeAlias = Secret | int | float | bool | None
 Status: TypeAlias = Annotated[int, Field(ge=200, le=999)]
-BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
-
-
-LEVEL_LIMIT = NESTING_LIMIT // 2
-"""The maximum depth of a body's JSON. Deeper JSON remains text, so that it fits into an output and into expressions."""
-
 
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
 
@@ -207,10 +197,9 @@ async def _perform(method: str, context: Context, input: Target) -> HttpOutput:
     client = context.resource(HttpClient)
     response = await _send(client, method, context, target)
     if not _is_expected(response, method, target):
-        if is_redirect(response):
-            response, target = await _follow_redirects(client, context, method, target, response)
+        response, url = await _follow_redirects(client, context, method, target, response)
         if not _is_expected(response, method, target):
-            raise explain_refusal(response, describe_request(method, parse_url(target.url)))
+            raise explain_refusal(response, describe_request(method, parse_url(url)))
     context.stop_timeout()
     if len(response.body) <= LARGE:
         return _make_output(context, response)
@@ -248,25 +237,25 @@ CONNECTOR = Connector(
 
 async def _follow_redirects(
     client: HttpClient, context: Context, method: str, target: Target, response: Response
-) -> tuple[Response, Target]:
-    """Follow redirects until a response is not one; returns that response and its target. Raises `ActionError`."""
+) -> tuple[Response, str]:
+    """Follow redirects until a response is not one; returns that response and its URL. Raises `ActionError`."""
+    if not is_redirect(response):
+        return response, target.url
     base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
-    visited = {identify_url(parse_url(add_params(target.url, target.params)))}
-    while not _is_expected(response, method, target) and is_redirect(response):
-        at = describe_request(method, parse_url(target.url))
-        try:
-            url = add_params(target.url, target.params)
-            hop = follow_redirect(response, Hop(method, url, target.headers, base_url), target.redirects, visited)
-        except RedirectRefused as refused:
-            raise explain_refusal(response, at, str(refused)) from None
-        visited.add(identify_url(parse_url(hop.url)))
-        base_url = hop.base_url
-        target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
-        try:
-            response = await _send(client, method, context, target)
-        except ActionError as error:
-            raise explain_redirected(error, at) from error
-    return response, target
+    response, hop = await follow_redirects(
+        response,
+        Hop(method, add_params(target.url, target.params), target.headers, base_url),
+        target.redirects,
+        send=lambda hop: _send(
+            client,
+            method,
+            context,
+            target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}}),
+        ),
+        is_expected=lambda response: _is_expected(response, method, target),
+        describe=lambda hop: describe_request(method, parse_url(hop.url)),
+    )
+    return response, hop.url
 
 
 def _is_expected(response: Response, method: str, target: Target) -> bool:
@@ -306,34 +295,8 @@ def _send(client: HttpClient, method: str, context: Context, target: Target) -> 
 
 
 def _make_output(context: Context, response: Response) -> HttpOutput:
-    body, encoding = _read_body(context, response)
+    body, encoding, problem = read_body(response)
+    if problem:
+        context.log.warning("%s", problem)
     headers = {**response.headers, **response.repeated}
     return HttpOutput(status=response.status, headers=headers, body=body, body_encoding=encoding)
-
-
-def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding]:
-    """Return the body as JSON, as text if it is not valid JSON, or else as base64."""
-    if not response.body:
-        return None, "empty"
-    media = response.media_type
-    if media.is_json:
-        try:
-            return _read_json(response), "json"
-        except NotJSON as error:
-            context.log.warning("the answer is declared as JSON but is kept as text: %s", error)
-    try:
-        return response.read_text(), "text"
-    except (Undecodable, UnknownCharset) as error:
-        if media.is_text:
-            context.log.warning("the answer is declared as text but is kept as base64: %s", error)
-    return base64.b64encode(response.body).decode("ascii"), "base64"
-
-
-def _read_json(response: Response) -> JSON:
-    """Return the body's JSON; raises `NotJSON`, also if it is too deep. The depth is only measured if there are many
-    brackets."""
-    body = response.json()
-    is_perhaps_deep = response.body.count(b"[") + response.body.count(b"{") > LEVEL_LIMIT
-    if is_perhaps_deep and is_deeper(body, LEVEL_LIMIT):
-        raise NotJSON(f"it is nested deeper than {LEVEL_LIMIT} levels")
-    return body

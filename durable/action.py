@@ -147,6 +147,15 @@ class Page:
     is_summary: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class InvalidOutput:
+    """What an action returns if its effect has happened, but its output cannot be made: the step fails as `invalid`,
+    keeps `raw`, and does not repeat the effect. `problem` says why."""
+
+    raw: JSON
+    problem: str
+
+
 @dataclass(slots=True)
 class Context:
     """The attempt, as its action sees it.
@@ -239,10 +248,11 @@ class Timer(Protocol):
 
 
 class ActionFunction(Protocol):
-    """The function of an action: takes an instance of its input model, and returns JSON or an instance of its output
-    model. An action that `returns_pages` returns a `Page`, and its output model describes the output of all pages."""
+    """The function of an action: takes an instance of its input model, and returns JSON, an instance of its output
+    model, or an `InvalidOutput`. An action that `returns_pages` returns a `Page`, and its output model describes the
+    output of all pages."""
 
-    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | Page | JSON]": ...
+    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | InvalidOutput | Page | JSON]": ...
 
 
 @dataclass(frozen=True, slots=True)

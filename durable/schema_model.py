@@ -39,17 +39,21 @@ _BOUNDS = {
 
 
 class SchemaModel(RootModel[Any]):
-    """The base of models that `make_model` makes; `root` is the value, with the defaults of missing inputs."""
+    """The base of models that `make_model` makes; `root` is the value, with the defaults of missing inputs. Null is
+    valid where it is the default, whatever the type."""
 
     schema_: ClassVar[Mapping[str, Any]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def check_schema(cls, value: JSON) -> JSON:
+        checked = value
         if isinstance(value, dict):
             properties = cls.schema_.get("properties", {})
-            value = {name: each["default"] for name, each in properties.items() if _has_default(each)} | value
-        problems = [each for error in _get_validator(cls).find_errors(value) for each in _convert_error(error, value)]
+            defaults = {name: each["default"] for name, each in properties.items() if _has_default(each)}
+            value = defaults | value
+            checked = {key: each for key, each in value.items() if each is not None or defaults.get(key, 0) is not None}
+        problems = [each for error in _get_validator(cls).find_errors(checked) for each in _convert_error(error, value)]
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return value

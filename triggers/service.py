@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
+from connectors.declared.action import restore_action
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
 from connectors.wire.pool import TOTAL_LIMIT
@@ -132,7 +133,9 @@ async def compose(
             connections=connections,
         )
         resources: dict[type, object] = {HttpClient: client, Egress: egress}
-        runtime = ActionRuntime(connectors.actions, secrets, resources, journal.load_payload, now, connections.open)
+        runtime = ActionRuntime(
+            connectors.actions, secrets, resources, journal.load_payload, now, connections.open, restore_action
+        )
         first = "" if takes_over else first_id("run", now())
         runner = _make_runner(settings, journal, runtime, folder, url, first)
         await runner.offer(*folder.definitions)

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from durable.action import ErrorClass
+from durable.action import ErrorClass, Idempotent
 
 Tree: TypeAlias = Any
 """JSON; msgspec does not support recursive aliases."""
@@ -20,7 +20,9 @@ Bare: TypeAlias = str
 """An expression without braces."""
 
 BodyKind: TypeAlias = Literal["json", "form", "multipart", "graphql", "text", "base64"]
-ParameterStyle: TypeAlias = Literal["deep", "comma", "space", "pipe"]
+ParameterStyle: TypeAlias = Literal["repeat", "deep", "comma", "space", "pipe"]
+"""How a list is written: `a=1&a=2`, `a[0]=1&a[1]=2`, or joined. A mapping is always written `a[b]=1`."""
+
 RetryUnit: TypeAlias = Literal["s", "ms", "epoch", "epoch_ms"]
 KeyFormat: TypeAlias = Literal["text", "uuid", "base32hex", "hex"]
 Redirects: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
@@ -115,7 +117,11 @@ class DeclaredAction(msgspec.Struct, frozen=True, omit_defaults=True):
     `inputs`: the JSON Schema of the inputs, a mapping.
     `params`, `headers`, `body`: mappings of templates (`body` may be any JSON). An entry of `params`, `headers` and,
     at the top level, of `body` is left out if its value is null.
-    `styles`: how parameters with lists or mappings are written; the default repeats the name for each item of a list.
+    `body`: of a `form`, `multipart` and `graphql` body, a mapping: of fields; of parts (a text, a list of parts, other
+    JSON, or a mapping of `text` or `base64` with `filename` and `content_type`); or of `query`, `variables` and
+    `operationName`.
+    `styles`: how lists in the query and in a form are written, by name; default: `repeat` in the query, `deep` in a
+    form.
     `media_type`: the content type of the body, if it is not that of `encode`.
     `output`: what the action returns; also reads `answer`. With `page`, it is not used.
     `returns`: the JSON Schema of the output.
@@ -141,6 +147,15 @@ class DeclaredAction(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotency: KeyRule | None = None
     redirects: Redirects = "refuse"
     has_secret_url: bool = False
+
+
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods whose repetition has no second effect (RFC 9110, 9.2.2)."""
+
+
+def derive_idempotent(method: str, key: KeyRule | None) -> Idempotent:
+    """Return whether an action can be repeated, as far as its method and its key rule say."""
+    return "yes" if method.upper() in _REPEATABLE else "key" if key else "no"
 
 
 def encode_action(action: DeclaredAction) -> Tree:

@@ -101,13 +101,15 @@ class HttpClient:
         content: bytes | None = None,
         json: "JSON | UnsetType" = UNSET,
         form: Params | None = None,
+        has_key: bool = True,
     ) -> Response:
         """Send one request and return its complete response, whatever its status; raises `ActionError`.
 
-        The body is the first of `content`, `json` and `form` that is given.
+        The body is the first of `content`, `json` and `form` that is given. `has_key`: a request that changes something
+        gets the header `Idempotency-Key`, unless it has one.
         """
         body, described_by = _encode_body(content, json, form)
-        request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by)
+        request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
         try:
             stream = await self._sender.exchange(request)
             try:
@@ -140,6 +142,7 @@ class HttpClient:
         given: Mapping[str, str],
         body: bytes,
         described_by: tuple[Header, ...],
+        has_key: bool,
     ) -> Request:
         context.ensure_open()
         try:
@@ -147,7 +150,7 @@ class HttpClient:
         except (MalformedURL, UnicodeError, TypeError) as error:
             raise InvalidRequest(f"{method}: the request cannot be made: {error}") from None
         headers: list[Header] = [(b"Host", target.host), *_DEFAULT_HEADERS, *described_by]
-        if method in UNSAFE_METHODS and not (given and has_idempotency_key(given)):
+        if has_key and method in UNSAFE_METHODS and not (given and has_idempotency_key(given)):
             headers.append((b"idempotency-key", context.next_key().encode("ascii")))
         if given:
             headers = _replace_headers(headers, given)

@@ -26,8 +26,8 @@ _TIMES = re.compile(rf"(?:^|(?<=,))\s*({_NUMBER.pattern}|{_ISO}|{_DATE})\s*(?=,|
 """The seconds and dates in a Retry-After; a proxy may have joined several with commas."""
 
 LOCATION_LIMIT = 200
-"""The maximum length of a Location in a message. It is cut between two path segments, because the redactor does not
-recognise parts of secrets."""
+"""The maximum length of a Location or a path in a message. It is cut between two path segments, because the redactor
+does not recognise parts of secrets."""
 
 GATEWAY = frozenset({502, 504, 520, 522, 524, 598, 599})
 """Statuses of gateways that got no response from the service behind them; 520 to 524 are Cloudflare's."""
@@ -131,8 +131,19 @@ def describe_location(response: Response) -> str | None:
         return None
     address, mark, _ = re.sub(r"//[^/?#]*@", "//***@", location).partition("?")
     address, fragment, _ = address.partition("#")
-    shown = address if len(address) <= LOCATION_LIMIT else address[: address.rfind("/", 0, LOCATION_LIMIT) + 1]
+    shown = _cut_address(address)
     return make_printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
+
+
+def describe_path(path: str) -> str:
+    """Return a path for a message: without its query, and shortened."""
+    path = path.partition("?")[0]
+    shown = _cut_address(path)
+    return shown if shown == path else f"{shown}…"
+
+
+def _cut_address(address: str) -> str:
+    return address if len(address) <= LOCATION_LIMIT else address[: address.rfind("/", 0, LOCATION_LIMIT) + 1]
 
 
 def classify_response(response: Response) -> ErrorClass:
@@ -160,10 +171,23 @@ def read_retry_after(response: Response) -> float | None:
     A date is relative to the response's own Date, which comes from the same clock, or otherwise to our clock.
     """
     asked = response.headers.get("retry-after")
-    if not asked:
-        return None
-    found = [_count_seconds(each, response.headers.get("date", "")) for each in _TIMES.findall(asked)]
-    return max((min(max(each, 0.0), LONGEST_WAIT) for each in found if each is not None), default=None)
+    return limit_wait(parse_wait(asked, response)) if asked else None
+
+
+def parse_wait(text: str, response: Response) -> float | None:
+    """Return the longest of the waits, in seconds, and dates in a text; None if it contains neither."""
+    found = [_count_seconds(each, response.headers.get("date", "")) for each in _TIMES.findall(text)]
+    return max((each for each in found if each is not None), default=None)
+
+
+def count_seconds_until(timestamp: float, response: Response) -> float:
+    """Return the seconds until a Unix timestamp, which is on the service's clock if the response has a Date."""
+    return timestamp - (_parse_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
+
+
+def limit_wait(seconds: float | None) -> float | None:
+    """Return a wait that a service asked for within our limits."""
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def _count_seconds(time: str, date: str) -> float | None:

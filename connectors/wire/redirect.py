@@ -6,10 +6,11 @@ Credentials never follow a redirect to another origin, nor out of a connection's
 and `without_credentials` drops them. The egress guard checks each hop, as it checks every request.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urljoin
 
+from connectors.wire.errors import explain_redirected, explain_refusal
 from connectors.wire.join import join_url
 from connectors.wire.origin import Origin
 from connectors.wire.response import Response
@@ -54,6 +55,32 @@ def is_redirect(response: Response) -> bool:
 def identify_url(url: ParsedURL) -> tuple[Origin, bytes]:
     """Return what identifies a resource to a service: a second redirect to the same one is a loop."""
     return url.origin, url.target
+
+
+async def follow_redirects(
+    response: Response,
+    hop: Hop,
+    choice: RedirectPolicy,
+    *,
+    send: Callable[[Hop], Awaitable[Response]],
+    is_expected: Callable[[Response], bool],
+    describe: Callable[[Hop], str],
+) -> tuple[Response, Hop]:
+    """Follow redirects from the response to `hop` until a response is expected or not a redirect; return it, and its
+    request. `describe` names a request in messages. Raises `ActionError`."""
+    visited = {identify_url(parse_url(hop.url))}
+    while is_redirect(response) and not is_expected(response):
+        where = describe(hop)
+        try:
+            hop = follow_redirect(response, hop, choice, visited)
+        except RedirectRefused as refused:
+            raise explain_refusal(response, where, str(refused)) from None
+        visited.add(identify_url(parse_url(hop.url)))
+        try:
+            response = await send(hop)
+        except ActionError as error:
+            raise explain_redirected(error, where) from error
+    return response, hop
 
 
 def follow_redirect(

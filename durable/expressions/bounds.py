@@ -67,13 +67,14 @@ ABSENT: Final = Absent()
 
 class Evaluation:
     """The state of one evaluation: the names in scope, the remaining work, and the placeholders of secrets found so
-    far."""
+    far. `is_lenient`: a missing name is null instead of an error."""
 
-    __slots__ = ("placeholders", "scope", "work_left")
+    __slots__ = ("is_lenient", "placeholders", "scope", "work_left")
 
-    def __init__(self, scope: Mapping[str, object], work: float = WORK_LIMIT) -> None:
+    def __init__(self, scope: Mapping[str, object], work: float = WORK_LIMIT, *, is_lenient: bool = False) -> None:
         self.scope = scope
         self.work_left = work
+        self.is_lenient = is_lenient
         self.placeholders: list[SecretPlaceholder] = []
 
     def charge(self, work: int) -> None:

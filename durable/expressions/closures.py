@@ -38,6 +38,8 @@ class Path:
     def read(self, evaluation: Evaluation) -> object:
         value = self.find(evaluation)
         if value is ABSENT:
+            if evaluation.is_lenient:
+                return None
             self._raise(self._root(evaluation), [key(evaluation) for key in self._keys])
         return value
 
@@ -60,6 +62,8 @@ class Name(Path):
     def read(self, evaluation: Evaluation) -> object:
         value = look_along(evaluation.scope, self._constants)
         if value is ABSENT:
+            if evaluation.is_lenient:
+                return None
             self._raise(evaluation.scope, self._constants)
         return value
 
@@ -177,6 +181,8 @@ def build_required(find: Code, message: str, offset: int) -> Code:
     def code(evaluation: Evaluation) -> object:
         value = find(evaluation)
         if value is ABSENT:
+            if evaluation.is_lenient:
+                return None
             raise MissingName(message).locate(offset)
         return value
 

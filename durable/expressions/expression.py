@@ -131,6 +131,10 @@ class Expression:
         """Return the value with its own type; raises `ExpressionError`, and whatever the scope raises."""
         return self.convert(self._to_json, Evaluation(scope))
 
+    def evaluate_leniently(self, scope: Mapping[str, object]) -> JSON:
+        """Like `evaluate`, but a missing name is null."""
+        return self.convert(self._to_json, Evaluation(scope, is_lenient=True))
+
     def holds(self, scope: Mapping[str, object]) -> bool:
         """Whether the value is true, as in Python and Jinja: not null, false, zero or empty."""
         return self.convert(_is_true, Evaluation(scope))

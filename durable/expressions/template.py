@@ -58,9 +58,12 @@ class Template:
     def is_constant(self) -> bool:
         return not self.expressions and not self.secrets
 
-    def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
-        """Return the rendered tree, and the placeholders of its secrets; raises `ExpressionError`."""
-        evaluation = Evaluation(scope)
+    def render(
+        self, scope: Mapping[str, object], *, is_lenient: bool = False
+    ) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
+        """Return the rendered tree, and the placeholders of its secrets; raises `ExpressionError`. `is_lenient`: a
+        missing name is null instead of an error."""
+        evaluation = Evaluation(scope, is_lenient=is_lenient)
         return self._render(evaluation), tuple(evaluation.placeholders)
 
 

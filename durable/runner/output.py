@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from durable.action import Action, Page
+from durable.action import Action, InvalidOutput, Page
 from durable.definition import PROBLEM_LENGTH
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
@@ -35,7 +35,9 @@ class Output(NamedTuple):
     problem: str | None = None
 
 
-async def settle_output(action: Action, returned: "BaseModel | Page | JSON", redactor: Redactor) -> Output:
+async def settle_output(
+    action: Action, returned: "BaseModel | InvalidOutput | Page | JSON", redactor: Redactor
+) -> Output:
     """Return the output of an action without secrets; if it is not JSON, only the problem."""
     until = time.perf_counter() + TURN
     try:
@@ -75,7 +77,9 @@ async def take_turns(slices: Slices[Result]) -> Result:
             until = await _take_turn()
 
 
-def _dump(action: Action, returned: "BaseModel | Page | JSON") -> tuple[JSON, str | None]:
+def _dump(action: Action, returned: "BaseModel | InvalidOutput | Page | JSON") -> tuple[JSON, str | None]:
+    if isinstance(returned, InvalidOutput):
+        return returned.raw, returned.problem
     if isinstance(returned, Page):
         raise NotJSON("it is a page, but the action does not declare that it returns pages")
     problem = None

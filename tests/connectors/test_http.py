@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.http import CONNECTOR, LEVEL_LIMIT, HttpOutput
+from connectors.http import CONNECTOR, HttpOutput
+from connectors.wire.body import LEVEL_LIMIT
 from connectors.wire.errors import LONGEST_WAIT
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Server, answer, answering, serve

@@ -40,6 +40,15 @@ def test_problems_have_the_place_of_the_value(given: JSON, places: list[tuple[st
     assert {each.pointer for each in found} == set(places)
 
 
+def test_null_is_valid_only_where_it_is_the_default() -> None:
+    model = make_model(
+        "Reply", make_inputs_schema({"to": {"type": "string", "default": None}, "text": {"type": "string"}})
+    )
+    assert model.model_validate({"to": None, "text": "a"}).root == model.model_validate({"text": "a"}).root
+    with pytest.raises(ValidationError):
+        model.model_validate({"text": None})
+
+
 def test_a_value_that_does_not_match_is_refused() -> None:
     with pytest.raises(ValidationError):
         MODEL.model_validate({"channel": None})

@@ -1,0 +1,174 @@
+"""Makes actions from their compiled form, and performs them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from connectors.auth.request import OutgoingRequest
+from connectors.auth.sign import sign_request
+from connectors.declared.compiled import DeclaredAction, decode_action, derive_idempotent, encode_action
+from connectors.declared.judge import Judge
+from connectors.declared.request import Address, RequestTemplate, Scope, compile_template
+from connectors.wire.body import ResponseBody, read_body
+from connectors.wire.client import LARGE, HttpClient
+from connectors.wire.errors import describe_path, describe_request
+from connectors.wire.redirect import Hop, follow_redirects, is_redirect
+from connectors.wire.response import Response
+from connectors.wire.url import add_params, parse_url
+from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Stored, Undo
+from durable.expressions.expression import ExpressionError
+from durable.schema_model import SchemaModel, make_model
+from durable.turns import take_turn
+from durable.values import JSON
+
+_CACHED = 1024
+"""How many restored actions are kept."""
+
+_ON_CRASH: Mapping[Idempotent, OnCrash] = {"yes": "retry", "key": "retry", "no": "park"}
+
+
+def make_action(
+    name: str,
+    declared: DeclaredAction,
+    *,
+    summary: str = "",
+    idempotent: Idempotent | None = None,
+    undo: Undo | None = None,
+) -> Action:
+    """Make an action from its compiled form; `idempotent` overrules what follows from its method. Raises `ValueError`
+    if a part of the form cannot be compiled."""
+    call = DeclaredCall(name, declared)
+    idempotent = idempotent or derive_idempotent(declared.method, declared.idempotency)
+    return Action(
+        name=name,
+        perform=call.perform,
+        input=call.input,
+        output=call.output,
+        on_crash=_ON_CRASH[idempotent],
+        summary=summary,
+        target=call.find_target,
+        idempotent=idempotent,
+        stored=encode_action(declared),
+        undo=undo,
+    )
+
+
+def restore_action(use: str, stored: Stored) -> Action:
+    """Restore an action from the form that a pipeline version stored; raises `ValueError` if this code does not know
+    it."""
+    return _restore(use, msgspec.json.encode(stored))
+
+
+@lru_cache(maxsize=_CACHED)
+def _restore(use: str, stored: bytes) -> Action:
+    return make_action(use.partition(".")[2], decode_action(msgspec.json.decode(stored)))
+
+
+class DeclaredCall:
+    """A declarative action with its templates compiled."""
+
+    def __init__(self, name: str, declared: DeclaredAction) -> None:
+        self._declared = declared
+        self._template = RequestTemplate(declared)
+        self._judge = Judge(declared)
+        self._output = compile_template(declared.output, "output")
+        self._optional: Mapping[str, None] = dict.fromkeys(declared.inputs.get("properties", {}))
+        self.input = make_model(f"{name}_input", declared.inputs)
+        self.output = None if declared.returns is None else make_model(f"{name}_output", declared.returns)
+
+    def find_target(self, input: SchemaModel, connection: BaseModel | None) -> str:
+        """Return the origin of `base_url`, of which an attempt takes a permit."""
+        return parse_url(self._template.find_base_url(self._make_scope(input, connection))).origin.address
+
+    async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | JSON":
+        """Send the request, and return the action's output."""
+        scope = self._make_scope(input, context.connection)
+        address = self._template.find_address(scope)
+        request = self._template.make_request(scope, context.next_key(), address, {})
+        response = await self._send(context, request, address)
+        context.stop_timeout()
+        if len(response.body) <= LARGE:
+            return self._read(response, scope, self._describe(address))
+        await take_turn()
+        output = self._read(response, scope, self._describe(address))
+        await take_turn()
+        return output
+
+    def _make_scope(self, input: SchemaModel, connection: BaseModel | None) -> dict[str, Any]:
+        """Return the names that the templates read; an input that was not given is null."""
+        fields = connection.root if isinstance(connection, SchemaModel) else connection and connection.model_dump()
+        return {"inputs": {**self._optional, **input.root}, "connection": fields}
+
+    # -- sending
+
+    async def _send(self, context: Context, request: OutgoingRequest, address: Address) -> Response:
+        """Send the request, and follow the redirects that the action allows."""
+        declared, client = self._declared, context.resource(HttpClient)
+        response = await _exchange(context, client, request)
+        if declared.redirects == "refuse" or not is_redirect(response):
+            return response
+
+        async def send(hop: Hop) -> Response:
+            moved = replace(request, url=hop.url, headers=dict(hop.headers), params={})
+            return await _exchange(context, client, moved, is_signed=declared.redirects == "same_origin")
+
+        response, _ = await follow_redirects(
+            response,
+            Hop(request.method, add_params(request.url, request.params), request.headers, address.base_url),
+            declared.redirects,
+            send=send,
+            is_expected=lambda response: response.is_success,
+            describe=lambda hop: describe_request(hop.method, parse_url(hop.url)),
+        )
+        return response
+
+    # -- reading
+
+    def _read(self, response: Response, scope: Scope, where: str) -> "BaseModel | InvalidOutput | JSON":
+        """Return the output that a response gives; raises `ActionError` if the response is an error. The effect of a
+        success has happened, so whatever fails after it is an `InvalidOutput`."""
+        body = read_body(response)
+        answer = _make_answer(response, body)
+        scope = {**scope, "answer": answer}
+        if error := self._judge.find_error(response, scope, where):
+            if not self._judge.accepts(error, response):
+                raise error
+            return None if self.output is None else self.output.model_construct(root=None)
+        if body.problem:
+            return InvalidOutput(answer, f"{where}: {body.problem}")
+        try:
+            return self._output.render(scope)[0]
+        except ExpressionError as error:
+            return InvalidOutput(answer, f"the response of {where} is not as expected: {error}")
+
+    def _describe(self, address: Address) -> str:
+        """Describe the request for a message, without its query; without its host and `base_url`, if that is secret."""
+        path = describe_path(address.path)
+        if self._declared.has_secret_url:
+            return f"{self._declared.method} {path}"
+        url = parse_url(address.base_url)
+        return f"{describe_request(self._declared.method, url)}{url.target.decode().rstrip('/')}{path}"
+
+
+async def _exchange(
+    context: Context, client: HttpClient, request: OutgoingRequest, *, is_signed: bool = True
+) -> Response:
+    """Send a request with the credentials of the connection, unless it leads elsewhere."""
+    signed = await sign_request(context, request) if is_signed else request
+    return await client.send(
+        context,
+        signed.method,
+        signed.url,
+        headers=signed.headers,
+        params=signed.params,
+        content=signed.content or b"",
+        has_key=False,
+    )
+
+
+def _make_answer(response: Response, body: ResponseBody) -> dict[str, Any]:
+    return {"status": response.status, "headers": {**response.headers, **response.repeated}, "body": body.value}

@@ -1,0 +1,73 @@
+"""Paths of declarative actions: text with `{name}`, each of which becomes one percent-encoded segment, and `{name...}`,
+which may become several."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from connectors.wire.errors import InvalidRequest
+from durable import wording
+from durable.expressions.url import is_dots
+from durable.values import JSON
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*?)(\.\.\.)?\}")
+
+
+class PathInput(NamedTuple):
+    """An input in a path. `has_segments`: its value may contain several segments."""
+
+    name: str
+    has_segments: bool = False
+
+
+class PathTemplate:
+    """A compiled path: literal texts and inputs."""
+
+    def __init__(self, text: str) -> None:
+        """Raise `ValueError` if the text is not a path."""
+        self.parts: list[str | PathInput] = []
+        done = 0
+        for found in _PLACEHOLDER.finditer(text):
+            if not found[1]:
+                raise ValueError("the braces in the path are empty; write the name of an input in them")
+            self.parts += [text[done : found.start()], PathInput(found[1], found[2] is not None)]
+            done = found.end()
+        self.parts.append(text[done:])
+        literal = "".join(part for part in self.parts if isinstance(part, str))
+        if "{" in literal or "}" in literal:
+            raise ValueError("the path has a brace without its counterpart")
+        if any(map(is_dots, text.partition("?")[0].split("/"))):
+            raise ValueError("the path has a segment '.' or '..', which services resolve")
+
+    @property
+    def inputs(self) -> list[PathInput]:
+        return [part for part in self.parts if isinstance(part, PathInput)]
+
+    def render(self, inputs: Mapping[str, JSON]) -> str:
+        """Return the path with its inputs; raises `InvalidRequest`."""
+        made = "".join(part if isinstance(part, str) else _encode_input(part, inputs) for part in self.parts)
+        if len(self.parts) > 1 and any(map(is_dots, made.partition("?")[0].split("/"))):
+            raise InvalidRequest("the inputs give the path a segment '.' or '..', which leads to another resource")
+        return made
+
+
+def _encode_input(part: PathInput, inputs: Mapping[str, JSON]) -> str:
+    value = inputs.get(part.name)
+    name = wording.quote(part.name)
+    if value is None or isinstance(value, dict | list):
+        raise InvalidRequest(f"the input {name} is part of the path and must be text, not {wording.name_kind(value)}")
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    segments = text.split("/")
+    if "" in segments:
+        raise InvalidRequest(f"the input {name} would leave a segment of the path empty")
+    if any(map(is_dots, segments)):
+        raise InvalidRequest(f"the input {name} would put '.' or '..' into the path, which leads to another resource")
+    if len(segments) > 1 and not part.has_segments:
+        raise InvalidRequest(f"the input {name} is one segment of the path and cannot contain '/'")
+    try:
+        return quote(text, safe="/" if part.has_segments else "")
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"the input {name} contains a lone surrogate, which no URL can contain") from None

@@ -1,0 +1,141 @@
+"""The request of a declarative action, made from the action's inputs and its connection."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from connectors.auth.request import OutgoingRequest
+from connectors.declared.bodies import encode_body
+from connectors.declared.compiled import DeclaredAction, Tree
+from connectors.declared.keys import check_key_rule, format_key
+from connectors.declared.parameters import make_params
+from connectors.declared.paths import PathTemplate
+from connectors.wire.errors import InvalidRequest
+from connectors.wire.request import find_header_problem
+from connectors.wire.url import MalformedURL, Params, parse_url
+from durable import wording
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
+from durable.values import JSON
+
+Scope: TypeAlias = Mapping[str, Any]
+
+
+class Address(NamedTuple):
+    """The URL of a request without its params; `path` is the part after `base_url`."""
+
+    base_url: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.base_url}{self.path}"
+
+
+class RequestTemplate:
+    """The compiled templates of a request."""
+
+    def __init__(self, declared: DeclaredAction) -> None:
+        """Raise `ValueError` if a part of the request cannot be compiled."""
+        self._declared = declared
+        self._base_url = compile_template(declared.base_url, "base_url", is_url=True)
+        self._path = PathTemplate(declared.path)
+        self._params = compile_template(declared.params or {}, "params")
+        self._headers = compile_template(declared.headers or {}, "headers")
+        self._body = compile_template(declared.body, "body") if declared.has_body else None
+        if declared.idempotency:
+            check_key_rule(declared.idempotency)
+
+    def find_base_url(self, scope: Scope) -> str:
+        """Return the base URL without a final slash; raises `InvalidRequest`."""
+        base_url = str(_render(self._base_url, scope, "base_url"))
+        try:
+            parse_url(base_url)
+        except MalformedURL as error:
+            raise InvalidRequest(f"the base_url is not valid: {error}") from None
+        if "?" in base_url or "#" in base_url:
+            raise InvalidRequest("the base_url contains more than an address; parameters stand under 'params'")
+        return base_url.rstrip("/")
+
+    def find_address(self, scope: Scope) -> Address:
+        """Return the address of the request; raises `InvalidRequest`."""
+        path = self._path.render(scope["inputs"])
+        return Address(self.find_base_url(scope), path if not path or path[0] in "/?" else f"/{path}")
+
+    def make_request(
+        self, scope: Scope, key: str, address: Address, page: dict[str, JSON], *, has_params: bool = True
+    ) -> OutgoingRequest:
+        """Return the request to an address, with the idempotency key and the parameters of a page. Raises
+        `InvalidRequest`."""
+        declared, rule = self._declared, self._declared.idempotency
+        params = _require_mapping(_render(self._params, scope, "params"), "params") if has_params else {}
+        headers = _make_headers(_require_mapping(_render(self._headers, scope, "headers"), "headers"))
+        more: dict[str, JSON] = {}
+        if rule:
+            made = format_key(rule, key)
+            headers |= {rule.header.lower(): made} if rule.header else {}
+            params = params | ({rule.param: made} if rule.param else {})
+            more = (rule.with_ or {}) | ({rule.json: made} if rule.json else {})
+        if declared.page and declared.page.is_in_body:
+            body = self._render_body(scope, more, page)
+        else:
+            body = self._render_body(scope, more, {})
+            params = params | page if has_params else params
+        query: Params = make_params(params, declared.styles, "repeat")
+        if body is None:
+            return OutgoingRequest(declared.method, address.url, headers, query)
+        content, media_type = encode_body(declared, body, key)
+        return OutgoingRequest(declared.method, address.url, {"content-type": media_type} | headers, query, content)
+
+    def _render_body(self, scope: Scope, more: dict[str, JSON], page: dict[str, JSON]) -> JSON:
+        """Return the body with more fields and those of a page; None if there is no body."""
+        body = None if self._body is None else _render(self._body, scope, "body")
+        if page and self._declared.encode == "graphql":
+            body = _require_mapping(body, "body")
+            page = {"variables": _require_mapping(body.get("variables") or {}, "variables") | page}
+        if not more and not page:
+            return body
+        return _require_mapping({} if body is None else body, "body") | more | page
+
+
+def compile_template(tree: Tree, what: str, *, is_url: bool = False) -> Template:
+    """Compile a part of an action; raises `ValueError`."""
+    try:
+        template = Template.parse(tree, [()] if is_url else ())
+    except ExpressionError as error:
+        raise ValueError(f"{what}: {error}") from None
+    if template.secrets:
+        raise ValueError(f"{what}: secrets stand in the connection")
+    return template
+
+
+def _render(template: Template, scope: Scope, what: str) -> JSON:
+    try:
+        return template.render(scope)[0]
+    except ExpressionError as error:
+        if scope["connection"] is None and any(name[0] == "connection" for name in template.names):
+            raise InvalidRequest(
+                f"the {what} of the action depends on its connection; add 'connection: NAME' to the step"
+            ) from None
+        raise InvalidRequest(f"the {what} of the request cannot be made: {error}") from None
+
+
+def _make_headers(given: Mapping[str, JSON]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if isinstance(value, dict | list):
+            raise InvalidRequest(f"the header {wording.quote(name)} must be text, not {wording.name_kind(value)}")
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        if problem := find_header_problem(name, text):
+            raise InvalidRequest(problem)
+        headers[name.lower()] = text
+    return headers
+
+
+def _require_mapping(value: JSON, what: str) -> dict[str, JSON]:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"the {what} of the request must be a mapping, not {wording.name_kind(value)}")
+    return value
