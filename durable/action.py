@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from durable.limit import NO_LIMIT, Limit
 from durable.problem import DataProblem, Pointer, Problem
+from durable.redactor import Redactor
 from durable.values import JSON
 
 ErrorClass: TypeAlias = Literal[
@@ -156,6 +157,21 @@ class InvalidOutput:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A connection with its secrets filled in, for one attempt.
+
+    `fields`: an instance of the connector's model.
+    `auth`: the schemes that sign its requests, by name, each with an instance of its model of settings.
+    `secrets`: the secret values in all of this.
+    """
+
+    name: str
+    fields: BaseModel
+    auth: Mapping[str, BaseModel] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Context:
     """The attempt, as its action sees it.
@@ -167,7 +183,8 @@ class Context:
     `connection`: the step's connection, an instance of the connector's model with the secrets filled in; None if the
     step names none.
     `connection_name`: its name in `connections.yaml`.
-    `auth`: how the connection signs requests, with the secrets filled in: the name of a scheme, and its settings.
+    `auth`: the schemes that sign the connection's requests, by name, with their settings, secrets filled in.
+    `redactor`: knows the secrets of the attempt.
     `page`: the page to get, if the action `returns_pages`.
     """
 
@@ -179,7 +196,8 @@ class Context:
     resources: Mapping[type, object] = field(default_factory=dict)
     connection: BaseModel | None = field(default=None, repr=False)
     connection_name: str | None = None
-    auth: Mapping[str, Any] | None = field(default=None, repr=False)
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    redactor: Redactor | None = field(default=None, repr=False)
     page: PagePosition = PagePosition()
     timer: "Timer | None" = field(default=None, repr=False)
     is_open: bool = True
@@ -225,6 +243,11 @@ class Context:
         if self.timer:
             self.timer.cancel()
 
+    def conceal(self, value: str) -> None:
+        """Redact a credential that was made for this attempt, such as a signature, in its output, error and logs."""
+        if self.redactor:
+            self.redactor.learn(value)
+
     def close(self) -> None:
         self.is_open = False
 
@@ -253,6 +276,11 @@ class ActionFunction(Protocol):
     output of all pages."""
 
     def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | InvalidOutput | Page | JSON]": ...
+
+
+SignRequest: TypeAlias = Callable[[Context, Any, Any], Awaitable[Any]]
+"""Takes the attempt, the scheme's settings and a request (`connectors.auth.request.OutgoingRequest`), and returns the
+request to send. Raises `ActionError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,19 +326,36 @@ class Undo:
     given: Mapping[str, JSON]
 
 
+@dataclass(frozen=True, slots=True)
+class AuthScheme:
+    """A scheme by which requests prove who sends them, found by the entry-point group `waypost.auth`.
+
+    `name`: its name under `auth`.
+    `settings`: the model of its settings. A list or a text alone is a `RootModel`.
+    `sign`: returns a request with the credentials added.
+    """
+
+    name: str
+    settings: type[BaseModel]
+    sign: SignRequest
+    summary: str = ""
+
+
 class Connector:
     """A service and its actions.
 
     `name`: the part of `use:` before the dot.
     `actions`: by name. A connector with hundreds of them passes a mapping that makes each when it is first needed.
     `connection`: the model of its connections; None if it has none.
-    `auth`: how its connections sign requests: schemes by name with their settings, whose expressions read `connection`.
-    The first applies whose names the connection gives.
+    `auth`: the ways in which its connections sign requests, each a mapping of schemes by name with their settings. All
+    schemes of a mapping apply, in order. The expressions in settings read `connection`; the first mapping is used whose
+    names all have a value.
+    `takes_auth`: connections say themselves, under `auth` in `connections.yaml`, which schemes sign their requests.
     `test`: the name of the action that proves that a connection works.
     `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
     """
 
-    __slots__ = ("actions", "auth", "connection", "limit", "name", "summary", "test")
+    __slots__ = ("actions", "auth", "connection", "limit", "name", "summary", "takes_auth", "test")
 
     def __init__(
         self,
@@ -320,6 +365,7 @@ class Connector:
         connection: type[BaseModel] | None = None,
         *,
         auth: Sequence[Mapping[str, Any]] = (),
+        takes_auth: bool = False,
         test: str | None = None,
         limit: Limit = NO_LIMIT,
     ) -> None:
@@ -330,6 +376,7 @@ class Connector:
         )
         self.connection = connection
         self.auth = tuple(auth)
+        self.takes_auth = takes_auth
         self.test = test
         self.limit = limit
 

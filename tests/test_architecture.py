@@ -20,7 +20,18 @@ COMPOSITION_ROOT = "triggers/service.py"
 LAZY = "durable/lazy.py"
 """The only module that imports by name: a command, an entry point, an extra, Alembic's migrations."""
 
-SHELL = {"clock", "encrypted_store", "journal", "lazy", "metrics", "runner", "secrets", "turns"}
+SHELL = {
+    "auth_schemes",
+    "clock",
+    "connection_auth",
+    "encrypted_store",
+    "journal",
+    "lazy",
+    "metrics",
+    "runner",
+    "secrets",
+    "turns",
+}
 """The rooms of the core that touch the machine; every other one is pure."""
 
 IMPURE = {

@@ -1,1 +1,1 @@
-"""How connections sign requests: one file for each scheme."""
+"""How connections sign requests: one file for each scheme, listed in the entry-point group `waypost.auth`."""

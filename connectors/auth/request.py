@@ -1,6 +1,8 @@
 """A request that is about to be sent, as the schemes of authentication see and change it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from connectors.wire.url import Params
 
@@ -12,6 +14,12 @@ class OutgoingRequest:
 
     method: str
     url: str
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     params: Params = field(default_factory=dict)
     content: bytes | None = None
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """Return the request with these headers instead of its own ones of the same names."""
+        names = {name.lower() for name in headers}
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in names}
+        return replace(self, headers=kept | dict(headers))

@@ -1,35 +1,23 @@
-"""Adds a connection's credentials to a request."""
-
-from dataclasses import replace
-from typing import Any, Protocol
+"""Adds the credentials of a connection to a request."""
 
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.errors import InvalidRequest
 from durable.action import Context
-from durable.wording import quote
-
-
-class Scheme(Protocol):
-    """Adds credentials to a request; `settings` is what the connector declares, with the connection's fields filled
-    in. Raises `ActionError`."""
-
-    async def __call__(self, context: Context, settings: Any, request: OutgoingRequest, /) -> OutgoingRequest: ...
+from durable.auth_schemes import load_schemes
+from durable.connection_auth import AuthUnfit, read_settings
 
 
 async def sign_request(context: Context, request: OutgoingRequest) -> OutgoingRequest:
     """Return the request with the credentials of the attempt's connection; unchanged if it has none. Raises
-    `ActionError`."""
-    if not context.auth:
-        return request
-    [(name, settings)] = context.auth.items()
-    scheme = SCHEMES.get(name)
-    if scheme is None:
-        raise InvalidRequest(f"the connection uses the authentication {quote(name)}, which is not known")
-    return await scheme(context, settings, request)
+    `ActionError`.
 
-
-async def _add_bearer(context: Context, settings: Any, request: OutgoingRequest) -> OutgoingRequest:
-    return replace(request, headers=request.headers | {"authorization": f"Bearer {settings}"})
-
-
-SCHEMES: dict[str, Scheme] = {"bearer": _add_bearer}
+    Call this for each request, immediately before it is sent: signatures contain the time. Never call it for a request
+    to another origin than the connection's.
+    """
+    for name, given in context.auth.items():
+        try:
+            settings = read_settings(name, given)
+        except AuthUnfit as unfit:
+            raise InvalidRequest(f"the request cannot be signed: {unfit}") from None
+        request = await load_schemes().loaded[name].sign(context, settings, request)
+    return request

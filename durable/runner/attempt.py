@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import Action, ActionError, ConnectionMissing, Context, Stored
+from durable.action import Action, ActionError, ConnectionMissing, Context, OpenConnection, Stored
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
 from durable.definition import Definition
@@ -33,9 +33,8 @@ from durable.values import NotJSON, encode
 log = logging.getLogger("waypost.run")
 
 Clock = Callable[[], int]
-Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
-"""Returns a connection and the secret values in it, given its name and the action's; raises `ActionError` or
-`SecretMissing`."""
+Connect = Callable[[str, str], OpenConnection]
+"""Opens a connection, given its name and the action's; raises `ActionError` or `SecretMissing`."""
 
 
 Restore = Callable[[str, Stored], Action]
@@ -48,7 +47,7 @@ def refuse_stored(use: str, stored: Stored) -> Action:
     raise ValueError(f"the stored form of {use} is unknown")
 
 
-def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
+def refuse_connection(name: str, use: str) -> OpenConnection:
     """Raise an error: no connections are configured."""
     raise ConnectionMissing(f"there is no connection {name!r}")
 
@@ -168,9 +167,7 @@ class Attempt:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
             if name := self._node.step.connection:
-                self.context.connection_name = name
-                self.context.connection, credentials = self._runtime.connect(name, self._node.step.use)
-                values |= credentials
+                values |= self._open_connection(name)
         except (SecretMissing, ConnectionMissing) as missing:
             # A mistake of the operator, not of the pipeline: no cleanup and no undo should follow from it.
             self._problem = self._refuse_input(str(missing))
@@ -185,7 +182,7 @@ class Attempt:
             unread = ActionError(message, error_class="internal", code="input", ending="not_sent")
             self._problem = self._build_failure(unread)
             return
-        self._redact = Redactor(values)
+        self._redact = self.context.redactor = Redactor(values)
         try:
             action = self._runtime.find_action(self._node.step.use, self._definition)
         except ValueError as unknown:
@@ -201,6 +198,12 @@ class Attempt:
             self._problem = self._unfit_input(self._redact, unfit)
             return
         self.target = None if action.is_immediate else self._find_target(action, self._input)
+
+    def _open_connection(self, name: str) -> frozenset[str]:
+        """Put the step's connection into the context; returns the secret values in it."""
+        opened, context = self._runtime.connect(name, self._node.step.use), self.context
+        context.connection_name, context.connection, context.auth = name, opened.fields, opened.auth
+        return opened.secrets
 
     def _find_target(self, action: Action, input: BaseModel) -> str:
         """Return the target of the attempt; if its action does not determine one, the connector with the step's

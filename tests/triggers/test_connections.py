@@ -44,11 +44,11 @@ def test_the_shipped_file_is_valid_and_defines_nothing_until_it_is_uncommented(t
 def test_a_connection_is_opened_with_its_secret_values(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM.replace("https://crm.example.com", '"https://{{ secrets.HOST }}/v2"'))
     assert found.problems == ()
-    connection, values = found.open("crm", "http.get")
-    assert connection == HttpConnection(
+    opened = found.open("crm", "http.get")
+    assert opened.fields == HttpConnection(
         base_url="https://crm.example.com/v2", headers={"authorization": "Bearer canary-crm-1"}
     )
-    assert values == {"canary-crm-1", "crm.example.com"}
+    assert opened.secrets == {"canary-crm-1", "crm.example.com"}
 
 
 def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
     environment["WAYPOST_SECRET_CRM_FILE"] = str(file)
     for value in ("first", "second"):
         file.write_text(value)
-        assert found.open("crm", "http.get")[1] == {value}
+        assert found.open("crm", "http.get").secrets == {value}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_literal_credentials_are_a_warning_and_stay_secret(tmp_path: Path, line:
     assert f"{FILE}:{place}: warning: " in str(problem)
     assert "write '{{ secrets.NAME }}', and set WAYPOST_SECRET_NAME" in str(problem)
     assert "canary" not in str(problem)
-    assert "canary-1" in found.open("crm", "http.get")[1]
+    assert "canary-1" in found.open("crm", "http.get").secrets
     assert secrets.redactor.redact_text("sent canary-1") == f"sent {MARK}"
 
 
@@ -163,7 +163,7 @@ def test_literal_values_that_are_not_credentials_raise_no_warning(tmp_path: Path
     )
     found = connections(tmp_path, text)
     assert found.problems == ()
-    assert found.open("crm", "http.get")[1] == frozenset()
+    assert found.open("crm", "http.get").secrets == frozenset()
 
 
 def test_an_invalid_connection_disables_only_itself(tmp_path: Path) -> None:
@@ -178,14 +178,14 @@ def test_a_broken_edit_keeps_the_last_valid_connection_until_it_is_fixed_or_remo
         (tmp_path / FILE).write_text(broken)
         found.refresh()
         assert found.problems
-        assert found.open("crm", "http.get")[1] == {"canary-crm-1"}
+        assert found.open("crm", "http.get").secrets == {"canary-crm-1"}
     (tmp_path / FILE).write_text(CRM)
     assert found.refresh() is True
     assert found.problems == ()
     (tmp_path / FILE).write_text(CRM.replace("crm.example.com", "new.example.com"))
     assert found.refresh() is False
-    connection, _ = found.open("crm", "http.get")
-    assert connection.model_dump()["base_url"] == "https://new.example.com"
+    fields = found.open("crm", "http.get").fields
+    assert fields.model_dump()["base_url"] == "https://new.example.com"
     (tmp_path / FILE).unlink()
     assert found.refresh() is True
     assert found.names == []

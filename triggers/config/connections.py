@@ -12,7 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
-from durable.action import ActionError, ConnectionMissing
+from durable.action import ActionError, ConnectionMissing, Connector, OpenConnection
+from durable.connection_auth import AuthUnfit, ConnectionAuth
 from durable.expressions.expression import ExpressionError
 from durable.expressions.template import Template
 from durable.history.words import SecretPlaceholder
@@ -71,6 +72,7 @@ class Connections:
         self._data: bytes | None = None
         self._revision = 0
         self._known: dict[str, NamedConnection] = {}
+        self._auth: dict[str, tuple[Connector, ConnectionAuth]] = {}
         self._broken: frozenset[str] | None = frozenset()
         self.refresh()
 
@@ -114,28 +116,35 @@ class Connections:
             self._revision = revision
         return self._list_connectors() != before
 
-    def open(self, name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
-        """A connection for an action with its secrets filled in, and their values. Raises `ConnectionMissing`,
-        `SecretMissing`, and `ActionError` for a connection that its secrets make invalid."""
-        found, connector = self._known.get(name), use.partition(".")[0]
-        model = self._connectors.find_connection_model(connector)
-        if found is None or found.connector != connector or model is None:
+    def open(self, name: str, use: str) -> OpenConnection:
+        """A connection for an action, with its secrets filled in. Raises `ConnectionMissing`, `SecretMissing`, and
+        `ActionError` for a connection that its secrets make invalid."""
+        found, wanted = self._known.get(name), use.partition(".")[0]
+        connector = self._connectors.find(wanted)
+        if found is None or found.connector != wanted or connector is None or connector.connection is None:
             is_broken = self.is_broken(name)
             fault = (
-                explain_mismatch(name, found.connector, connector)
-                if found
-                else explain_missing(name, is_broken=is_broken)
+                explain_mismatch(name, found.connector, wanted) if found else explain_missing(name, is_broken=is_broken)
             )
             raise ConnectionMissing(f"{fault.message}; {fault.hint}")
         given, values = fill_secrets(found.given, found.slots, self._secrets)
         try:
-            return model.model_validate(given), values | found.literals
-        except ValidationError as error:
-            fields = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
-            message = f"the connection {name!r} does not fit with its secrets filled in: {fields}"
-            raise ActionError(
-                message, error_class="invalid", code="connection_invalid", ending="not_sent"
-            ) from None  # its message contains the values
+            fields = connector.connection.model_validate(given)
+        except ValidationError as error:  # its message contains the values
+            unfit = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
+            raise _refuse(name, f"does not fit with its secrets filled in: {unfit}") from None
+        try:
+            auth = self._get_auth(connector).choose(fields)
+        except AuthUnfit as unfit:
+            raise _refuse(name, f"cannot be used: {unfit}") from None
+        return OpenConnection(name, fields, auth, values | found.literals)
+
+    def _get_auth(self, connector: Connector) -> ConnectionAuth:
+        """How the connections of a connector sign requests, compiled once."""
+        compiled = self._auth.get(connector.name)
+        if compiled is None or compiled[0] is not connector:  # its file has changed
+            compiled = self._auth[connector.name] = connector, ConnectionAuth.parse(connector.auth)
+        return compiled[1]
 
     def _read(self) -> bytes:
         """The file's bytes, empty if there is no file."""
@@ -249,6 +258,11 @@ class _ConnectionsReader:
 
     def _count_errors(self) -> int:
         return sum(problem.severity == "error" for problem in self.findings.problems())
+
+
+def _refuse(name: str, why: str) -> ActionError:
+    message = f"the connection {quote(name)} {why}"
+    return ActionError(message, error_class="invalid", code="connection_invalid", ending="not_sent")
 
 
 def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:

@@ -1,0 +1,111 @@
+"""Schemes that sign requests: what each adds to a request, and which one a connection uses."""
+
+from typing import Any
+
+import pytest
+
+from connectors.auth.request import OutgoingRequest
+from connectors.auth.sign import sign_request
+from durable.action import ActionError, Context
+from durable.auth_schemes import load_schemes
+from durable.connection_auth import AuthUnfit, ConnectionAuth
+from durable.redactor import Redactor
+from durable.schema_model import make_inputs_schema, make_model
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = make_model(
+    "Fields",
+    make_inputs_schema(
+        {
+            "token": {"type": ["string", "null"], "default": None},
+            "user": {"type": ["string", "null"], "default": None},
+            "password": {"type": ["string", "null"], "default": None},
+        }
+    ),
+)
+WAYS: list[dict[str, Any]] = [
+    {"bearer": "{{ connection.token }}"},
+    {"basic": {"username": "{{ connection.user }}/token", "password": "{{ connection.password }}"}},
+]
+
+
+def test_every_scheme_that_ships_is_installed() -> None:
+    schemes = load_schemes()
+    assert schemes.broken == {}
+    assert schemes.loaded.keys() >= {"basic", "bearer", "header", "query"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"token": "t"}, {"bearer": "t"}),
+        ({"token": "t", "user": "u", "password": "p"}, {"bearer": "t"}),
+        ({"user": "u", "password": "p"}, {"basic": {"username": "u/token", "password": "p"}}),
+        ({"user": "u"}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_first_way_applies_whose_names_the_connection_gives(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    chosen = ConnectionAuth.parse(WAYS).choose(FIELDS.model_validate(given))
+    assert {name: settings.model_dump() for name, settings in chosen.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        ([{"kerberos": {}}], "'kerberos' is not installed"),
+        ([{"basic": {"username": "{{ connection.token }}:", "pasword": "x"}}], "does not accept pasword, username"),
+        ([{"bearer": "{{ connection.token / 0 }}"}], "cannot be evaluated"),
+        ([{"bearer": "{{ connection. }}"}], "invalid expression"),
+    ],
+)
+def test_unfit_settings_are_refused_without_their_values(ways: list[dict[str, Any]], expected: str) -> None:
+    with pytest.raises(AuthUnfit, match=expected) as caught:
+        ConnectionAuth.parse(ways).choose(FIELDS.model_validate({"token": "canary"}))
+    assert "canary" not in str(caught.value)
+
+
+REQUEST = OutgoingRequest("GET", "https://api.example.com/v1/a", {"Accept": "x"}, {"q": 1})
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "params"),
+    [
+        ({}, {}, {}),
+        ({"bearer": "t"}, {"authorization": "Bearer t"}, {}),
+        ({"basic": {"username": "ü", "password": "p:w"}}, {"authorization": "Basic w7w6cDp3"}, {}),
+        ({"basic": {"username": "key"}}, {"authorization": "Basic a2V5Og=="}, {}),
+        ({"header": {"X-Api-Key": "k", "x-app": "a"}}, {"X-Api-Key": "k", "x-app": "a"}, {}),
+        ({"query": {"api_key": "k&"}}, {}, {"api_key": "k&"}),
+        ({"header": {"x": "1"}, "query": {"y": "2"}}, {"x": "1"}, {"y": "2"}),
+    ],
+)
+async def test_a_scheme_adds_its_credentials(
+    context: Context, auth: dict[str, Any], headers: dict[str, str], params: dict[str, str]
+) -> None:
+    context.auth = auth
+    signed = await sign_request(context, REQUEST)
+    assert (signed.headers, signed.params) == ({"Accept": "x"} | headers, {"q": 1} | params)
+
+
+async def test_credentials_replace_headers_of_the_same_name(context: Context) -> None:
+    context.auth = {"bearer": "t"}
+    signed = await sign_request(context, OutgoingRequest("GET", "https://a.b", {"Authorization": "mine"}))
+    assert signed.headers == {"authorization": "Bearer t"}
+
+
+async def test_a_derived_credential_is_redacted(context: Context) -> None:
+    context.redactor = Redactor(["pw"])
+    context.auth = {"basic": {"username": "u", "password": "pw"}}
+    signed = await sign_request(context, REQUEST)
+    assert context.redactor.redact_text(signed.headers["authorization"]) == "Basic ***"
+
+
+async def test_an_unknown_scheme_sends_nothing(context: Context) -> None:
+    context.auth = {"kerberos": "canary"}
+    with pytest.raises(ActionError, match="'kerberos' is not installed") as caught:
+        await sign_request(context, REQUEST)
+    assert (caught.value.ending, "canary" in str(caught.value)) == ("not_sent", False)
