@@ -11,13 +11,18 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.cli.forked import CONTEXT, can_fork, fork_command
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-c", "from triggers.cli import main; main()"]
@@ -36,6 +41,24 @@ ENVIRONMENT = {
 
 def waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with its output in pipes."""
+    if not can_fork(environment):
+        return _run_anew(*arguments, cwd=cwd, environment=environment)
+    (output, stdout), (warned, stderr) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
+    process = fork_command(arguments, cwd, ENVIRONMENT | environment, stdout, stderr)
+    with output, warned, ThreadPoolExecutor(2) as readers:
+        told = [text.decode() for text in readers.map(_read_to_end, (output, warned))]
+    process.join()
+    assert process.exitcode is not None
+    return subprocess.CompletedProcess(arguments, process.exitcode, *told)
+
+
+def _read_to_end(pipe: "Connection[bytes, bytes]") -> bytes:
+    with open(pipe.fileno(), "rb", closefd=False) as file:
+        return file.read()
+
+
+def _run_anew(*arguments: str, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command in a new interpreter."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -66,27 +89,22 @@ def start_command(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]
 
 
 @contextmanager
-def serving(place: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(place: Path, *options: str, **environment: str) -> Iterator[tuple[ForkServerProcess, str]]:
     """A separate service, and its output until it was ready."""
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *options],
-        cwd=place,
-        env=ENVIRONMENT | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout
-    with process:
-        try:
+    output, stdout = CONTEXT.Pipe(duplex=False)
+    arguments = ("serve", "--port", "0", *options)
+    process = fork_command(arguments, place, ENVIRONMENT | environment, stdout)
+    try:
+        with output, open(output.fileno(), closefd=False) as lines:
             said = ""
-            for line in process.stdout:
+            for line in lines:
                 said += line
                 if "curl" in line:
                     break
             yield process, said
-        finally:
-            process.kill()
+    finally:
+        process.kill()
+        process.join()
 
 
 def api(place: Path) -> httpx.Client:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
 
@@ -159,8 +158,8 @@ def test_a_shell_completes_commands_pipelines_and_runs(place: Path) -> None:
 
 def test_runs_can_be_read_without_a_service_and_after_a_kill(place: Path) -> None:
     with serving(place) as (process, _):
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.kill()
+        process.join(20)
         assert (place / ".waypost" / "service.json").exists()
         listed = waypost("runs", cwd=place)
         assert listed.returncode == 0

@@ -232,7 +232,7 @@ def test_a_run_outlives_its_file_and_kill_9(place: Path, change: str) -> None:
                 case "deleted":
                     file.unlink()
             process.kill()
-            process.wait(30)
+            process.join(30)
         held.opened.set()
         with serving(place):
             assert until(place, run, "completed", "failed", "paused")["outputs"] == {"n": 1}

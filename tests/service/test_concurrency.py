@@ -187,11 +187,11 @@ async def test_a_delayed_run_requests_its_slot_when_it_is_due(tmp_path: Path) ->
     gates = Gates()
     gates.close("a")
     async with gates.serving(tmp_path, {"p": ONE}) as service:
+        first = await begin(service, "p")
+        await gates.wait_until_reached("a")
         held = await service.client.post("/api/pipelines/p/runs", json={"inputs": {}, "delay": "300ms"})
         assert held.status_code == 202, held.text
         later = held.json()["id"]
-        first = await begin(service, "p")
-        await gates.wait_until_reached("a")
         found = await until_queued_for_a_slot(service, later)
         assert "slot" in found
         assert [run for run, _ in _slots(tmp_path)] == sorted([later, first])
