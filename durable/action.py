@@ -129,8 +129,8 @@ class Page:
 
     Each page is a checkpoint with an idempotency key and attempts of its own. If `next` is None, it is the last page,
     and the step completes. Otherwise the action is called again, with `next` as `context.page.cursor`; after a crash
-    too, and in another process. A page whose `next` or `fingerprint` the step has had before fails as `repeated_page`;
-    more than `PAGES_LIMIT` pages as `too_many_pages`; more than `PAGED_SIZE_LIMIT` bytes as `pages_too_large`.
+    too, and in another process. A page whose `next` or `fingerprint` the step has had before fails as `repeated_page`,
+    the page after `PAGES_LIMIT` pages as `too_many_pages`; both errors have the class `invalid`.
 
     `next`: where the next page begins: any JSON of at most `CURSOR_SIZE_LIMIT` bytes, without secrets.
     `fingerprint`: a hash of the response's body, to recognise a page that comes again; None to compare only `next`.
@@ -270,12 +270,16 @@ class Timer(Protocol):
         ...
 
 
+Returned: TypeAlias = "BaseModel | InvalidOutput | Page | JSON"
+"""What an action returns."""
+
+
 class ActionFunction(Protocol):
     """The function of an action: takes an instance of its input model, and returns JSON, an instance of its output
     model, or an `InvalidOutput`. An action that `returns_pages` returns a `Page`, and its output model describes the
     output of all pages."""
 
-    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | InvalidOutput | Page | JSON]": ...
+    def __call__(self, context: Context, input: Any, /) -> Awaitable[Returned]: ...
 
 
 SignRequest: TypeAlias = Callable[[Context, Any, Any], Awaitable[Any]]
@@ -451,11 +455,14 @@ def action(
     on_crash: OnCrash = "retry",
     target: FindTarget | None = None,
     is_immediate: bool = False,
+    returns_pages: ReturnsPages | None = None,
 ) -> Callable[[ActionFunction], Action]:
     """Make an action from an async function. The first line of its docstring is the summary."""
 
     def make(perform: ActionFunction) -> Action:
         summary = (perform.__doc__ or "").strip().partition("\n")[0]
-        return Action(name, perform, input, output, on_crash, summary, target, is_immediate)
+        return Action(
+            name, perform, input, output, on_crash, summary, target, is_immediate, returns_pages=returns_pages
+        )
 
     return make

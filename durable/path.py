@@ -2,7 +2,8 @@
 
 A path is the ids of the enclosing blocks and of the step, joined by dots. An item of a `foreach` and a turn of a
 `repeat` add their index, from 0: `reserve[2].hold`. The undo of a step has the step's path and `undo` (in a second pass
-`undo[2]`); the repetition of a step to learn its output has `again`.
+`undo[2]`); the repetition of a step to learn its output has `again`. A page of a step's output has `page` and the
+page's number, from 0: `fetch.page[2]`.
 """
 
 import re
@@ -10,8 +11,10 @@ from functools import lru_cache
 
 UNDO = "undo"
 AGAIN = "again"
+PAGE = "page"
 
 _NUMBER = re.compile(r"\[\d+\]")
+_PAGE_NUMBER = re.compile(rf"\.{PAGE}\[\d+\]$")
 
 
 def join_path(frame: str, id: str) -> str:
@@ -56,6 +59,16 @@ def make_undo_path(path: str, turn: int) -> str:
 def make_again_path(path: str, turn: int) -> str:
     """Return the path of a step's repetition, under its own idempotency key, to learn its output."""
     return f"{path}.{AGAIN}" if turn == 1 else f"{path}.{AGAIN}[{turn}]"
+
+
+def make_page_path(path: str, number: int) -> str:
+    """Return the path of a page of a step's output."""
+    return f"{path}.{PAGE}[{number}]"
+
+
+def find_step_path(path: str) -> str:
+    """Return the path of the step to which a page belongs; any other path as it is."""
+    return _PAGE_NUMBER.sub("", path) if path.endswith("]") else path
 
 
 def is_repetition(path: str) -> bool:

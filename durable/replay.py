@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 from durable.blocks.block import Fold, merge_tables
 from durable.blocks.kinds import BLOCKS, EVERY_KIND
+from durable.blocks.pages import copy_pages, end_pages
 from durable.history import entries
 from durable.history.entries import AnyEntry, Entry
 from durable.history.state import BlockState, State, StepState, UndoState
-from durable.path import frame_of, is_repetition, is_within
+from durable.path import AGAIN, frame_of, is_repetition, is_within
 from durable.values import NULL
 
 _RESETS = frozenset(get_args(entries.Fact)) - {entries.StepCompleted}
@@ -109,7 +110,7 @@ def _refuse_input(state: State, entry: entries.InputRefused) -> None:
     if step.child:
         return  # its due time is the timeout of the call, which goes on
     step.is_started = False
-    # The attempt has not started, and cannot start before the pause that follows has ended: see `_find_due`.
+    # The attempt has not started, and cannot start before the pause that follows has ended: see `State.postpone`.
     step.due = max(step.due or 0, entry.at + 1)
 
 
@@ -130,7 +131,9 @@ def _retry(state: State, entry: entries.RunRetried) -> None:
 
 def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
     path, at = entry.path, entry.at
-    due = at if state.paused_at is None else _find_due(state, at)
+    due = at if state.paused_at is None else state.postpone(at)
+    # The repetition of a step, and a step of a fork that is performed anew, go on with the pages that have arrived.
+    before = state.steps.get(frame_of(path) if AGAIN in path and is_repetition(path) else path)
     state.steps[path] = StepState(
         "running",
         entry.input,
@@ -140,16 +143,11 @@ def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
         due=due,
         decided_at=at,
         scheduled_at=at,
+        pages=copy_pages(before.pages) if before is not None and before.pages is not None else None,
     )
     state.active[path] = None
     if entry.has_undo:
         state.undos[path] = UndoState()
-
-
-def _find_due(state: State, due: int) -> int:
-    """Return when an attempt is due. No attempt starts while the run is paused, so its due time is moved to one
-    millisecond after the start of the pause; `outstanding.find_lost_attempts` compares the two times."""
-    return due if state.paused_at is None else max(due, state.paused_at + 1)
 
 
 def _start_attempt(state: State, entry: entries.AttemptStarted) -> None:
@@ -171,7 +169,7 @@ def _lose_attempt(state: State, entry: entries.AttemptLost) -> None:
 def _schedule_retry(state: State, entry: entries.RetryScheduled) -> None:
     step = state.steps[entry.path]
     step.status, step.attempt, step.decided_at = "waiting", entry.attempt, entry.at
-    step.due = _find_due(state, entry.due)
+    step.due = state.postpone(entry.due)
 
 
 def _mark_uncertain(state: State, entry: entries.StepUncertain) -> None:
@@ -196,6 +194,8 @@ def _complete_step(state: State, entry: entries.StepCompleted) -> None:
     if state.closed:
         state.closed.pop(entry.path, None)
     step.is_copied = state.fork_at is not None
+    if step.pages is not None:
+        end_pages(step.pages, entry)
     if entry.started_at is not None:
         state.since_fact = 0
     if entry.is_answer and state.answer is None:

@@ -12,6 +12,7 @@ from durable.action import OnCrash
 from durable.blocks.block import Block
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
+from durable.blocks.pages import fold_page, locate_attempt, locate_loss, request_next_page
 from durable.blocks.policies import RetrySpec, merge_policies
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch
 from durable.blocks.undo import render_undo_input
@@ -29,7 +30,7 @@ from durable.problem import Pointer
 from durable.scope import RunScope
 from durable.spec_model import Identifier, Mapped, SpecModel
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
-from durable.steps.resolved import ActionStep, OnExhausted, Steps
+from durable.steps.resolved import ActionStep, Steps
 from durable.values import NotJSON, Value
 from durable.wording import PROBLEMS_LIMIT, explain_error
 
@@ -143,6 +144,7 @@ def _add_policy(plain: ActionStep, resolver: Resolver, retry: RetrySpec | None, 
         retry=merge_policies(resolver.defaults.retry, retry),
         timeout=plain.timeout or default,
         on_crash=on_crash or found.on_crash,
+        is_paged=found.returns_pages is not None and found.returns_pages(plain.input),
     )
 
 
@@ -234,15 +236,16 @@ def _explain_inputs(error: ValidationError) -> str:
 
 
 def _follow_failure(pipeline: CompiledPipeline, state: State, entry: entries.AttemptFailed) -> Consequences:
-    step, path, at = pipeline.actions[entry.path].step, entry.path, entry.at
+    node, path, at = pipeline.actions[entry.path], entry.path, entry.at
+    step = node.step
     if entry.output is not None:
         return [entries.StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and step.on_crash == "park":
-        return _park_step(path, entry.attempt, entry.error, at), []
+        return _park_step(node, state, path, entry.attempt, entry.error, at), []
     attempts = state.steps[path].counted_attempts
     is_given_up = entry.ending == "unknown" and step.on_crash == "fail"
     if is_given_up or not retry.allows_retry(step.retry, attempts, entry.error.error_class):
-        return _exhaust_attempts(step.on_exhausted, entry), []
+        return _exhaust_attempts(node, state, entry), []
     fraction = retry.compute_jitter(state.run, path, entry.attempt)
     due = at + retry.compute_delay(step.retry, attempts, fraction, entry.error.retry_after)
     return [entries.RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
@@ -250,11 +253,13 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: entries.Att
 
 def _follow_loss(pipeline: CompiledPipeline, state: State, entry: entries.AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
-    match pipeline.actions[path].step.on_crash:
+    node = pipeline.actions[path]
+    error = locate_loss(node, state.steps[path], entry)
+    match node.step.on_crash:
         case "park":
-            return _park_step(path, entry.attempt, entry.error, at), []
+            return _park_step(node, state, path, entry.attempt, error, at), []
         case "fail":
-            return [entries.StepFailed(at=at, path=path, error=entry.error)], []
+            return [entries.StepFailed(at=at, path=path, error=error)], []
         case "retry":
             return [entries.RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
 
@@ -263,20 +268,22 @@ def _follow_retry(pipeline: CompiledPipeline, state: State, entry: entries.Retry
     return [], [Perform(entry.path, entry.attempt, entry.due, pipeline.actions[entry.path].starts_durably)]
 
 
-def _exhaust_attempts(choice: OnExhausted, entry: entries.AttemptFailed) -> list[FollowUp]:
+def _exhaust_attempts(node: ActionNode, state: State, entry: entries.AttemptFailed) -> list[FollowUp]:
     """Fail the step, or pause the run, after the last attempt."""
     path, at = entry.path, entry.at
-    if choice == "fail":
+    if node.step.on_exhausted == "fail":
         return [entries.StepFailed(at=at, path=path, error=entry.error)]
-    reason = f"step {path} failed in attempt {entry.attempt}, the last: {entry.error.message}"
+    place, attempt = locate_attempt(node, state.steps[path], path, entry.attempt)
+    reason = f"step {place} failed in attempt {attempt}, the last: {entry.error.message}"
     return [
         entries.StepExhausted(at=at, path=path, attempt=entry.attempt, error=entry.error),
         entries.RunPaused(at=at, path=path, reason=reason),
     ]
 
 
-def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
-    reason = f"step {path} is uncertain: it is not known whether attempt {attempt} took effect ({failure.message})"
+def _park_step(node: ActionNode, state: State, path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
+    place, number = locate_attempt(node, state.steps[path], path, attempt)
+    reason = f"step {place} is uncertain: it is not known whether attempt {number} took effect ({failure.message})"
     return [
         entries.StepUncertain(at=at, path=path, attempt=attempt, error=failure),
         entries.RunPaused(at=at, path=path, reason=reason),
@@ -292,7 +299,7 @@ def reopen_action(pipeline: CompiledPipeline, state: State, entry: entries.StepR
     path, at = entry.path, entry.at
     step = state.steps[path]
     if step.status == "uncertain":
-        return _park_step(path, step.attempt, step.error or Failure(), at), []
+        return _park_step(pipeline.actions[path], state, path, step.attempt, step.error or Failure(), at), []
     if step.has_returned:
         return [entries.StepFailed(at=at, path=path, error=step.error or Failure(), output=step.output)], []
     if pipeline.actions[path].step.use in CORE_ACTIONS:
@@ -358,6 +365,8 @@ BLOCK = Block(
         entries.RetryScheduled: _follow_retry,
         entries.AttemptFailed: _follow_failure,
         entries.AttemptLost: _follow_loss,
+        entries.PageCompleted: request_next_page,
         entries.StepResolved: _resolve,
     },
+    folds={entries.PageCompleted: fold_page},
 )

@@ -84,7 +84,7 @@ def _choose_targets(state: State, wanted: set[str] | None) -> Iterator[str]:
     for path in reversed(state.undos):
         undo, step = state.undos[path], state.steps[path]
         is_wanted = wanted is None or not wanted.isdisjoint(strip_numbers(path).split("."))
-        has_effect = step.status == "completed" or step.is_doubtful or step.has_returned
+        has_effect = step.status == "completed" or step.is_doubtful or step.has_returned or step.pages is not None
         is_free = undo.status == "registered" or (undo.status == "failed" and undo.by not in state.open)
         if is_wanted and has_effect and is_free and path not in state.active:
             yield path

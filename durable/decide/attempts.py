@@ -4,6 +4,7 @@ import math
 from typing import get_args
 
 from durable.action import ActionError, Ending, ErrorClass
+from durable.blocks.pages import locate_attempt
 from durable.blocks.undo import render_undo_input
 from durable.expressions.expression import ExpressionError
 from durable.history.entries import AttemptFailed, StepCompleted
@@ -53,7 +54,8 @@ def report_return(
             what = "undo"
             undo, secrets = render_undo_input(node, scope)
     except (NotJSON, ExpressionError) as error:
-        failure = Failure.of("invalid", "output", f"{what}: {error}", path, attempt)
+        place = locate_attempt(node, state.steps[path], path, attempt)
+        failure = Failure.of("invalid", "output", f"{what}: {error}", *place)
         return AttemptFailed(
             at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending="answered", output=raw
         )
@@ -62,14 +64,16 @@ def report_return(
     )
 
 
-def report_error(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
-    """Make the fact that an attempt failed. Invalid fields of the action's error are replaced or omitted."""
+def report_error(
+    path: str, attempt: int, error: ActionError, place: tuple[str, int] | None = None, *, started_at: int, at: int
+) -> AttemptFailed:
+    """Make the fact that an attempt failed. Invalid fields of the action's error are replaced or omitted. `place` is
+    the path and the attempt that the failure names, if they are those of a page."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
         error.code,
         error.message,
-        path,
-        attempt,
+        *(place or (path, attempt)),
         details=_limit_details(error.details),
         retry_after=_to_milliseconds(error.retry_after),
     )

@@ -235,7 +235,9 @@ class _Copy:
             waiting = facts.get(path, ())
             while waiting and path in self.state.active:
                 fact = waiting.popleft()
-                if isinstance(fact, entries.StepCompleted):  # attempts that failed were not all copied
+                if isinstance(
+                    fact, entries.StepCompleted | entries.PageCompleted
+                ):  # attempts that failed were not all copied
                     fact = msgspec.structs.replace(fact, attempt=self.state.steps[path].attempt)
                 if self._is_same_action(fact):
                     self.report(fact)
@@ -254,7 +256,7 @@ class _Copy:
         before, now = _find_node(self._original.pipeline, path), _find_node(self._definition, path)
         if not (isinstance(before, ActionNode) and isinstance(now, ActionNode)):
             return type(before) is type(now)
-        return before.step.use == now.step.use
+        return before.step.use == now.step.use and before.step.is_paged == now.step.is_paged
 
     def check_whole(self) -> tuple[str, ...]:
         """Return the steps that are performed anew beside the fork's step; raises `ForkRefused` if what was copied does

@@ -34,6 +34,7 @@ def is_current(state: State, fact: Fact) -> bool:
         case (
             entries.AttemptStarted()
             | entries.StepCompleted()
+            | entries.PageCompleted()
             | entries.AttemptFailed()
             | entries.AttemptLost()
             | entries.InputRefused()

@@ -1,6 +1,7 @@
 """Interrupts running steps, at the end of their block or part of the run, or at a deadline."""
 
 from durable.blocks.endings import abandon_step
+from durable.blocks.pages import locate_attempt
 from durable.effects import Consequences, Effect, FollowUp
 from durable.history.entries import StepCancelled, StepUncertain
 from durable.history.state import State
@@ -18,7 +19,7 @@ def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int
         if block and block.running:
             continue  # its timer starts the next item; the end of its running items ends the block
         if _may_have_happened(pipeline, state, path):
-            ends.append(_mark_uncertain(state, path, at))
+            ends.append(_mark_uncertain(pipeline, state, path, at))
         ends.append(StepCancelled(at=at, path=path))
         effects += abandon_step(state, path)
     return ends, effects
@@ -27,7 +28,7 @@ def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int
 def cut_off_steps(pipeline: CompiledPipeline, state: State, at: int) -> Consequences:
     """Stop everything that is running. The end of the part, which follows, cancels the steps."""
     doubtful = [path for path in state.active if _may_have_happened(pipeline, state, path)]
-    ends: list[FollowUp] = [_mark_uncertain(state, path, at) for path in doubtful]
+    ends: list[FollowUp] = [_mark_uncertain(pipeline, state, path, at) for path in doubtful]
     return ends, [effect for path in state.active for effect in abandon_step(state, path)]
 
 
@@ -35,7 +36,8 @@ def _may_have_happened(pipeline: CompiledPipeline, state: State, path: str) -> b
     return state.steps[path].is_started and pipeline.actions[path].step.on_crash == "park"
 
 
-def _mark_uncertain(state: State, path: str, at: int) -> StepUncertain:
-    attempt = state.steps[path].attempt
-    failure = Failure.of("crash", "interrupted", "the run ended during the attempt", path, attempt)
-    return StepUncertain(at=at, path=path, attempt=attempt, error=failure)
+def _mark_uncertain(pipeline: CompiledPipeline, state: State, path: str, at: int) -> StepUncertain:
+    step = state.steps[path]
+    place, number = locate_attempt(pipeline.actions[path], step, path, step.attempt)
+    failure = Failure.of("crash", "interrupted", "the run ended during the attempt", place, number)
+    return StepUncertain(at=at, path=path, attempt=step.attempt, error=failure)

@@ -116,6 +116,28 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
     is_answer: bool = False
 
 
+class PageCompleted(Entry, frozen=True, tag="page_completed"):
+    """A page of a step's output arrived, and another one follows. This is the page's checkpoint: no later attempt gets
+    it again. The last page is part of the output in the step's `StepCompleted`.
+
+    `page`: its number, from 0. `attempt`: of the step; the attempts of all of its pages are counted through.
+    `items`, `count`: the page's list, and its length.
+    `cursor`: where the next page begins.
+    `marks`: hashes of what must not come again: `cursor`, and the body of the response.
+    `due`: when the next page is requested; None for at once.
+    """
+
+    path: str
+    attempt: int
+    page: int
+    started_at: int | None = None
+    items: Value = NULL
+    count: int = 0
+    cursor: Value = NULL
+    marks: tuple[str, ...] = ()
+    due: int | None = None
+
+
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
     """An attempt failed. `output` is set if the action returned, but its output is invalid."""
 
@@ -430,6 +452,7 @@ Fact: TypeAlias = (
     | SlotGranted
     | AttemptStarted
     | StepCompleted
+    | PageCompleted
     | AttemptFailed
     | AttemptLost
     | InputRefused

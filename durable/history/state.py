@@ -7,7 +7,7 @@ import msgspec
 
 from durable.history.entries import MainEnded, MainEnding, RunFinished, RunForked, RunRetried, RunStarted
 from durable.history.words import Await, Failure, RunStatus, SecretPlaceholder, StepStatus
-from durable.path import frame_of, is_within, split_frame
+from durable.path import frame_of, is_within, make_page_path, split_frame
 from durable.values import NULL, Value
 
 UndoStatus: TypeAlias = Literal["registered", "chosen", "done", "failed"]
@@ -22,6 +22,29 @@ class Memo(dict[str, Any]):
     __hash__ = None
 
 
+class PagesState(msgspec.Struct):
+    """The pages of a step's output that have arrived.
+
+    `number`: how many, which is the number of the page that comes next.
+    `items`: their lists, until the step completes; `count` items of `size` bytes.
+    `cursor`: where the next page begins.
+    `marks`: the hashes of what must not come again.
+    `attempts`: how many attempts these pages took.
+    """
+
+    number: int = 0
+    items: list[Value] = []
+    count: int = 0
+    size: int = 0
+    cursor: Value = NULL
+    marks: dict[str, None] = {}
+    attempts: int = 0
+
+    def locate(self, path: str, attempt: int) -> tuple[str, int]:
+        """Return the path of the next page of the step at `path`, and the number that the step's attempt has for it."""
+        return make_page_path(path, self.number), attempt - self.attempts
+
+
 class StepState(msgspec.Struct):
     """The state of a step that was reached.
 
@@ -29,6 +52,7 @@ class StepState(msgspec.Struct):
     `uncounted`: how many of the other attempts its retry policy does not count, because the run was retried after them.
     `is_doubtful`: an attempt ended without a known result, so the step may have had its effect.
     `is_copied`: its checkpoint was copied from another run.
+    `pages`: the pages that have arrived, if it gets its output in pages and there is more than one.
     """
 
     status: StepStatus
@@ -51,6 +75,7 @@ class StepState(msgspec.Struct):
     awaits: tuple[Await, ...] = ()
     child: str | None = None
     is_copied: bool = False
+    pages: PagesState | None = None
 
     @property
     def can_be_answered(self) -> bool:
@@ -273,6 +298,11 @@ class State(msgspec.Struct):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
+
+    def postpone(self, due: int) -> int:
+        """Return when an attempt is due. No attempt starts while the run is paused, so its due time is moved to one
+        millisecond after the start of the pause; `outstanding.find_lost_attempts` compares the two times."""
+        return due if self.paused_at is None else max(due, self.paused_at + 1)
 
     def block_around(self, path: str) -> tuple[str, int | None] | None:
         """Return the path of the innermost block that contains a step, and the index of its item or turn; None at the

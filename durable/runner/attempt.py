@@ -13,11 +13,21 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import Action, ActionError, ConnectionMissing, Context, OpenConnection, Stored
+from durable.action import (
+    Action,
+    ActionError,
+    ConnectionMissing,
+    Context,
+    OpenConnection,
+    PagePosition,
+    Returned,
+    Stored,
+)
+from durable.blocks.pages import locate_attempt
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
 from durable.definition import Definition
-from durable.history.entries import AttemptFailed, Fact, InputRefused, StepCompleted
+from durable.history.entries import AttemptFailed, Fact, InputRefused, PageCompleted, StepCompleted
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
 from durable.links import log_fields
@@ -25,6 +35,7 @@ from durable.metrics import AttemptOutcome
 from durable.path import make_key
 from durable.redactor import Redactor
 from durable.runner.output import Output, list_problems, settle_output, take_turns
+from durable.runner.pages import settle_page
 from durable.runner.payloads import call_with_payloads
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill_secrets
@@ -116,14 +127,22 @@ class Attempt:
         self._input: BaseModel
         self._redact: Redactor
         self.started_at = runtime.now()
+        step = state.steps[path]
+        place, number = path, self.number
+        if self._node.step.is_paged:
+            place, number = locate_attempt(self._node, step, path, number)
+        key = make_key(state.run, path, step.cleanup_pass)
         self.context = Context(
             run=state.run,
-            path=path,
-            attempt=self.number,
-            key=make_key(state.run, path, state.steps[path].cleanup_pass),
-            log=StepLog(log, log_fields(state.run, state.started) | {"step": path, "attempt": self.number}),
+            path=place,
+            attempt=number,
+            key=key + place.removeprefix(path),
+            log=StepLog(log, log_fields(state.run, state.started) | {"step": place, "attempt": number}),
             resources=runtime.resources,
         )
+
+        if pages := step.pages:
+            self.context.page = PagePosition(pages.number, pages.cursor.load(), pages.count)
 
     async def perform(self) -> Fact | None:
         """Call the action and return the fact that reports its end, when none of it is running any more; None if the
@@ -246,11 +265,42 @@ class Attempt:
             self._end_call(timer, began, "cancelled")
             raise
         self._end_call(timer, began, "completed")
-        settled = await settle_output(self._action, output, redact)
+        is_paged = self._node.step.is_paged
+        settled = await (self._settle_page(output) if is_paged else settle_output(self._action.output, output, redact))
+        if not isinstance(settled, Output):
+            return settled
         try:
             return await call_with_payloads(partial(self._build_result, settled), self._runtime.payload)
         except Exception as error:  # noqa: BLE001  # the effect has happened, whatever fails now
             return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
+
+    async def _settle_page(self, returned: Returned) -> Output | PageCompleted | AttemptFailed:
+        """Return the output of all pages if this is the last; otherwise the fact that reports the page."""
+        before = self._state.steps[self.path].pages
+        try:
+            page = await settle_page(self._action, returned, before, self._redact, self._runtime.payload)
+        except ActionError as error:
+            return self._build_failure(error)
+        except RunUnreadable:
+            raise  # the caller pauses the run, because a retry would not help
+        except Exception as error:  # noqa: BLE001  # the earlier pages could not be loaded; this one is requested again
+            return self._build_failure(_wrap_unknown(error, self._redact))
+        if isinstance(page, Output):
+            is_read = self._node.keep is not None or self._node.undo is not None
+            return page._replace(plain=page.encoded.load()) if is_read and page.plain is None else page
+        now = self._runtime.now()
+        return PageCompleted(
+            at=now,
+            path=self.path,
+            attempt=self.number,
+            page=self.context.page.number,
+            started_at=self.started_at,
+            items=page.items,
+            count=page.length,
+            cursor=page.cursor,
+            marks=page.marks,
+            due=now + page.delay if page.delay else None,
+        )
 
     def _end_call(self, timer: SuspendableTimeout, began: float, outcome: AttemptOutcome) -> None:
         if not timer.is_over:  # the action may have stopped it after the response
@@ -271,7 +321,8 @@ class Attempt:
         )
 
     def _build_failure(self, error: ActionError) -> AttemptFailed:
-        return report_error(self.path, self.number, error, started_at=self.started_at, at=self._runtime.now())
+        place = self.context.path, self.context.attempt
+        return report_error(self.path, self.number, error, place, started_at=self.started_at, at=self._runtime.now())
 
     def _refuse_input(self, reason: str) -> InputRefused:
         return InputRefused(at=self._runtime.now(), path=self.path, attempt=self.number, reason=reason)

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from durable.action import Action, InvalidOutput, Page
+from durable.action import InvalidOutput, Page, Returned
 from durable.definition import PROBLEM_LENGTH
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
@@ -35,13 +35,12 @@ class Output(NamedTuple):
     problem: str | None = None
 
 
-async def settle_output(
-    action: Action, returned: "BaseModel | InvalidOutput | Page | JSON", redactor: Redactor
-) -> Output:
-    """Return the output of an action without secrets; if it is not JSON, only the problem."""
+async def settle_output(model: type[BaseModel] | None, returned: Returned, redactor: Redactor) -> Output:
+    """Return the output of an action without secrets; if it is not JSON, only the problem. `model` is that of the
+    action's output, if it has one."""
     until = time.perf_counter() + TURN
     try:
-        plain, problem = _dump(action, returned)
+        plain, problem = _dump(model, returned)
         if time.perf_counter() > until:
             until = await _take_turn()
         data = encode(plain)
@@ -77,21 +76,21 @@ async def take_turns(slices: Slices[Result]) -> Result:
             until = await _take_turn()
 
 
-def _dump(action: Action, returned: "BaseModel | InvalidOutput | Page | JSON") -> tuple[JSON, str | None]:
+def _dump(model: type[BaseModel] | None, returned: Returned) -> tuple[JSON, str | None]:
     if isinstance(returned, InvalidOutput):
         return returned.raw, returned.problem
     if isinstance(returned, Page):
         raise NotJSON("it is a page, but the action does not declare that it returns pages")
     problem = None
-    if action.output is not None and not isinstance(returned, action.output):
-        returned, problem = _model(action.output, returned)
+    if model is not None and not isinstance(returned, model):
+        returned, problem = _validate(model, returned)
     if isinstance(returned, BaseModel):
         dumped: JSON = returned.model_dump(mode="json", by_alias=True)
         return dumped, problem
     return returned, problem
 
 
-def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseModel | JSON, str | None]":
+def _validate(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseModel | JSON, str | None]":
     try:
         return model.model_validate(output), None
     except ValidationError as error:

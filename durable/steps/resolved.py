@@ -54,6 +54,7 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     `times_out`: when a wait times out, it fails, returns `timeout_value`, or performs `timeout_steps`.
     `undo`: the action that undoes the step's effect.
     `urls`: the places in the input where an expression is part of a URL.
+    `is_paged`: the action returns its output in pages.
     """
 
     id: str
@@ -71,6 +72,7 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     timeout_value: Tree = None
     timeout_steps: Steps = NO_STEPS
     urls: tuple[tuple[str | int, ...], ...] = ()
+    is_paged: bool = False
 
 
 class ResolvedConcurrency(msgspec.Struct, frozen=True, omit_defaults=True):

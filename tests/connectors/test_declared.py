@@ -24,7 +24,7 @@ def declare(base_url: str, method: str = "POST", path: str = "/x", **more: Any) 
 async def perform(context: Context, declared: DeclaredAction, **given: Any) -> Any:
     action = make_action("act", declared)
     returned = await action.perform(context, action.input.model_validate(given))
-    return await settle_output(action, returned, Redactor(frozenset()))
+    return await settle_output(action.output, returned, Redactor(frozenset()))
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ async def test_what_fails_after_a_success_keeps_the_response_and_is_no_error(con
             returned = await action.perform(context, action.input.model_validate({}))
         assert isinstance(returned, InvalidOutput)
         assert problem in returned.problem
-        assert (await settle_output(action, returned, Redactor(frozenset()))).problem == returned.problem
+        assert (await settle_output(action.output, returned, Redactor(frozenset()))).problem == returned.problem

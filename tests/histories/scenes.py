@@ -190,6 +190,28 @@ async def _fork_queued(stage: Stage) -> Runs:
     return {"queued-forked": fork}
 
 
+@scene("pages", "pages-forked")
+async def _fork_after_pages(stage: Stage) -> Runs:
+    run = await stage.begins("pages")
+    await stage.ends(run)
+    fork = await stage.forks(run, step="after")
+    await stage.ends(fork)
+    return {"pages": run, "pages-forked": fork}
+
+
+@scene("pages_beside", "pages_beside-forked")
+async def _fork_beside_pages(stage: Stage) -> Runs:
+    run = await stage.begins("pages_beside")
+    await stage.has(run, "page_completed", 2)
+    await stage.stand.holds()
+    await stage.happens(type="pages.go")
+    await stage.ends(run)
+    await stage.stand.let_go()
+    fork = await stage.forks(run, step="both.work", set={"fails": 0})
+    await stage.ends(fork)
+    return {"pages_beside": run, "pages_beside-forked": fork}
+
+
 # -- ends -------------------------------------------------------------------------------------------------------
 
 
@@ -277,12 +299,16 @@ async def _recovery_stopped(stage: Stage) -> Runs:
 # -- retries ----------------------------------------------------------------------------------------------------
 
 
-RETRIED = ("switch", "parallel", "foreach", "repeat", "try", "queued")
+RETRIED = (
+    "retried",
+    *(f"retried_{construct}" for construct in ("switch", "parallel", "foreach", "repeat", "try", "queued")),
+    "pages_retried",
+)
 
 
-@scene("retried", *(f"retried_{construct}" for construct in RETRIED))
+@scene(*RETRIED)
 async def _retried(stage: Stage) -> Runs:
-    runs = {name: await stage.begins(name) for name in ("retried", *(f"retried_{each}" for each in RETRIED))}
+    runs = {name: await stage.begins(name) for name in RETRIED}
     for run in runs.values():
         while (await stage.ends(run))["status"] == "failed":
             await stage.says(run, "retry", reason="mended")
@@ -322,7 +348,7 @@ async def _retried_uncertain(stage: Stage) -> Runs:
 # -- crashes ----------------------------------------------------------------------------------------------------
 
 
-CRASHES = ("crash", "crash_fail", "crash_foreach", "crash_park", "crash_undo")
+CRASHES = ("crash", "crash_fail", "crash_foreach", "crash_park", "crash_undo", "pages_crash", "pages_park")
 
 
 @scene(*CRASHES)
@@ -336,9 +362,12 @@ async def _crash(stage: Stage) -> Runs:
     return runs
 
 
-@scene("drain", "drain_fail")
+DRAINS = ("drain", "drain_fail", "pages_drain")
+
+
+@scene(*DRAINS)
 async def _drain(stage: Stage) -> Runs:
-    runs = {name: await stage.begins(name) for name in ("drain", "drain_fail")}
+    runs = {name: await stage.begins(name) for name in DRAINS}
     await stage.stand.holds(len(runs))
     await stage.drains()
     await stage.stand.let_go()

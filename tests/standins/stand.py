@@ -1,4 +1,5 @@
-"""`stand.do` and `stand.undo`: actions whose input determines how they end, so a pipeline scripts its own run."""
+"""`stand.do`, `stand.undo` and `stand.list`: actions whose input determines how they end, so a pipeline scripts its own
+run."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from durable.action import ActionError, Connector, Context, Ending, ErrorClass, Inputs, Secret, action
-from durable.path import is_repetition
+from durable.action import ActionError, Connector, Context, Ending, ErrorClass, Inputs, Page, Secret, action
+from durable.path import find_step_path, is_repetition
 from durable.values import JSON
 
 
@@ -26,15 +27,34 @@ class Doing(Inputs):
     token: Secret | None = None
 
 
+class Listing(Doing):
+    """A list in pages, and how the first attempts of the page `at` fail, or that it waits."""
+
+    pages: int = 3
+    at: int = 1
+    length: int = Field(2, description="How many items a page has")
+    delay: int = 0
+    is_summary: bool = False
+    is_complete: bool = True
+    long_cursor: int = Field(0, description="How long the cursor of the first page is")
+    leaks: bool = Field(False, description="The cursor of the first page contains `token`")
+    repeats: str | None = Field(None, description="`next` or `body`: what the page `at` has in common with the first")
+
+
 class Stand:
-    """The service behind `stand.*`: `done` lists the paths whose effects happened, in order."""
+    """The service behind `stand.*`: `done` lists the paths whose effects happened, in order, and `keys` their keys."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.keys: list[str] = []
         self.held: list[str] = []
         self.is_open = False
         self._moved = asyncio.Condition()
-        actions = (action("do", input=Doing)(self._do), action("undo", input=Doing)(self._do))
+        actions = (
+            action("do", input=Doing)(self._do),
+            action("undo", input=Doing)(self._do),
+            action("list", input=Listing, returns_pages=lambda given: given.get("pages") != 0)(self._list),
+        )
         self.connector = Connector("stand", "Does as it is told.", actions)
 
     async def let_go(self) -> None:
@@ -53,7 +73,7 @@ class Stand:
             self.held.append(context.path)
             await self._tell()
             await self._until(lambda: self.is_open)
-        learns = input.learns and is_repetition(context.path)
+        learns = input.learns and is_repetition(find_step_path(context.path))
         if context.attempt <= input.fails and not learns:
             raise ActionError(
                 f"{context.path} is told to fail",
@@ -63,7 +83,32 @@ class Stand:
                 retry_after=input.retry_after,
             )
         self.done.append(context.path)
+        self.keys.append(context.key)
         return {"value": "x" * input.size or input.value}
+
+    async def _list(self, context: Context, input: Listing, /) -> Page:
+        """Return a page of a list."""
+        number = context.page.number
+        assert context.page.cursor == (f"after {number - 1}" if number else None)
+        if number == input.at:
+            await self._do(context, input)
+        else:
+            self.done.append(context.path)
+            self.keys.append(context.key)
+        first = context.page.items
+        items: list[JSON] = [{"n": n, "text": "x" * input.size} for n in range(first, first + input.length)]
+        is_repeated = number == input.at and input.repeats
+        cursor = f"after {0 if is_repeated == 'next' else number}"
+        if input.long_cursor or input.leaks:
+            cursor = f"https://example.com/?token={input.token}" if input.leaks else "x" * input.long_cursor
+        return Page(
+            items,
+            next=None if number + 1 >= input.pages else cursor,
+            fingerprint=f"body {0 if is_repeated == 'body' else number}",
+            delay=input.delay,
+            is_complete=input.is_complete,
+            is_summary=input.is_summary,
+        )
 
     async def _tell(self) -> None:
         async with self._moved:
