@@ -12,6 +12,7 @@ from connectors.auth.request import OutgoingRequest
 from connectors.auth.sign import sign_request
 from connectors.declared.compiled import DeclaredAction, decode_action, derive_idempotent, encode_action
 from connectors.declared.judge import Judge
+from connectors.declared.pages import Pager, PageResponse
 from connectors.declared.request import Address, RequestTemplate, Scope, compile_template
 from connectors.wire.body import ResponseBody, read_body
 from connectors.wire.client import LARGE, HttpClient
@@ -19,7 +20,7 @@ from connectors.wire.errors import describe_path, describe_request
 from connectors.wire.redirect import Hop, follow_redirects, is_redirect
 from connectors.wire.response import Response
 from connectors.wire.url import add_params, parse_url
-from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Stored, Undo
+from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Page, PagePosition, Stored, Undo
 from durable.expressions.expression import ExpressionError
 from durable.schema_model import SchemaModel, make_model
 from durable.turns import take_turn
@@ -54,7 +55,12 @@ def make_action(
         idempotent=idempotent,
         stored=encode_action(declared),
         undo=undo,
+        returns_pages=None if declared.page is None else _return_pages,
     )
+
+
+def _return_pages(_: Mapping[str, Any]) -> bool:
+    return True
 
 
 def restore_action(use: str, stored: Stored) -> Action:
@@ -76,6 +82,7 @@ class DeclaredCall:
         self._template = RequestTemplate(declared)
         self._judge = Judge(declared)
         self._output = compile_template(declared.output, "output")
+        self._pager = Pager(declared, declared.page) if declared.page else None
         self._optional: Mapping[str, None] = dict.fromkeys(declared.inputs.get("properties", {}))
         self.input = make_model(f"{name}_input", declared.inputs)
         self.output = None if declared.returns is None else make_model(f"{name}_output", declared.returns)
@@ -84,17 +91,23 @@ class DeclaredCall:
         """Return the origin of `base_url`, of which an attempt takes a permit."""
         return parse_url(self._template.find_base_url(self._make_scope(input, connection))).origin.address
 
-    async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | JSON":
-        """Send the request, and return the action's output."""
+    async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | Page | JSON":
+        """Send the request, and return the action's output, or the page of it that is to be got."""
         scope = self._make_scope(input, context.connection)
         address = self._template.find_address(scope)
-        request = self._template.make_request(scope, context.next_key(), address, {})
-        response = await self._send(context, request, address)
+        params: dict[str, JSON] = {}
+        has_params = True
+        if self._pager:
+            address = self._pager.find_address(context.page, address)
+            params = self._pager.make_params(context.page, scope["inputs"])
+            has_params = self._pager.has_params(context.page)
+        request = self._template.make_request(scope, context.next_key(), address, params, has_params=has_params)
+        received = await self._send(context, request, address)
         context.stop_timeout()
-        if len(response.body) <= LARGE:
-            return self._read(response, scope, self._describe(address))
+        if len(received.response.body) <= LARGE:
+            return self._read(context.page, received, scope, address)
         await take_turn()
-        output = self._read(response, scope, self._describe(address))
+        output = self._read(context.page, received, scope, address)
         await take_turn()
         return output
 
@@ -105,18 +118,20 @@ class DeclaredCall:
 
     # -- sending
 
-    async def _send(self, context: Context, request: OutgoingRequest, address: Address) -> Response:
+    async def _send(self, context: Context, request: OutgoingRequest, address: Address) -> PageResponse:
         """Send the request, and follow the redirects that the action allows."""
-        declared, client = self._declared, context.resource(HttpClient)
-        response = await _exchange(context, client, request)
+        declared, client, where = self._declared, context.resource(HttpClient), self._describe(address)
+        response, signed = await _exchange(context, client, request)
+        names = signed.params.keys() - request.params.keys()
         if declared.redirects == "refuse" or not is_redirect(response):
-            return response
+            return PageResponse(response, request.url, names, where)
 
         async def send(hop: Hop) -> Response:
             moved = replace(request, url=hop.url, headers=dict(hop.headers), params={})
-            return await _exchange(context, client, moved, is_signed=declared.redirects == "same_origin")
+            response, _ = await _exchange(context, client, moved, is_signed=declared.redirects == "same_origin")
+            return response
 
-        response, _ = await follow_redirects(
+        response, hop = await follow_redirects(
             response,
             Hop(request.method, add_params(request.url, request.params), request.headers, address.base_url),
             declared.redirects,
@@ -124,26 +139,33 @@ class DeclaredCall:
             is_expected=lambda response: response.is_success,
             describe=lambda hop: describe_request(hop.method, parse_url(hop.url)),
         )
-        return response
+        return PageResponse(response, hop.url, names, where)
 
     # -- reading
 
-    def _read(self, response: Response, scope: Scope, where: str) -> "BaseModel | InvalidOutput | JSON":
+    def _read(
+        self, position: PagePosition, received: PageResponse, scope: Scope, address: Address
+    ) -> "BaseModel | InvalidOutput | Page | JSON":
         """Return the output that a response gives; raises `ActionError` if the response is an error. The effect of a
         success has happened, so whatever fails after it is an `InvalidOutput`."""
+        response, where = received.response, received.where
         body = read_body(response)
-        answer = _make_answer(response, body)
-        scope = {**scope, "answer": answer}
+        scope = {**scope, "answer": _make_answer(response, body)}
         if error := self._judge.find_error(response, scope, where):
             if not self._judge.accepts(error, response):
                 raise error
+            if self._pager:
+                return Page([])
             return None if self.output is None else self.output.model_construct(root=None)
+        raw: JSON = {"status": response.status, "body": body.value}
+        if self._pager:
+            return self._pager.read_page(position, received, scope, address.base_url)
         if body.problem:
-            return InvalidOutput(answer, f"{where}: {body.problem}")
+            return InvalidOutput(raw, f"{where}: {body.problem}")
         try:
             return self._output.render(scope)[0]
         except ExpressionError as error:
-            return InvalidOutput(answer, f"the response of {where} is not as expected: {error}")
+            return InvalidOutput(raw, f"the response of {where} is not as expected: {error}")
 
     def _describe(self, address: Address) -> str:
         """Describe the request for a message, without its query; without its host and `base_url`, if that is secret."""
@@ -156,10 +178,10 @@ class DeclaredCall:
 
 async def _exchange(
     context: Context, client: HttpClient, request: OutgoingRequest, *, is_signed: bool = True
-) -> Response:
-    """Send a request with the credentials of the connection, unless it leads elsewhere."""
+) -> tuple[Response, OutgoingRequest]:
+    """Send a request with the credentials of the connection, unless it leads elsewhere; return what was sent, too."""
     signed = await sign_request(context, request) if is_signed else request
-    return await client.send(
+    response = await client.send(
         context,
         signed.method,
         signed.url,
@@ -168,6 +190,7 @@ async def _exchange(
         content=signed.content or b"",
         has_key=False,
     )
+    return response, signed
 
 
 def _make_answer(response: Response, body: ResponseBody) -> dict[str, Any]:
