@@ -3,7 +3,6 @@
 A key that is part of the URL's path needs no scheme: the connection's `base_url` contains it.
 """
 
-from dataclasses import replace
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, RootModel, ValidationInfo
@@ -44,7 +43,7 @@ async def add_headers(context: Context, settings: HeaderSettings, request: Outgo
 
 
 async def add_params(context: Context, settings: QuerySettings, request: OutgoingRequest) -> OutgoingRequest:
-    return replace(request, params={**request.params, **settings.root})
+    return request.with_params(settings.root)
 
 
 HEADER = AuthScheme("header", HeaderSettings, add_headers, "API keys in headers")
