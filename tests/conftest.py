@@ -1,5 +1,6 @@
-"""Shared fixtures, and the summary of skipped tests."""
+"""Shared fixtures, the number of tests at a time, and the summary of skipped tests."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from tests import npm
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run at a time: one more than there are cores, because tests wait for disks and timers."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)

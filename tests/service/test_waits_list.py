@@ -97,14 +97,20 @@ async def test_the_list_is_empty_when_nothing_waits(journal: Journal) -> None:
     assert await waits.list_waits(journal, None, 100, may_answer=False, waits_url=URL) == ([], None)
 
 
-@pytest.mark.parametrize("limit", [1, 7, 1_000])
-async def test_a_run_that_waits_for_much_is_spread_over_pages(journal: Journal, limit: int) -> None:
+async def _fill_with_much(journal: Journal) -> tuple[list[str], list[tuple[str, str]]]:
+    """Create three runs, the second of which waits for much; returns them, and the waits of that one."""
     count = 2 * waits.WAITS_LIMIT + 3
     much = _asking(0, 0)
     for number in range(count):
         much.append(StepScheduled(at=AT, path=f"w[{number}].ask", input=Value.of({"title": f"Really w{number}"})))
         much.append(WaitStarted(at=AT, path=f"w[{number}].ask", awaits=(Await("approval"),)))
     runs = await _fill(journal, [_asking(1, 0), much, _asking(2, 0)])
+    return runs, [(runs[1], f"Really {number}") for number in (0, *(f"w{each}" for each in range(count)))]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1_000])
+async def test_a_run_that_waits_for_much_is_spread_over_pages(journal: Journal, limit: int) -> None:
+    runs, of_much = await _fill_with_much(journal)
     after, found = None, []
     while True:
         result, after = await waits.list_waits(journal, after, limit, may_answer=False, waits_url=URL)
@@ -112,13 +118,16 @@ async def test_a_run_that_waits_for_much_is_spread_over_pages(journal: Journal, 
         found += [(wait.run, wait.title) for wait in result]
         if after is None:
             break
-    of_much = [(runs[1], f"Really {number}") for number in (0, *(f"w{each}" for each in range(count)))]
     assert found == [(runs[0], "Really 1"), *of_much, (runs[2], "Really 2")]
-    path, of_run = None, []
+
+
+async def test_the_waits_of_one_run_are_spread_over_pages(journal: Journal) -> None:
+    runs, of_much = await _fill_with_much(journal)
+    path, found = None, []
     while True:
-        result, after = await waits.list_waits_of(journal, runs[1], path, 100, may_answer=False, waits_url=URL)
-        of_run += [(wait.run, wait.title) for wait in result]
+        result, after = await waits.list_waits_of(journal, runs[1], path, 300, may_answer=False, waits_url=URL)
+        found += [(wait.run, wait.title) for wait in result]
         if after is None:
             break
         path = after.partition("/")[2]
-    assert of_run == of_much
+    assert found == of_much
