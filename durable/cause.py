@@ -1,9 +1,11 @@
 """Causes: why a run failed, is paused, or does not go on now, derived from its state. The run's row keeps the cause, so
 that a list needs no history."""
 
+from durable.blocks.pages import locate_attempt
 from durable.error_key import make_error_key
 from durable.history.state import State, StepState
 from durable.history.words import Failure, RunStatus
+from durable.path import find_step_path
 from durable.steps.node import ActionNode, CompiledPipeline
 from durable.units import Cause, CauseKind, RunView
 
@@ -50,7 +52,7 @@ def _find_cause(pipeline: CompiledPipeline, state: State, status: RunStatus) -> 
 def _explain_failure(
     pipeline: CompiledPipeline, state: State, kind: CauseKind, error: Failure
 ) -> tuple[Cause, Failure]:
-    step = state.steps.get(error.step or "")
+    step = state.steps.get(find_step_path(error.step or ""))
     cause = Cause(
         kind,
         error.step,
@@ -59,7 +61,7 @@ def _explain_failure(
         _find_action(pipeline, error.step),
         shorten_message(error.message),
         error.attempt,
-        lost=step.crashes if step else 0,
+        lost=step.lost if step else 0,
     )
     return cause, error
 
@@ -69,16 +71,17 @@ def _explain_pause(pipeline: CompiledPipeline, state: State) -> tuple[Cause, Fai
     step = state.steps.get(path)
     if step is None:
         return Cause("stopped", message=shorten_message(reason), others=len(others)), None
-    error = step.error or Failure()
+    error, node = step.error or Failure(), pipeline.actions[path]
+    place, attempt = locate_attempt(node, step, path, step.attempt)
     cause = Cause(
         "uncertain" if step.status == "uncertain" else "exhausted",
-        path,
+        place,
         error.error_class,
         error.code,
-        _find_action(pipeline, path),
+        node.step.use,
         shorten_message(error.message),
-        step.attempt,
-        lost=step.crashes,
+        attempt,
+        lost=step.lost,
         others=len(others),
     )
     return cause, step.error
@@ -113,16 +116,19 @@ def _explain_step(pipeline: CompiledPipeline, path: str, step: StepState, others
     if step.awaits:
         return _explain_await(node, path, step, others)
     error = step.error or Failure()
+    place, attempt = locate_attempt(node, step, path, step.attempt)
+    if step.pages is not None and step.error is None:
+        return Cause("page", place, due=step.due, others=others)
     return Cause(
         "retry",
-        path,
+        place,
         error.error_class,
         error.code,
         node.step.use,
         shorten_message(error.message),
-        step.attempt,
-        node.step.retry.max_attempts + step.crashes + step.uncounted,
-        step.crashes,
+        attempt,
+        node.step.retry.max_attempts + attempt - step.counted_attempts,
+        step.lost,
         step.due,
         others=others,
     )
@@ -154,7 +160,7 @@ def _find_people(step: StepState) -> str | None:
 
 def _find_action(pipeline: CompiledPipeline, path: str | None) -> str | None:
     try:
-        node = pipeline.nodes[path] if path else None
+        node = pipeline.nodes[find_step_path(path)] if path else None
     except KeyError:  # a step of another version of the file
         return None
     return node.step.use if isinstance(node, ActionNode) else None

@@ -122,6 +122,7 @@ CauseKind: TypeAlias = Literal[
     "exhausted",
     "stopped",
     "retry",
+    "page",
     "any",
     "call",
     "timer",
@@ -136,9 +137,9 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_clas
 
     `kind`: `failed`: a step failed, or the run itself; `unstarted`: it failed before its first step; `cleanup`: its
     cleanup runs after this failure; `uncertain`, `exhausted`: a person has to decide on the step; `stopped`: a person
-    has to resume it; `retry`: the step is attempted again at `due`; `any`: the first of several `awaits`; `call`: a
-    called run; `timer`: a pause of a loop; `slot`: a slot of its pipeline's concurrency; `start`: its start time; else
-    the kind of a wait.
+    has to resume it; `retry`: the step is attempted again at `due`; `page`: the step gets its next page at `due`;
+    `any`: the first of several `awaits`; `call`: a called run; `timer`: a pause of a loop; `slot`: a slot of its
+    pipeline's concurrency; `start`: its start time; else the kind of a wait.
     `step`: the path of the step.
     `error_class`, `code`, `message`: the failure; `action`: the action that failed. The message is shortened.
     `attempt`, `attempts`: the attempt that failed or is next, and how many there are at most.

@@ -33,7 +33,7 @@ def locate_loss(node: ActionNode, step: StepState, entry: AttemptLost) -> Failur
 
 def copy_pages(pages: PagesState) -> PagesState:
     """Return the pages for a step that goes on from them, with attempts of its own."""
-    return PagesState(pages.number, [*pages.items], pages.count, pages.size, pages.cursor, {**pages.marks}, attempts=0)
+    return PagesState(pages.number, [*pages.items], pages.count, pages.size, pages.cursor, {**pages.marks})
 
 
 def fold_page(state: State, entry: PageCompleted) -> None:
@@ -45,7 +45,7 @@ def fold_page(state: State, entry: PageCompleted) -> None:
     pages.number += 1
     pages.items.append(entry.items)
     pages.count, pages.size = pages.count + entry.count, pages.size + entry.items.size
-    pages.cursor, pages.attempts = entry.cursor, entry.attempt
+    pages.cursor, pages.attempts, pages.crashes = entry.cursor, entry.attempt, step.crashes
     pages.marks |= dict.fromkeys(entry.marks)
     step.attempt, step.uncounted = entry.attempt + 1, entry.attempt - step.crashes
     step.status, step.error, step.is_started = "running" if entry.due is None else "waiting", None, False

@@ -27,6 +27,7 @@ from durable.effects import HoldFork
 from durable.history import entries
 from durable.history.entries import AnyEntry, Fact, RunForked, RunStarted
 from durable.history.state import State
+from durable.path import find_step_path
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
 from durable.wording import quote, suggest
 
@@ -114,6 +115,8 @@ def copy_run(
 def check_step(pipeline: CompiledPipeline, path: str, original: Original) -> AnyNode:
     """Return the node of the step at a path; raises `ForkRefused` if no run can be forked from it."""
     node = _find_node(pipeline, path)
+    if (step := find_step_path(path)) != path:
+        raise ForkRefused(f"{path} is a page of {step}: fork from {step}, which gets all of its pages anew")
     if node is None:
         hint = suggest(path, original.state.steps) or "`waypost show` lists the steps"
         raise ForkRefused(f"version {pipeline.version[:12]} has no step {quote(path)}; {hint}")

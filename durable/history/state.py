@@ -29,7 +29,7 @@ class PagesState(msgspec.Struct):
     `items`: their lists, until the step completes; `count` items of `size` bytes.
     `cursor`: where the next page begins.
     `marks`: the hashes of what must not come again.
-    `attempts`: how many attempts these pages took.
+    `attempts`, `crashes`: how many attempts these pages took, and how many of them were lost in a crash.
     """
 
     number: int = 0
@@ -39,6 +39,7 @@ class PagesState(msgspec.Struct):
     cursor: Value = NULL
     marks: dict[str, None] = {}
     attempts: int = 0
+    crashes: int = 0
 
     def locate(self, path: str, attempt: int) -> tuple[str, int]:
         """Return the path of the next page of the step at `path`, and the number that the step's attempt has for it."""
@@ -91,6 +92,11 @@ class StepState(msgspec.Struct):
     def counted_attempts(self) -> int:
         """The number of attempts that its retry policy counts."""
         return self.attempt - self.crashes - self.uncounted
+
+    @property
+    def lost(self) -> int:
+        """How many attempts were lost in a crash; of a step that gets its output in pages, those of the page."""
+        return self.crashes - (self.pages.crashes if self.pages else 0)
 
     def may_be_attempted(self, at: int) -> bool:
         """Whether an attempt may be running that the history has no entry for: the first attempt, or a retry that was

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from durable.history.encoding import list_value_fields
-from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted, StepsVoided
+from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, PageCompleted, StepCompleted, StepsVoided
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
 from durable.journal.histories import fold_entry
@@ -35,7 +35,7 @@ VALUE_LIMIT = 256
 TRIES_LIMIT = 20
 """The number of ended attempts of a step that are kept, the last ones."""
 
-AttemptEnd: TypeAlias = StepCompleted | AttemptFailed | AttemptLost
+AttemptEnd: TypeAlias = StepCompleted | PageCompleted | AttemptFailed | AttemptLost
 
 
 class StoredValue(Value, frozen=True):
@@ -101,9 +101,9 @@ class Fold:
         trace = self.traces.get(path)
         if trace is None:
             trace = self.traces[path] = StepTrace(number)
-        if isinstance(entry, StepCompleted | AttemptFailed | AttemptLost) and entry.attempt:
+        if isinstance(entry, AttemptEnd) and entry.attempt:
             trace.add_try(entry)
-            if not isinstance(entry, StepCompleted):
+            if isinstance(entry, AttemptFailed | AttemptLost):
                 self.weight += len(entry.error.message or "") + entry.error.details.size
 
 

@@ -10,6 +10,7 @@ from durable import metrics
 from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
 from durable.links import log_fields
+from durable.path import make_page_path
 from durable.runner.live_run import LiveRun
 from durable.runner.permits import AttemptPermits
 from durable.runner.retries import Retries
@@ -151,11 +152,12 @@ class LiveRuns:
             return f"it waits for its turn: other runs of {run.pipeline} come first" if is_unowned else None
         if live.waits:
             (path, what), *others = live.waits.items()
-            return f"{path}: waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
+            more = f", and {len(others)} more steps wait" if others else ""
+            return f"{_name_page(live, path)}: waits for {what}{more}"
         if run.status != "running" or not live.state.active:
             return None
-        more = len(live.state.active) - 1
-        return f"performs {next(iter(live.state.active))}" + (f", and {more} more" if more else "")
+        first, *more_steps = live.state.active
+        return f"performs {_name_page(live, first)}" + (f", and {len(more_steps)} more" if more_steps else "")
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         """Return when the run has ended, the service drains, or the timeout has passed."""
@@ -190,6 +192,12 @@ class LiveRuns:
 
 def _ignore_end(run: str) -> None:
     """Do nothing."""
+
+
+def _name_page(run: LiveRun, path: str) -> str:
+    """Return the path of the page that a step gets next; its own path if it has no pages."""
+    step = run.state.steps.get(path)
+    return make_page_path(path, step.pages.number) if step and step.pages else path
 
 
 def _log_end(run: LiveRun) -> None:

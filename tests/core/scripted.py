@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
+from durable.blocks.pages import locate_attempt
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
@@ -34,6 +35,7 @@ async def _nothing(context: Context, input: Anything) -> JSON:
 
 
 ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "undo")}
+ACTIONS["test.list"] = Action("list", _nothing, Anything, returns_pages=lambda given: True)
 CATALOGUE = Catalogue(ACTIONS, {})
 
 
@@ -105,7 +107,26 @@ class ScriptedRun:
     def fails(self, path: str, code: str = "no", *, ending: Ending = "answered") -> "ScriptedRun":
         error_class = "network" if ending == "unknown" else "client"
         error = ActionError("it failed", error_class=error_class, code=code, ending=ending)  # type: ignore[arg-type]  # of two
-        return self.report(report_error(path, self[path].attempt, error, started_at=self.now, at=self.now))
+        place = locate_attempt(self.definition.actions[path], self[path], path, self[path].attempt)
+        return self.report(report_error(path, self[path].attempt, error, place, started_at=self.now, at=self.now))
+
+    def gets_page(self, path: str, items: list[JSON], *, wait: int = 0) -> "ScriptedRun":
+        """A page arrives, and another one follows after `wait` ms."""
+        pages, at = self[path].pages, self.now
+        number = pages.number if pages else 0
+        return self.report(
+            entries.PageCompleted(
+                at=at,
+                path=path,
+                attempt=self[path].attempt,
+                page=number,
+                started_at=at,
+                items=Value.of(items),
+                count=len(items),
+                cursor=Value.of(f"after {number}"),
+                due=at + wait if wait else None,
+            )
+        )
 
     def starts_durably(self, path: str) -> "ScriptedRun":
         return self.report(entries.AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))

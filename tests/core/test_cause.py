@@ -70,6 +70,22 @@ def test_a_back_off_counts_attempts_apart_from_lost_ones() -> None:
     assert _find_key(run) is None
 
 
+def test_a_page_is_named_by_its_path_and_counts_its_own_attempts() -> None:
+    paged = "steps: [{id: a, use: test.list, retry: {max_attempts: 3, errors: [network]}, on_exhausted: pause}]"
+    run = ScriptedRun(paged).crashes().gets_page("a", [1]).gets_page("a", [2], wait=500)
+    assert _find_cause(run) == Cause("page", "a.page[2]", due=T0 + 500)
+    run.crashes().fails("a", ending="unknown")
+    cause = _find_cause(run)
+    assert cause == Cause("retry", "a.page[2]", "network", "no", "test.list", "it failed", 2, 3, due=run["a"].due)
+    run.crashes().fails("a", "declined")
+    assert _find_cause(run) == Cause("exhausted", "a.page[2]", "client", "declined", "test.list", "it failed", 2)
+    assert _find_key(run) == _find_key(ScriptedRun(paged).fails("a", "declined")), "the page does not count"
+    run.is_resolved("a", "failed")
+    cause = _find_cause(run)
+    assert cause
+    assert (cause.kind, cause.step, cause.action) == ("failed", "a", "test.list")
+
+
 def test_a_parallel_run_names_the_step_that_waits_while_another_is_performed() -> None:
     run = ScriptedRun("""
         steps:

@@ -140,3 +140,27 @@ async def test_a_cancel_between_pages_ends_the_run(stage: Stage) -> None:
     await stage.says(run, "cancel")
     assert (await stage.ends(run))["status"] == "cancelled"
     assert stage.stand.done == ["fetch.page[0]"]
+
+
+async def test_a_person_decides_on_an_uncertain_page_by_its_path(stage: Stage) -> None:
+    run = await stage.begins("parked")
+    await stage.stand.holds()
+    await stage.dies()
+    await stage.stand.let_go()
+    paused = await stage.is_(run, "paused")
+    assert "fetch.page[1]: it is not known whether attempt 1 took effect" in paused["why"]
+    await stage.says(run, "resolve", step="fetch.page[1]", verdict="retry")
+    assert (await stage.is_(run, "completed"))["outputs"] == {"got": _items(6)}
+    assert stage.stand.done == ["fetch.page[1]", "fetch.page[2]"]
+
+
+async def test_a_run_and_its_step_say_which_page_they_are_at(stage: Stage) -> None:
+    run = await stage.begins("exhausted")
+    ended = await stage.ends(run)
+    assert ended["why"].startswith("fetch.page[1]: server: ")
+    for path in ("fetch", "fetch.page[1]"):
+        step = (await stage.service.client.get(f"/api/runs/{run}/steps/{path}")).json()
+        assert step["path"] == "fetch"
+        assert step["pages"] == {"arrived": 1, "items": 2}
+        assert [each["ending"] for each in step["tries"]] == ["completed", *["answered"] * 3]
+    assert ended["step_counts"] == {"failed": 1}

@@ -57,6 +57,11 @@ def make_run(status: RunStatus, cause: Cause | None = None, reason: str | None =
         ),
         (
             "waiting",
+            Cause("page", "list.page[3]", due=NOW + 40_000),
+            "list.page[3]: continues at 08:00:40Z (in 40 s)",
+        ),
+        (
+            "waiting",
             Cause("approval", "ask", due=NOW + 2 * 86_400_000, to="ops@example.com", times_out="fail"),
             "ask: waits for an approval by ops@example.com until 2027-01-17 08:00Z (in 2 d), then it fails",
         ),

@@ -11,6 +11,7 @@ from durable.history.state import State, StepState
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
+from durable.path import find_step_path
 from durable.values import JSON
 from durable.wording import quote, suggest
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
@@ -126,14 +127,15 @@ class WaitOperations:
     async def resolve_step(self, asked: ApiRequest[OneRun, Resolution]) -> Response:
         """Say what became of a step that is uncertain, or has used up its attempts. Answered once it is durable."""
         run, given = asked.parameters.run, asked.body
-        step = await self._scan(run, lambda scan: _find_step(scan, scan.load_state(run), given.step))
+        path = find_step_path(given.step)
+        step = await self._scan(run, lambda scan: _find_step(scan, scan.load_state(run), path))
         if step is None or not step.needs_person:
             status = step.status if step else "pending"
             raise ApiError(409, f"step {quote(given.step)} needs no decision: it is {status}")
         if given.verdict != "completed" and given.output is not None:
             raise ApiError.invalid([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
         is_taken = await self._engine.resolve(
-            *(run, given.step, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
+            *(run, path, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
         )
         return await self._confirm(run, is_taken=is_taken)
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.text import Text
 
+from durable.path import find_step_path
 from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
 from triggers.documents.repairs import can_retry
@@ -91,7 +92,7 @@ def list_repairs(run: RunDocument) -> Iterator[tuple[str, str]]:
     if error is None or can_retry(error.error_class, error.code):
         yield f"waypost retry {run.id}", "continue the same run from the failed step"
     if error and error.step:
-        fork = make_printable(f"waypost fork {run.id} --step {shlex.quote(error.step)}")
+        fork = make_printable(f"waypost fork {run.id} --step {shlex.quote(find_step_path(error.step))}")
         yield f"{fork} --newest", "start a new run from the failed step, on the newest version"
         yield f"{fork} --set NAME=VALUE", "start a new run from the failed step, with other input"
     yield f"waypost rerun {run.id}", "start a new run of the same event on the newest version"

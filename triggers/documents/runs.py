@@ -132,6 +132,13 @@ class ItemsDocument(Struct, frozen=True):
     failed: Annotated[list[int], note("The numbers of the first that failed, from 0")]
 
 
+class PagesDocument(Struct, frozen=True):
+    """The pages of the output of a step that have arrived."""
+
+    arrived: Annotated[int, note("How many; unless the step has completed, the page with this number, from 0, is next")]
+    items: Annotated[int, note("How many items they have, without those of the last page")]
+
+
 class StepDocument(Struct, frozen=True):
     """A step that was reached. Secrets stand in its input as references."""
 
@@ -150,6 +157,7 @@ class StepDocument(Struct, frozen=True):
     copied: Annotated[bool, note("Whether its checkpoint was copied from the run that this one forks")]
     tries: Annotated[list[AttemptDocument], note("Its last ended attempts, at most 20")]
     items: Annotated[ItemsDocument | None, note("Of a loop: its items")]
+    pages: Annotated[PagesDocument | None, note("Of a step that gets its output in several pages")]
     called: Annotated[CalledRunDocument | None, note("The run that it called")]
     undo: Annotated[UndoDocument | None, note("The state of its undo, if it has one")]
     omitted: Omitted

@@ -19,7 +19,7 @@ from durable.journal.folds import AttemptEnd, Fold
 from durable.journal.outline import StepKind, StepOrder, StepPlace, has_undo
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
-from durable.path import is_within, strip_numbers
+from durable.path import find_step_path, is_within, strip_numbers
 from durable.units import Run
 from durable.values import NULL
 from triggers.documents.fields import format_time
@@ -28,6 +28,7 @@ from triggers.documents.runs import (
     CalledRunDocument,
     FailureDocument,
     ItemsDocument,
+    PagesDocument,
     StepDocument,
     UndoDocument,
 )
@@ -84,8 +85,9 @@ async def encode_steps(
 
 
 async def encode_step(reads: Reads, run: str, path: str, *, may_answer: bool = True) -> bytes:
-    """Encode one step with nothing left out; raises `RunNotFound` and `StepNotFound`."""
-    found = await find_run(reads, run)
+    """Encode one step with nothing left out, which may be named by one of its pages; raises `RunNotFound` and
+    `StepNotFound`."""
+    found, path = await find_run(reads, run), find_step_path(path)
 
     def encode(scan: Scan, fold: Fold) -> bytes:
         if path not in fold.state.steps:
@@ -170,6 +172,7 @@ class StepEncoder:
             copied=step.is_copied,
             tries=omissions.take_list("tries", [make_attempt(each) for each in self._fold.traces[path].tries]),
             items=count_items(step, state.blocks.get(path)),
+            pages=PagesDocument(step.pages.number, step.pages.count) if step.pages else None,
             called=CalledRunDocument(path, step.child, called.get(step.child)) if step.child else None,
             undo=make_undo(state, path, limit) if has_undo(state, path) else None,
             omitted=omissions.found,

@@ -63,7 +63,7 @@ def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
             said = f"starts at {_tell_time(cause.due, now)}"
         case "call":
             said = f"{cause.step}: waits for {cause.target}"
-        case "timer":
+        case "timer" | "page":
             said = f"{cause.step}: continues at {_tell_time(cause.due, now)}"
         case _:
             said = _explain_wait(cause, now)
