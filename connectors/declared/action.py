@@ -9,13 +9,13 @@ import msgspec
 from pydantic import BaseModel
 
 from connectors.auth.request import OutgoingRequest
-from connectors.auth.sign import sign_request
+from connectors.auth.send import send_signed, send_unsigned
 from connectors.declared.compiled import DeclaredAction, decode_action, derive_idempotent, encode_action
 from connectors.declared.judge import Judge
 from connectors.declared.pages import Pager, PageResponse
 from connectors.declared.request import Address, RequestTemplate, Scope, compile_template
 from connectors.wire.body import ResponseBody, read_body
-from connectors.wire.client import LARGE, HttpClient
+from connectors.wire.client import LARGE
 from connectors.wire.errors import describe_path, describe_request
 from connectors.wire.redirect import Hop, follow_redirects, is_redirect
 from connectors.wire.response import Response
@@ -120,26 +120,26 @@ class DeclaredCall:
 
     async def _send(self, context: Context, request: OutgoingRequest, address: Address) -> PageResponse:
         """Send the request, and follow the redirects that the action allows."""
-        declared, client, where = self._declared, context.resource(HttpClient), self._describe(address)
-        response, signed = await _exchange(context, client, request)
-        names = signed.params.keys() - request.params.keys()
-        if declared.redirects == "refuse" or not is_redirect(response):
-            return PageResponse(response, request.url, names, where)
+        redirects, where = self._declared.redirects, self._describe(address)
+        response, signed = await send_signed(context, request)
+        if redirects == "refuse" or not is_redirect(response):
+            return PageResponse(response, request, signed, where)
 
         async def send(hop: Hop) -> Response:
-            moved = replace(request, url=hop.url, headers=dict(hop.headers), params={})
-            response, _ = await _exchange(context, client, moved, is_signed=declared.redirects == "same_origin")
-            return response
+            moved = replace(request, url=hop.url, headers=hop.headers, params={})
+            if redirects == "without_credentials":
+                return await send_unsigned(context, moved)
+            return (await send_signed(context, moved)).response
 
         response, hop = await follow_redirects(
             response,
             Hop(request.method, add_params(request.url, request.params), request.headers, address.base_url),
-            declared.redirects,
+            redirects,
             send=send,
             is_expected=lambda response: response.is_success,
             describe=lambda hop: describe_request(hop.method, parse_url(hop.url)),
         )
-        return PageResponse(response, hop.url, names, where)
+        return PageResponse(response, replace(request, url=hop.url, params={}), signed, where)
 
     # -- reading
 
@@ -174,23 +174,6 @@ class DeclaredCall:
             return f"{self._declared.method} {path}"
         url = parse_url(address.base_url)
         return f"{describe_request(self._declared.method, url)}{url.target.decode().rstrip('/')}{path}"
-
-
-async def _exchange(
-    context: Context, client: HttpClient, request: OutgoingRequest, *, is_signed: bool = True
-) -> tuple[Response, OutgoingRequest]:
-    """Send a request with the credentials of the connection, unless it leads elsewhere; return what was sent, too."""
-    signed = await sign_request(context, request) if is_signed else request
-    response = await client.send(
-        context,
-        signed.method,
-        signed.url,
-        headers=signed.headers,
-        params=signed.params,
-        content=signed.content or b"",
-        has_key=False,
-    )
-    return response, signed
 
 
 def _make_answer(response: Response, body: ResponseBody) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx
 
+from connectors.auth.request import OutgoingRequest
 from connectors.declared.compiled import DeclaredAction, PageRules
 from connectors.declared.judge import compile_bare, evaluate_leniently
 from connectors.declared.request import Address, Scope
@@ -28,14 +29,14 @@ LIMIT = "limit"
 class PageResponse(NamedTuple):
     """The response to the request of a page.
 
-    `url`: that it came from, of the last request if it was redirected.
-    `signed`: the names of the parameters that contain credentials.
+    `request`: the request that it came from, without credentials; the last one, if it was redirected.
+    `signed`: the first request with its credentials.
     `where`: describes the request in messages.
     """
 
     response: Response
-    url: str
-    signed: Collection[str]
+    request: OutgoingRequest
+    signed: OutgoingRequest
     where: str
 
 
@@ -185,7 +186,7 @@ def _locate(there: JSON, received: PageResponse, base_url: str) -> str:
             f"the next page is at another origin, {target.origin.address}, where the connection's credentials must not "
             "go",
         )
-    path = _remove_params(target.target.decode("ascii"), received.signed)
+    path = _remove_params(target.target.decode("ascii"), _list_names(received.signed) - _list_names(received.request))
     folder = base.target.decode("ascii").rstrip("/")
     rest = path.removeprefix(folder)
     is_below = path.startswith(folder) and rest[:1] in {"/", "?"}
@@ -196,12 +197,17 @@ def _parse_next(there: JSON, received: PageResponse) -> ParsedURL:
     problem = find_problem(there) if isinstance(there, str) else f"it is {name_kind(there)}"
     if problem is None:
         try:
-            return parse_url(urljoin(received.url, str(there)).partition("#")[0])
+            return parse_url(urljoin(received.request.url, str(there)).partition("#")[0])
         except MalformedURL as error:
             problem = str(error)
         except ValueError:
             problem = "it is malformed"
     raise _refuse(received.where, "no_next_page", f"the URL of the next page is not valid: {problem}")
+
+
+def _list_names(request: OutgoingRequest) -> set[str]:
+    """Return the names of the query parameters of a request."""
+    return {name for name, _ in parse_qsl(urlsplit(request.url).query, keep_blank_values=True)} | request.params.keys()
 
 
 def _remove_params(path: str, names: Collection[str]) -> str:
