@@ -78,6 +78,9 @@ class DeclaredCall:
     """A declarative action with its templates compiled."""
 
     def __init__(self, name: str, declared: DeclaredAction) -> None:
+        """Raise `ValueError` if a part of the form cannot be compiled."""
+        if declared.redirects == "without_credentials" and (declared.method != "GET" or declared.has_body):
+            raise ValueError("'redirects: without_credentials' goes with a GET without a body only")
         self._declared = declared
         self._template = RequestTemplate(declared)
         self._judge = Judge(declared)
@@ -94,14 +97,10 @@ class DeclaredCall:
     async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | Page | JSON":
         """Send the request, and return the action's output, or the page of it that is to be got."""
         scope = self._make_scope(input, context.connection)
-        address = self._template.find_address(scope)
-        params: dict[str, JSON] = {}
-        has_params = True
+        address, params = self._template.find_address(scope), dict[str, JSON]()
         if self._pager:
-            address = self._pager.find_address(context.page, address)
-            params = self._pager.make_params(context.page, scope["inputs"])
-            has_params = self._pager.has_params(context.page)
-        request = self._template.make_request(scope, context.next_key(), address, params, has_params=has_params)
+            address, params = self._pager.place_request(context.page, address, scope["inputs"])
+        request = self._template.make_request(scope, context.next_key(), address, params)
         received = await self._send(context, request, address)
         context.stop_timeout()
         if len(received.response.body) <= LARGE:

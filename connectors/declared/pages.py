@@ -59,39 +59,30 @@ class Pager:
 
     # -- the request
 
-    def find_address(self, position: PagePosition, first: Address) -> Address:
-        """Return the address of a page, given that of the first. Raises `InvalidRequest`."""
-        if not self._is_url(position):
-            return first
-        there = str(position.cursor)
-        if there[:1] in {"/", "?"}:
-            return Address(first.base_url, there)
-        origin = parse_url(first.base_url).origin
-        if parse_url(there).origin != origin:
-            raise InvalidRequest("the next page is at another origin than the connection's base_url, which has changed")
-        return Address(origin.address, there.removeprefix(origin.address))
-
-    def has_params(self, position: PagePosition) -> bool:
-        """Whether the request has the action's own params; the URL of a next page contains them."""
-        return not self._is_url(position)
-
-    def make_params(self, position: PagePosition, inputs: Mapping[str, JSON]) -> dict[str, JSON]:
-        """Return the parameters of a page."""
-        rules, params = self._rules, dict[str, JSON]()
-        if rules.size:
-            limit = self._find_limit(inputs)
-            params[rules.size.param] = rules.size.value if limit is None else max(1, min(rules.size.value, limit))
+    def place_request(
+        self, position: PagePosition, first: Address, inputs: Mapping[str, JSON]
+    ) -> tuple[Address, dict[str, JSON]]:
+        """Return the address of a page, given that of the first, and its parameters. Raises `InvalidRequest`."""
+        rules = self._rules
+        if position.number > 0 and (rules.link is not None or rules.next is not None):
+            return _resolve_next(str(position.cursor), first.base_url), {}
+        params: dict[str, JSON] = {}
+        if (size := self._find_size(inputs)) and rules.size:
+            params[rules.size.param] = size
         if rules.offset is not None:
             params[rules.offset] = position.items
         elif rules.number is not None:
             params[rules.number] = position.number + rules.first
         elif rules.param is not None and position.number > 0:
             params[rules.param] = position.cursor
-        return params
+        return first, params
 
-    def _is_url(self, position: PagePosition) -> bool:
-        is_by_url = self._rules.link is not None or self._rules.next is not None
-        return is_by_url and position.number > 0
+    def _find_size(self, inputs: Mapping[str, JSON]) -> int | None:
+        """Return the number of items to request in each page; None if the rules do not say."""
+        if self._rules.size is None:
+            return None
+        limit = self._find_limit(inputs)
+        return self._rules.size.value if limit is None else max(1, min(self._rules.size.value, limit))
 
     def _find_limit(self, inputs: Mapping[str, JSON]) -> int | None:
         """Return how many items the list may have in total."""
@@ -160,10 +151,20 @@ class Pager:
         rules = self._rules
         if not items:
             return None
-        size = self.make_params(position, inputs)[rules.size.param] if rules.size else None
-        if has_more is None and isinstance(size, int) and len(items) < size:
+        size = self._find_size(inputs)
+        if has_more is None and size is not None and len(items) < size:
             return None
         return position.items + len(items) if rules.offset is not None else position.number + 1 + rules.first
+
+
+def _resolve_next(there: str, base_url: str) -> Address:
+    """Return the address that `_locate` described. Raises `InvalidRequest`."""
+    if there[:1] in {"/", "?"}:
+        return Address(base_url, there, has_query=True)
+    origin = parse_url(base_url).origin
+    if parse_url(there).origin != origin:
+        raise InvalidRequest("the next page is at another origin than the connection's base_url, which has changed")
+    return Address(origin.address, there.removeprefix(origin.address), has_query=True)
 
 
 def find_link(response: Response, relation: str) -> str | None:

@@ -23,10 +23,11 @@ Scope: TypeAlias = Mapping[str, Any]
 
 
 class Address(NamedTuple):
-    """The URL of a request without its params; `path` is the part after `base_url`."""
+    """The URL of a request. `path` is the part after `base_url`; `has_query`: it contains the params of the action."""
 
     base_url: str
     path: str
+    has_query: bool = False
 
     @property
     def url(self) -> str:
@@ -63,13 +64,11 @@ class RequestTemplate:
         path = self._path.render(scope["inputs"])
         return Address(self.find_base_url(scope), path if not path or path[0] in "/?" else f"/{path}")
 
-    def make_request(
-        self, scope: Scope, key: str, address: Address, page: dict[str, JSON], *, has_params: bool = True
-    ) -> OutgoingRequest:
+    def make_request(self, scope: Scope, key: str, address: Address, page: dict[str, JSON]) -> OutgoingRequest:
         """Return the request to an address, with the idempotency key and the parameters of a page. Raises
         `InvalidRequest`."""
         declared, rule = self._declared, self._declared.idempotency
-        params = _require_mapping(_render(self._params, scope, "params"), "params") if has_params else {}
+        params = {} if address.has_query else _require_mapping(_render(self._params, scope, "params"), "params")
         headers = _make_headers(_require_mapping(_render(self._headers, scope, "headers"), "headers"))
         more: dict[str, JSON] = {}
         if rule:
@@ -81,7 +80,7 @@ class RequestTemplate:
             body = self._render_body(scope, more, page)
         else:
             body = self._render_body(scope, more, {})
-            params = params | page if has_params else params
+            params = params | page
         query: Params = make_params(params, declared.styles, "repeat")
         if body is None:
             return OutgoingRequest(declared.method, address.url, headers, query)
