@@ -78,7 +78,9 @@ def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
     if isinstance(part, int):
         found = [schema.get("items"), *schema.get("prefixItems", ())]
     else:
-        found = [schema.get("properties", {}).get(part, schema.get("additionalProperties"))]
+        named = schema.get("properties", {})
+        others = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+        found = [named[part]] if part in named else others
     yield from (each for each in found if isinstance(each, dict))
 
 

@@ -2,20 +2,44 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from durable.expressions.expression import Expression, ExpressionError
 from durable.expressions.template import Template
 from durable.language.braces import doubt_braces
 from durable.language.headers import doubt_underscore
 from durable.language.report import Report
-from durable.language.scope import Scope
 from durable.problem import Explanation, LineColumn, Pointer, Severity
 from durable.values import JSON
 from durable.wording import describe_value, make_printable, name_kind, quote
 from durable.yaml.syntax import unwrap_expression
 
 DottedName: TypeAlias = tuple[str, ...]
+
+_SECRET_HINT = "use it in a value that may hold a secret: a header, 'verify' or a connection"
+
+
+class Names(Protocol):
+    """The names that an expression can read at its place."""
+
+    @property
+    def roots(self) -> frozenset[str]: ...
+
+    def explain_unreadable(self, name: DottedName, /) -> Explanation | None:
+        """Explain why a name cannot be read."""
+        ...
+
+    def explain_comparison(self, name: DottedName, value: JSON, /) -> Explanation | None:
+        """Explain why a comparison of a name with a constant makes no sense."""
+        ...
+
+    def doubt_name(self, name: DottedName, /) -> Explanation | None:
+        """Warn about a name that probably never exists."""
+        ...
+
+    def doubt_comparison(self, name: DottedName, value: JSON, /) -> Explanation | None:
+        """Warn about a comparison with a constant that the name probably never equals."""
+        ...
 
 
 def anywhere(pointer: Pointer) -> bool:
@@ -33,6 +57,7 @@ class ExpressionCheck:
 
     `has_secret`: whether a secret has a value; None if that is unknown.
     `examine_secret`: returns what is doubtful about a secret.
+    `secret_hint`: what to do about a secret where none is allowed.
     """
 
     def __init__(
@@ -40,12 +65,14 @@ class ExpressionCheck:
         report: Report,
         has_secret: Callable[[str], bool] | None,
         examine_secret: Callable[[str], Sequence[str]] | None = None,
+        secret_hint: str = _SECRET_HINT,
     ) -> None:
         self._report = report
         self._has_secret = has_secret
         self._examine_secret = examine_secret
+        self._secret_hint = secret_hint
 
-    def check_condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
+    def check_condition(self, value: JSON, pointer: Pointer, scope: Names) -> Expression | None:
         """Check an expression without braces."""
         if not isinstance(value, str) or not value:
             return None  # the model rejects it
@@ -62,7 +89,7 @@ class ExpressionCheck:
         self._check_names(expression, pointer, scope)
         return expression
 
-    def check_items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
+    def check_items(self, value: JSON, pointer: Pointer, scope: Names) -> None:
         """Check an expression without braces that returns a list. If it reads no names, it is evaluated."""
         expression = self.check_condition(value, pointer, scope)
         if expression is None or expression.names:
@@ -79,7 +106,7 @@ class ExpressionCheck:
             self._report.add(pointer, what, "name a list, such as inputs.lines; for a mapping add '| items'")
 
     def check_templates(
-        self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
+        self, value: JSON, pointer: Pointer, scope: Names, is_secret: Callable[[Pointer], bool] = never
     ) -> None:
         """Check every text in a value. `is_secret` says where secrets are allowed."""
         whole = len(pointer)
@@ -105,7 +132,7 @@ class ExpressionCheck:
 
         walk(value, pointer)
 
-    def doubt_constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
+    def doubt_constant(self, value: JSON, pointer: Pointer, scope: Names, effect: str) -> bool:
         """Warn about a text that looks like a name without braces; returns whether it does."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
             return False
@@ -115,7 +142,7 @@ class ExpressionCheck:
         self._report.add(pointer, what, hint, severity="warning")
         return True
 
-    def _check_template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
+    def _check_template(self, text: str, pointer: Pointer, scope: Names, may_be_secret: bool) -> None:
         if self._report.is_full:
             return
         try:
@@ -129,7 +156,7 @@ class ExpressionCheck:
         for name in sorted(template.secrets):
             self._check_secret(text, name, pointer, may_be_secret)
 
-    def _check_braces(self, text: str, pointer: Pointer, scope: Scope) -> None:
+    def _check_braces(self, text: str, pointer: Pointer, scope: Names) -> None:
         """Report text that looks like an expression but is sent unchanged."""
         try:
             found = doubt_braces(text, scope.roots)
@@ -154,8 +181,7 @@ class ExpressionCheck:
         found = re.search(rf"secrets\W+{name}\b", text)
         place = self._locate(text, found.start() if found else 0, pointer)
         if not may_be_here:
-            hint = "use it in a value that may hold a secret: a header, 'verify' or a connection"
-            self._report.add(pointer, f"the secret {quote(name)} cannot be used here", hint, place=place)
+            self._report.add(pointer, f"the secret {quote(name)} cannot be used here", self._secret_hint, place=place)
         elif self._has_secret:
             for problem in self._find_secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")
@@ -168,7 +194,7 @@ class ExpressionCheck:
             return self._examine_secret(name)
         return [] if has_value else ["is not set"]
 
-    def _check_names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
+    def _check_names(self, expression: Expression, pointer: Pointer, scope: Names) -> None:
         for name, problem, severity in _find_problems(expression, scope):
             if self._report.is_full:
                 return
@@ -186,7 +212,7 @@ class ExpressionCheck:
         self._report.add(pointer, message, hint or None, place=place)
 
 
-def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
+def _find_problems(expression: Expression, scope: Names) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
     """Return the problems of the names in an expression, and of their comparisons."""
     names = set(expression.names)
     for parts, hyphen in _find_hyphens(expression, scope):
@@ -217,7 +243,7 @@ def _doubt_length(name: DottedName, source: str) -> Explanation | None:
 _HYPHENED = re.compile(r"(?<![\w.\]])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[^\]]*\])*)\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)")
 
 
-def _find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozenset[DottedName], Explanation]]:
+def _find_hyphens(expression: Expression, scope: Names) -> Iterator[tuple[frozenset[DottedName], Explanation]]:
     """Find names that are parts of one key with hyphens, such as `trigger.body.order-id`, which the grammar reads as a
     subtraction; return them with what to write instead."""
     if "-" not in expression.source:

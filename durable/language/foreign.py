@@ -119,6 +119,8 @@ ACTIONS: Mapping[str, str] = {
 }
 """Actions by the names that other tools give them."""
 
+_LISTED = 12
+
 CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "node", "run", "shell", "bash", "exec"})
 
 
@@ -138,7 +140,8 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
 def suggest_connector(known: Collection[str]) -> str:
     """Return a hint for a service without a connector."""
     connectors = sorted({name.partition(".")[0] for name in known})
-    return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
+    some = f"known: {', '.join(connectors)}" if len(connectors) <= _LISTED else "`waypost connectors` lists all"
+    return f"{some}{f'; {_HTTP}' if 'http.post' in known else ''}"
 
 
 _VALUES: Mapping[str, str] = {

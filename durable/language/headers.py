@@ -45,7 +45,7 @@ def doubt_underscore(name: Sequence[str], source: str) -> tuple[Explanation, Sev
 def _split(name: Sequence[str]) -> tuple[str, str]:
     """Return the expression for the headers and the key that is read in them; empty for other names."""
     match list(name):
-        case ["trigger" | "output", "headers", key, *_]:
+        case ["trigger" | "output" | "answer", "headers", key, *_]:
             return f"{name[0]}.headers", key
         case ["steps", id, "output", "headers", key, *_]:
             return f"steps.{id}.output.headers", key

@@ -18,7 +18,7 @@ def find_returned(use: str, given: Mapped, catalogue: Catalogue) -> KnownValue:
     if core := CORE_ACTIONS.get(use):
         return core.syntax.returns(given)
     action = catalogue.actions.get(use)
-    return _find_modelled(action.output) if action and action.output else None
+    return find_modelled(action.output) if action and action.output else None
 
 
 def find_kept(step: Mapped, returned: KnownValue) -> KnownValue:
@@ -55,25 +55,28 @@ def _find_written(value: JSON) -> KnownValue:
 
 
 @lru_cache(maxsize=512)
-def _find_modelled(model: type[BaseModel]) -> KnownValue:
+def find_modelled(model: type[BaseModel]) -> KnownValue:
+    """Return what is known about a value that matches a model."""
     schema = model.model_json_schema(mode="serialization")
-    return _read_schema(schema, schema.get("$defs", {}), 0)
+    return read_schema(schema, schema.get("$defs", {}), 0)
 
 
-def _read_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> KnownValue:
+def read_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int = 0) -> KnownValue:
+    """Return what is known about a value that matches a JSON Schema. A mapping has only the named keys, unless the
+    schema allows others."""
     if "$ref" in schema and depth < _DEPTH:
-        return _read_schema(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+        return read_schema(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
     match schema:
         case {"type": "object", "properties": dict(properties)} if not schema.get("additionalProperties"):
-            return KnownMapping({key: _read_schema(each, definitions, depth + 1) for key, each in properties.items()})
+            return KnownMapping({key: read_schema(each, definitions, depth + 1) for key, each in properties.items()})
         case {"type": "array", "items": dict(each)}:
-            return KnownList(_read_schema(each, definitions, depth + 1))
+            return KnownList(read_schema(each, definitions, depth + 1))
         case {"type": "integer" | "number"}:
             return KnownScalar(frozenset({"number"}))
         case {"type": "string" | "boolean" | "null" as name}:
             return KnownScalar(frozenset({name}))
         case {"anyOf": [one, {"type": "null"}]}:
-            known = _read_schema(one, definitions, depth + 1)
+            known = read_schema(one, definitions, depth + 1)
             return KnownScalar(known.types | {"null"}) if isinstance(known, KnownScalar) else known
     return None
 

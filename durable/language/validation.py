@@ -288,9 +288,11 @@ def _suggest_foreign(pointer: Pointer, known: Collection[str], cures: Mapping[st
 def _explain_choice(error: _PydanticProblem, expected: Sequence[tuple[str, str]]) -> DataProblem:
     names = [text or number for text, number in expected]
     shown = ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
-    message = f"{_name_subject(error.pointer)} must be {shown}, not {describe_value(error.value)}"
-    meant = find_nearest(error.value, names) if isinstance(error.value, str) else None
-    return DataProblem(error.pointer, message, f"did you mean {quote(meant)}" if meant else None)
+    given = error.pointer[-1] if error.is_about_key else error.value
+    message = f"{_name_subject(error.pointer)} must be {shown}"
+    message = message if error.is_about_key else f"{message}, not {describe_value(error.value)}"
+    meant = find_nearest(given, names) if isinstance(given, str) else None
+    return DataProblem(error.pointer, message, f"did you mean {quote(meant)}" if meant else None, error.is_about_key)
 
 
 def _explain_name(error: _PydanticProblem) -> DataProblem:

@@ -164,7 +164,7 @@ class _EventReader:
         for found in islice(_FORBIDDEN.finditer(content), 10):
             self._refuse(
                 _find_position(content, found.start()),
-                f"the character U+{ord(found[0]):04X} is not allowed in a pipeline",
+                f"the character U+{ord(found[0]):04X} is not allowed here",
                 'remove it, or write it as "\\uXXXX" in double quotes',
             )
         if self.problems:
@@ -180,7 +180,7 @@ class _EventReader:
 
     def _decode(self, text: str | bytes) -> str:
         if len(text) > self.limits.size:
-            self._end((1, 1), f"the file is larger than {self.limits.size // 1024} KiB", "split the pipeline")
+            self._end((1, 1), f"the file is larger than {self.limits.size // 1024} KiB", "split the file")
         if isinstance(text, str):
             return text.removeprefix("\ufeff")
         try:
@@ -205,29 +205,29 @@ class _EventReader:
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._stack.pop()
             case yaml.AliasEvent():
-                what = f"'*{event.anchor}' is an alias, which pipelines do not support"
+                what = f"'*{event.anchor}' is an alias, which Waypost does not support"
                 self._refuse(_position_of(event), what, f'quote it if it is text: "*{event.anchor}"')
                 self._put_or_key(None, event)
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
                     self._end(
-                        _position_of(event), "a second document begins here", "give each pipeline a file of its own"
+                        _position_of(event), "a second document begins here", "put each document into a file of its own"
                     )
 
     def _check_node(self, event: yaml.NodeEvent) -> None:
         self._nodes += 1
         if self._nodes > self.limits.nodes:
-            self._end(_position_of(event), f"more than {self.limits.nodes} values", "split the pipeline")
+            self._end(_position_of(event), f"more than {self.limits.nodes} values", "split the file")
         if event.anchor is not None:
             self._refuse(
-                _position_of(event), f"'&{event.anchor}' is an anchor, which pipelines do not support", _NO_REUSE
+                _position_of(event), f"'&{event.anchor}' is an anchor, which Waypost does not support", _NO_REUSE
             )
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = quote(tag.replace("tag:yaml.org,2002:", "!!"))
             hint = self._suggest_not(event, tag) or "remove it, or quote the text"
-            self._refuse(_position_of(event), f"{shown} is a tag, which pipelines do not support", hint)
+            self._refuse(_position_of(event), f"{shown} is a tag, which Waypost does not support", hint)
 
     def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
         """Return a hint for a condition that begins with `!`."""
@@ -254,7 +254,7 @@ class _EventReader:
         frame.wants_key = False
         frame.key, frame.key_place = event.value, _position_of(event)
         if event.implicit[0] and event.value == "<<":
-            self._refuse(_position_of(event), "'<<' is a merge key, which pipelines do not support", _NO_REUSE)
+            self._refuse(_position_of(event), "'<<' is a merge key, which Waypost does not support", _NO_REUSE)
             frame.key = None
         elif event.implicit[0] and not is_text(event.value):
             self._refuse(_position_of(event), f"the key {quote(event.value)} is not a text in YAML", "quote it")

@@ -135,7 +135,7 @@ def _explain_alias(stop: _Stop) -> _Explained | None:
     what, value = stop.context.split()[-1], stop.value(stop.since)
     return (
         stop.since,
-        f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not support",
+        f"{quote(value[:1])} begins an {what} in YAML, which Waypost does not support",
         f"quote it: {quote_value(value)}",
     )
 
@@ -178,6 +178,30 @@ def _explain_escape(stop: _Stop) -> _Explained | None:
     if "escape" not in stop.problem:
         return None
     return stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
+
+
+def _explain_glued_bracket(stop: _Stop) -> _Explained | None:
+    """A bracket inside an unquoted value inside brackets, such as `{get: /items/{id}}`."""
+    number, column = stop.here
+    line = stop.line(number)
+    opening = line[column - 1 : column]
+    before = re.match(r".*(?:[,:{\[]\s+|[{\[])([^\s,:{\[\]}\"'][^,{\[\]}\"']*)$", line[: column - 1])
+    if not stop.context.startswith("while parsing a flow") or opening not in _CLOSING or before is None:
+        return None
+    begin = before.start(1)
+    value = line[begin : column - 1] + _take_balanced(line[column - 1 :])
+    what = "mapping" if opening == "{" else "list"
+    return (number, begin + 1), f"{quote(opening)} begins a {what} in YAML", f"quote it: {quote_value(value)}"
+
+
+def _take_balanced(text: str) -> str:
+    """Return the text until the end of an entry: a comma, or a bracket that was not opened in it."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character in _CLOSING) - (character in _CLOSING.values())
+        if depth < 0 or (depth == 0 and character == "," and text[at + 1 : at + 2] in {" ", ""}):
+            return text[:at].rstrip()
+    return strip_comment(text)
 
 
 def _explain_open_brackets(stop: _Stop) -> _Explained | None:
@@ -346,6 +370,7 @@ _EXPLANATIONS: tuple[Callable[[_Stop], _Explained | None], ...] = (
     _explain_joined_quote,
     _explain_open_quote,
     _explain_escape,
+    _explain_glued_bracket,
     _explain_open_brackets,
     _explain_colon,
     _explain_dash,

@@ -108,7 +108,7 @@ def test_commands_name_a_connector_that_cannot_be_loaded(place: Path, site: Path
     assert why in waypost("connectors", "echo", cwd=place, PYTHONPATH=path(site)).stderr
     assert waypost("connectors", "http", cwd=place, PYTHONPATH=path(site)).returncode == 0
     examined = waypost("doctor", cwd=place, WAYPOST_PORT="0", PYTHONPATH=path(site)).stdout.split()
-    assert "3 connectors can be used; not echo: RuntimeError: no such device" in " ".join(examined)
+    assert "6 connectors can be used; not echo: RuntimeError: no such device" in " ".join(examined)
 
 
 def test_a_connector_that_cannot_be_loaded_disables_only_the_pipelines_that_use_it(place: Path, site: Path) -> None:

@@ -190,6 +190,8 @@ def _connectors() -> Iterator[str]:
     yield "## Connectors"
     yield words.CONNECTORS
     for connector in load_connectors().load_all().values():
+        if any(action.stored is not None for action in connector.actions.values()):
+            continue  # `waypost connector show` documents those that a YAML file describes
         yield f"### {code(connector.name)}"
         yield f"{connector.summary.rstrip('.')}."
         yield table(

@@ -234,7 +234,7 @@ def test_every_action_is_offered_with_its_summary_and_its_inputs() -> None:
 @pytest.mark.parametrize("use", sorted(load_connectors().actions))
 def test_an_unknown_input_of_an_action_is_rejected(use: str) -> None:
     action = load_connectors().actions[use]
-    given = {field.alias or name: "{{ inputs.a }}" for name, field in action.input.model_fields.items()}
+    given = dict.fromkeys(action.input.model_json_schema().get("properties", {}), "{{ inputs.a }}")
 
     assert EDITOR.is_valid({"steps": [{"id": "a", "use": use, "with": given}]})
     assert not EDITOR.is_valid({"steps": [{"id": "a", "use": use, "with": {**given, "no_such_input": "a"}}]})

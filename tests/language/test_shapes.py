@@ -22,9 +22,9 @@ def _step(text: str) -> str:
         (_step("{id: a, use: wait.sleep}"), "2:18", "has no action 'sleep'; did you mean 'wait.delay'"),
         (_step("{id: a, use: email.send}"), "2:18", "use 'http.post' to call a service that has an HTTP API"),
         (
-            _step("{id: a, use: slack}"),
+            _step("{id: a, use: acme}"),
             "2:18",
-            "known: flow, http, log, transform, wait; use 'http.post' to call a service",
+            "known: flow, github, http, log, slack, stripe, transform, wait; use 'http.post' to call a service",
         ),
         (_step("{id: a, use: curl}"), "2:18", "did you mean 'http.request'"),
         (_step("{id: a, use: python}"), "2:18", "pipelines contain no code; 'transform.set' computes values"),

@@ -140,7 +140,8 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
         (pipelines / "q.yaml").write_text(UNFIT)
         assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
             "q.yaml is invalid; its previous version stays in use",
-            "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
+            "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, github, "
+            "http, log, slack, stripe, transform, wait; "
             "use 'http.post' to call a service that has an HTTP API",
         ]
         (pipelines / "r.yaml").rename(pipelines / "s.yaml")

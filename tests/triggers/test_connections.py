@@ -87,7 +87,7 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         ("Our-CRM: {use: http, base_url: https://a.b}\n", "1:1", "'Our-CRM' is not a valid name"),
         ("crm: {base_url: https://a.b}\n", "1:6", "'use' is missing; add 'use: …'"),
         ("crm: {use: htp, base_url: https://a.b}\n", "1:12", "there is no connector 'htp'; did you mean 'http'"),
-        ("crm: {use: log}\n", "1:12", "the connector 'log' does not use connections; known: http"),
+        ("crm: {use: log}\n", "1:12", "the connector 'log' does not use connections; known: github"),
         ("crm: {use: http}\n", "1:6", "'base_url' is missing; add 'base_url: …'"),
         ("crm: {use: http, base_url: crm.example.com}\n", "1:28", "'base_url': the URL has no scheme"),
         (

@@ -1,0 +1,1 @@
+"""The declarative form of a connector: one YAML file."""

@@ -1,0 +1,196 @@
+"""Loads a connector's file: from its text to a `Connector`, or to a list of everything that is wrong with it.
+
+Pure: the caller has read the file. No text or bytes make it raise.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from connectors.yaml_form.action_check import ActionCheck, check_schemas, check_use
+from connectors.yaml_form.compile import compile_connector
+from connectors.yaml_form.hints import CONNECTOR_HINTS
+from connectors.yaml_form.merge import list_methods
+from connectors.yaml_form.names import SECRET_HINT, ConnectorNames
+from connectors.yaml_form.request_check import RequestCheck
+from connectors.yaml_form.signature import Signature, read_signature, take_signature
+from connectors.yaml_form.spec import ConnectorSpec, ConnectorTestSpec
+from durable.action import Action, LoadedConnector
+from durable.auth_schemes import load_schemes
+from durable.known_values import KnownMapping, has_template, is_template
+from durable.language.expression_check import ExpressionCheck
+from durable.language.report import Report
+from durable.language.step_check import check_filled
+from durable.language.validation import find_data_problems
+from durable.problem import Pointer
+from durable.spec_model import IDENTIFIER, Mapped, get_list, get_mapping
+from durable.values import JSON
+from durable.wording import quote, suggest
+from durable.yaml.document import YamlDocument
+from durable.yaml.syntax import Words
+
+WORDS = Words(conditions=frozenset({"when", "more", "next", "cursor", "items", "value"}))
+
+LoadCode = Callable[[str], Iterable[Action]]
+"""Returns the actions of a Python file beside the connector's file, by its name. Raises `ValueError`."""
+
+
+def load_connector(data: str | bytes, file: str, load_code: LoadCode | None = None) -> LoadedConnector:
+    """Load and check the text of a connector."""
+    report, written = _read(data, file)
+    if written is None:
+        return LoadedConnector(None, report.problems())
+    more = _load_code(written, report, load_code)
+    _check_models(written, report)
+    FileCheck(written, report, {each.name: each for each in more}).run()
+    problems = report.problems()
+    if any(problem.severity == "error" for problem in problems):
+        return LoadedConnector(None, problems)
+    return LoadedConnector(compile_connector(ConnectorSpec.model_validate(written), written, more), problems)
+
+
+def read_tests(data: str | bytes, file: str) -> tuple[ConnectorTestSpec, ...]:
+    """Return the tests in the text of a connector that has no errors."""
+    _, written = _read(data, file)
+    return ConnectorSpec.model_validate(written).tests
+
+
+def _read(data: str | bytes, file: str) -> tuple[Report, "Mapped | None"]:
+    """Read the text; returns its data with an id, or None if it is not a mapping."""
+    document = YamlDocument.read(data, file, words=WORDS)
+    report = Report(document)
+    if not document.is_whole:
+        return report, None
+    if not isinstance(document.data, dict):
+        what = "the file is empty" if document.data is None else "the file is not a mapping"
+        report.add((), what, "a connector begins with 'about:', 'http:' and 'actions:'")
+        return report, None
+    return report, _add_id(document.data, report)
+
+
+def _add_id(data: Mapped, report: Report) -> Mapped:
+    """Return the data with an id, which is the name of the file."""
+    name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+    if not re.match(IDENTIFIER, name):
+        what = f"the file's name {quote(name)} cannot be a connector's id"
+        report.add((), what, "rename the file: lower-case letters, digits and '_'")
+        name = "unnamed"
+    elif "id" in data and data["id"] != name and isinstance(data["id"], str):
+        what = f"the id {quote(data['id'])} is not the name of the file"
+        report.add(("id",), what, f"write {quote(name)}, or rename the file")
+    return {"id": name, **data}
+
+
+def _load_code(data: Mapped, report: Report, load_code: LoadCode | None) -> list[Action]:
+    code = data.get("code")
+    if not isinstance(code, str):
+        return []
+    if load_code is None:
+        report.add(("code",), "a connector of this origin has no Python file", "remove 'code'")
+        return []
+    try:
+        found = list(load_code(code))
+    except ValueError as error:
+        message, _, hint = str(error).partition("; ")
+        report.add(("code",), message, hint or None)
+        return []
+    written = get_mapping(data.get("actions"))
+    for each in found:
+        if each.name in written:
+            what = f"{code} has an action {quote(each.name)} too"
+            report.add(("actions", each.name), what, "rename one of them", is_key=True)
+    return [each for each in found if each.name not in written]
+
+
+def _check_models(data: Mapped, report: Report) -> None:
+    misplaced = _find_misplaced(data)
+    for name in misplaced:
+        what = f"{quote(name)} is a key of an action, and here stands the name of an action"
+        report.add(("actions", name), what, f"put the name above it: 'list_items: {{{name}: …}}'", is_key=True)
+    for each in find_data_problems(ConnectorSpec, data, hints=CONNECTOR_HINTS):
+        if each.pointer[:1] == ("actions",) and len(each.pointer) > 1 and each.pointer[1] in misplaced:
+            continue
+        report.add(each.pointer, each.message, each.hint, is_key=each.is_key)
+
+
+def _find_misplaced(data: Mapped) -> list[str]:
+    """Return the keys under `actions` that are keys of an action without a name above them."""
+    actions = get_mapping(data.get("actions"))
+    keys = [*list_methods(actions), *({"about", "inputs"} & actions.keys())]
+    return [key for key in keys if not isinstance(actions[key], dict) or (key == "inputs" and len(keys) > 1)]
+
+
+class FileCheck:
+    """Checks what the models cannot. Walks the data, so that an invalid part does not hide the problems of others."""
+
+    def __init__(self, data: Mapped, report: Report, more: Mapping[str, Action]) -> None:
+        self._data = data
+        self._report = report
+        self._expressions = ExpressionCheck(report, None, secret_hint=SECRET_HINT)
+        self._connection = get_mapping(data.get("connection"))
+        self._fields = get_mapping(self._connection.get("fields"))
+        self._actions = {
+            name: action for name, action in get_mapping(data.get("actions")).items() if isinstance(action, dict)
+        }
+        self._signatures: dict[str, Signature] = {
+            **{name: take_signature(action) for name, action in more.items()},
+            **{name: read_signature(name, action) for name, action in self._actions.items()},
+        }
+
+    def run(self) -> None:
+        data, report = self._data, self._report
+        for at in ((), ("connection",), ("http",)):
+            check_filled(get_mapping(data.get(at[0])) if at else data, at, report)
+        if not self._signatures and not data.get("actions") and "code" not in data:
+            report.add((), "the connector has no actions", "list them under 'actions', by name")
+        self._check_connection()
+        http = get_mapping(data.get("http"))
+        known = KnownMapping(dict.fromkeys(self._fields))
+        requests = RequestCheck(report, self._expressions, known)
+        requests.check(http, ("http",), None)
+        actions = ActionCheck(report, requests, http, self._signatures)
+        for name, action in self._actions.items():
+            actions.check(name, action, ("actions", name))
+        if data.get("triggers"):
+            what, hint = "the triggers of a connector are not performed yet", "this part of the file is not read"
+            report.add(("triggers",), what, hint, is_key=True, severity="warning")
+        for index, test in enumerate(get_list(data.get("tests"))):
+            self._check_test(get_mapping(test), ("tests", index))
+
+    def _check_connection(self) -> None:
+        check_schemas(self._fields, ("connection", "fields"), self._report)
+        names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(self._fields))})
+        for index, scheme in enumerate(get_list(self._connection.get("auth"))):
+            for name, settings in get_mapping(scheme).items():
+                self._check_scheme(name, settings, ("connection", "auth", index, name), names)
+        test = self._connection.get("test")
+        if not isinstance(test, str):
+            return
+        used = check_use(test, None, ("connection",), self._signatures, self._report, key="test")
+        if used and not used.is_read:
+            what, hint = f"the test {quote(test)} changes something", "name an action that only reads"
+            self._report.add(("connection", "test"), what, hint, severity="warning")
+
+    def _check_scheme(self, name: str, settings: JSON, pointer: Pointer, names: ConnectorNames) -> None:
+        schemes = load_schemes()
+        scheme = schemes.loaded.get(name)
+        self._expressions.check_templates(settings, pointer, names)
+        if scheme is None:
+            why = f": {schemes.broken[name]}" if name in schemes.broken else ""
+            what = f"there is no authentication {quote(name)}{why}"
+            self._report.add(pointer, what, suggest(name, schemes.loaded), is_key=True)
+            return
+        for each in find_data_problems(scheme.settings, settings, is_open=is_template, context={"connection": None}):
+            self._report.add((*pointer, *each.pointer), each.message, each.hint, is_key=each.is_key)
+        if not has_template(settings):
+            hint = "read a field of the connection: '{{ connection.NAME }}'"
+            self._report.add(pointer, "the same credentials would be used for every connection", hint)
+
+    def _check_test(self, test: Mapped, pointer: Pointer) -> None:
+        action = test.get("action")
+        if isinstance(action, str):
+            check_use(action, test.get("with"), pointer, self._signatures, self._report, key="action")
+        for name in get_mapping(test.get("connection")):
+            if name not in self._fields:
+                hint = suggest(name, self._fields)
+                what = f"the connection has no field {quote(name)}"
+                self._report.add((*pointer, "connection", name), what, hint, is_key=True)

@@ -1,0 +1,99 @@
+"""What is known of an action before it is performed: its inputs and its output, as others in the file use them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+from pydantic import BaseModel
+
+from connectors.yaml_form.merge import LIMIT, has_pages
+from connectors.yaml_form.schemas import make_schema_of_inputs, make_schema_of_output, name_notes
+from durable.action import Action
+from durable.known_values import KnownList, KnownMapping, KnownValue
+from durable.language.outputs import find_modelled, read_schema
+from durable.schema import CompiledSchema
+from durable.schema_model import make_model
+from durable.spec_model import Mapped, get_mapping
+from durable.values import JSON
+
+_LIMIT_SCHEMA: dict[str, Any] = {
+    "type": "integer",
+    "minimum": 1,
+    "default": None,
+    "about": "The number of items after which the list ends; all if null",
+}
+"""The input that every action with pages has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and the output of an action.
+
+    `input`: the model of its inputs.
+    `known_inputs`, `known_output`: what expressions can read of them.
+    `is_read`: it changes nothing.
+    """
+
+    input: type[BaseModel]
+    known_inputs: KnownMapping
+    known_output: KnownValue
+    is_read: bool
+
+
+def read_signature(name: str, action: Mapped) -> Signature:
+    """Return the signature of an action of the file, which may have errors."""
+    inputs = {key: schema if _is_schema(schema) else {} for key, schema in list_inputs(action).items()}
+    known = KnownMapping(dict.fromkeys(inputs))
+    model = make_model(name, name_notes(make_schema_of_inputs(inputs)))
+    is_read = "get" in action or "head" in action or has_pages(action) or action.get("idempotent") == "yes"
+    return Signature(model, known, _find_output(action), is_read)
+
+
+def take_signature(action: Action) -> Signature:
+    """Return the signature of an action that is written in Python."""
+    known = KnownMapping(dict.fromkeys(action.input.model_json_schema().get("properties", {})))
+    output = find_modelled(action.output) if action.output else None
+    return Signature(action.input, known, output, action.idempotent == "yes")
+
+
+def list_inputs(action: Mapped) -> dict[str, Any]:
+    """Return the inputs of an action, JSON Schemas by name. One with pages has a limit."""
+    inputs = get_mapping(action.get("inputs"))
+    return {**inputs, LIMIT: _LIMIT_SCHEMA} if has_pages(action) and LIMIT not in inputs else inputs
+
+
+def find_output_schema(action: Mapped) -> Mapping[str, Any] | None:
+    """Return the JSON Schema of an action's output, as far as the file says what it is."""
+    is_listed, returns = has_pages(action), action.get("returns")
+    if isinstance(returns, dict) and returns:
+        return make_schema_of_output(returns, is_listed=is_listed)
+    if is_listed:
+        return {"type": "array"}
+    return _describe_written(action["output"]) if isinstance(action.get("output"), dict) else None
+
+
+def _find_output(action: Mapped) -> KnownValue:
+    schema = find_output_schema(action)
+    if schema is None or not _is_schema(schema):
+        return None
+    known = read_schema(schema, schema.get("$defs", {}), 0)
+    return KnownList() if known is None and has_pages(action) else known
+
+
+def _describe_written(value: JSON) -> dict[str, Any]:
+    """Return the schema of a value that is written with expressions."""
+    if not isinstance(value, dict):
+        return {}
+    names = {key: _describe_written(each) for key, each in value.items()}
+    return {"type": "object", "properties": names, "required": list(names), "additionalProperties": False}
+
+
+def _is_schema(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    try:
+        CompiledSchema(schema)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
+        return False
+    return True
