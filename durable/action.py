@@ -186,6 +186,7 @@ class Context:
     `auth`: the schemes that sign the connection's requests, by name, with their settings, secrets filled in.
     `redactor`: knows the secrets of the attempt.
     `page`: the page to get, if the action `returns_pages`.
+    `gate`: the limits of the connection, which each request passes; None without a connection.
     """
 
     run: str
@@ -199,6 +200,7 @@ class Context:
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
     redactor: Redactor | None = field(default=None, repr=False)
     page: PagePosition = PagePosition()
+    gate: "RequestGate | None" = field(default=None, repr=False)
     timer: "Timer | None" = field(default=None, repr=False)
     is_open: bool = True
     _requests: int = 0
@@ -267,6 +269,16 @@ class Timer(Protocol):
 
     def cancel(self) -> None:
         """Stop the clock permanently."""
+        ...
+
+
+class RequestGate(Protocol):
+    """The limits of a connection. The HTTP client calls it; an action that sends its requests by another client does
+    so before each request."""
+
+    async def pass_request(self, context: Context) -> None:
+        """Wait until the next request of the attempt may be sent; the first one need not wait. The attempt's timeout is
+        suspended meanwhile."""
         ...
 
 

@@ -1,12 +1,13 @@
 """Durations and times as people write them: `30s`, `2027-01-31T09:00:00+01:00`."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DISTANCES = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _LONGEST = 3_650 * _UNITS["d"]
 _DURATION = r"[0-9]{1,12}(ms|s|m|h|d)"
 
@@ -41,6 +42,24 @@ def parse_moment(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"'{text[:40]}' has no zone; add Z, or an offset such as +01:00")
     return round(moment.timestamp() * 1000)
+
+
+def describe_time(at: int | None, now: int) -> str:
+    """Describe a time (ms) in UTC, and how far it is from now: `14:07:31Z (in 40 s)`."""
+    if at is None:
+        return "an unknown time"
+    try:
+        moment, today = (datetime.fromtimestamp(each / 1000, UTC) for each in (at, now))
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has, from a damaged row
+        return "an unknown time"
+    clock = f"{moment:%H:%M:%S}Z" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M}Z"
+    return f"{clock} ({_describe_distance((at - now) / 1000)})"
+
+
+def _describe_distance(seconds: float) -> str:
+    length, unit = next(((size, unit) for size, unit in _DISTANCES if abs(seconds) >= size), _DISTANCES[-1])
+    number = f"{round(abs(seconds) / length)} {unit}"
+    return f"in {number}" if seconds >= 0 else f"{number} ago"
 
 
 def _check_duration(value: object) -> str:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from durable.definition import Definition
 from durable.history.words import Failure, Parent, RunSource, SecretPlaceholder, Verdict
@@ -88,6 +88,29 @@ class Forked:
     admitted: Admitted
     copied: int
     again: tuple[str, ...]
+
+
+GateState: TypeAlias = Literal["ready", "held_back", "circuit_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What holds the attempts of a connection back.
+
+    `state`: `ready`; `held_back`, because the service asked for time; `circuit_open`, because the service fails.
+    `in_flight`, `waiting`: how many attempts run, and how many attempts and requests wait for their turn in memory.
+    `limit`: its limits as people read them.
+    `since`, `until`: of a state other than `ready`, in ms. While a probe is under way, `until` is None.
+    `reason`: the same as text.
+    """
+
+    state: GateState
+    in_flight: int
+    waiting: int
+    limit: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    reason: str | None = None
 
 
 class ServedPipelines(Protocol):
@@ -185,6 +208,14 @@ class Engine(Protocol):
     def explain_progress(self, run: Run) -> str | None:
         """Explain which of Waypost's own limits a run waits for, or which steps it performs, as text for people; None
         if neither is known here."""
+        ...
+
+    def apply_limits(self) -> None:
+        """Apply the limits of connections, which may have changed."""
+        ...
+
+    def report_gate(self, connection: str) -> GateReport | None:
+        """Report what holds the attempts of a connection back; None if none was made since the service started."""
         ...
 
     async def wait_for_end(self, run: str, seconds: float) -> None:

@@ -6,12 +6,12 @@ single thread.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -49,6 +49,21 @@ class LabelledCounter(Collector):
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
         for labels, number in list(self.numbers.items()):
             family.add_metric(labels, number)
+        yield family
+
+
+class LabelledGauge(Collector):
+    """A gauge with labels, whose values are read when it is scraped: by `read`, which the service sets."""
+
+    def __init__(self, name: str, help: str, labels: Sequence[str]) -> None:
+        self._name, self._help, self._labels = name, help, labels
+        self.read: Callable[[], Mapping[Labels, float]] = dict
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._help, labels=self._labels)
+        for labels, value in self.read().items():
+            family.add_metric(labels, value)
         yield family
 
 
@@ -122,6 +137,16 @@ LIVE_RUNS = Gauge("waypost_live_runs", "Unfinished runs in memory.", registry=RE
 ATTEMPTS_IN_FLIGHT = Gauge("waypost_attempts_in_flight", "Attempts at work.", registry=REGISTRY)
 ATTEMPTS_WAITING = Gauge(
     "waypost_attempts_waiting", "Attempts that wait in memory for a permit and a connection.", registry=REGISTRY
+)
+CONNECTION_WAITING = LabelledGauge(
+    "waypost_connection_waiting",
+    "Attempts and requests that wait in memory for their turn at a connection.",
+    ["connection"],
+)
+CONNECTION_HELD_BACK = LabelledGauge(
+    "waypost_connection_held_back",
+    "1 while a connection is held back (held_back) or its circuit breaker is open (circuit_open).",
+    ["connection", "reason"],
 )
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
 

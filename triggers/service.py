@@ -134,7 +134,14 @@ async def compose(
         )
         resources: dict[type, object] = {HttpClient: client, Egress: egress}
         runtime = ActionRuntime(
-            connectors.actions, secrets, resources, journal.load_payload, now, connections.open, restore_action
+            connectors.actions,
+            secrets,
+            resources,
+            journal.load_payload,
+            now,
+            connections.open,
+            restore_action,
+            connections.find_limit,
         )
         first = "" if takes_over else first_id("run", now())
         runner = _make_runner(settings, journal, runtime, folder, url, first)

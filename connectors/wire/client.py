@@ -110,6 +110,8 @@ class HttpClient:
         """
         body, described_by = _encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
+        if context.gate is not None:
+            await context.gate.pass_request(context)
         try:
             stream = await self._sender.exchange(request)
             try:

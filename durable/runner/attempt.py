@@ -30,10 +30,12 @@ from durable.definition import Definition
 from durable.history.entries import AttemptFailed, Fact, InputRefused, PageCompleted, StepCompleted
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
+from durable.limit import NO_LIMIT, Limit
 from durable.links import log_fields
 from durable.metrics import AttemptOutcome
 from durable.path import make_key
 from durable.redactor import Redactor
+from durable.runner.gates import FindLimit, GatePass
 from durable.runner.output import Output, list_problems, settle_output, take_turns
 from durable.runner.pages import settle_page
 from durable.runner.payloads import call_with_payloads
@@ -63,10 +65,15 @@ def refuse_connection(name: str, use: str) -> OpenConnection:
     raise ConnectionMissing(f"there is no connection {name!r}")
 
 
+def find_no_limit(connection: str) -> Limit:
+    """Return that the connection has no limit."""
+    return NO_LIMIT
+
+
 @dataclass(frozen=True, slots=True)
 class ActionRuntime:
     """What all attempts share: the actions by name, the secrets, the resources of actions, the bytes of payloads by
-    SHA-256, the clock, the connections, and what restores stored actions."""
+    SHA-256, the clock, the connections, what restores stored actions, and the limits of connections."""
 
     actions: Mapping[str, Action]
     secrets: Secrets
@@ -75,6 +82,7 @@ class ActionRuntime:
     now: Clock
     connect: Connect = refuse_connection
     restore: Restore = refuse_stored
+    find_limit: FindLimit = find_no_limit
 
     def find_action(self, use: str, definition: Definition) -> Action | None:
         """Return the action of a step: as its pipeline version stored it, or else as it is installed. Raises
@@ -120,6 +128,8 @@ class Attempt:
         self._is_recorded = is_recorded
         self.task: asyncio.Task[None] | None = None
         """The task that performs it."""
+        self.gate_pass: GatePass | None = None
+        """What lets it pass the gate of its connection."""
         self.target: str | None = None
         self._is_address = False
         self._problem: Fact | None = None
@@ -158,8 +168,14 @@ class Attempt:
             fact = self._build_failure(error)
         return self._close_with(fact) if self.context.is_open else None
 
+    def admit(self, gate_pass: GatePass) -> None:
+        """Let the attempt pass the gate of its connection."""
+        self.gate_pass = self.context.gate = gate_pass
+
     def _close_with(self, fact: Fact) -> Fact:
         self.context.close()
+        if self.gate_pass:
+            self.gate_pass.note(fact)
         if isinstance(fact, AttemptFailed):
             self.context.log.warning("attempt failed: %s: %s", fact.error.error_class, fact.error.message)
         return fact
@@ -236,6 +252,10 @@ class Attempt:
             return target
         connector, _, _ = self._node.step.use.partition(".")
         return f"{connector} ({name})" if (name := self._node.step.connection) else connector
+
+    @property
+    def use(self) -> str:
+        return self._node.step.use
 
     def describe_target(self) -> str:
         """Describe what the attempt waits for if its target has no room."""

@@ -16,6 +16,7 @@ from durable.effects import Effect
 from durable.history.entries import AttemptLost, DeadlinePassed, Fact
 from durable.runner.advancer import Advancer, OwnedRun
 from durable.runner.attempt import Attempt
+from durable.runner.gates import GateTurn
 from durable.runner.inbox import InboxReader
 from durable.runner.permits import PermitLine
 from durable.runner.retries import Retries
@@ -37,13 +38,16 @@ Done: TypeAlias = Callable[[], None]
 @dataclass(eq=False, slots=True)
 class StepWork:
     """The current work of the step at `path`, or of the start of the run: a timer until it is due, then a task, which
-    may run an attempt with its permit."""
+    may run an attempt with its permit. `turn` was granted by the gate of its connection, and is not used yet; `number`
+    is that of its turns."""
 
     path: str
     timer: RunTimer | None = None
     task: "asyncio.Task[None] | None" = None
     attempt: Attempt | None = None
     permit: PermitLine | None = None
+    turn: GateTurn | None = None
+    number: int = 0
 
     @property
     def is_under_way(self) -> bool:
@@ -69,7 +73,7 @@ class LiveRun(OwnedRun):
     `early`: how much earlier (ms) it is due than its history says, because the clock was set back before it was taken
     over.
     `works`: the performer's current work, by step path.
-    `lines`: the steps that wait for a permit, with what they wait for.
+    `lines`: the steps that wait for a permit or at a gate; as text, what they wait for.
     `pending`: how many runs and events it is currently starting.
     `permit`: held by a run that can expire, from its start to its first attempt.
     """
@@ -78,7 +82,7 @@ class LiveRun(OwnedRun):
     early: int = 0
     is_gone: bool = False
     works: dict[str, StepWork] = field(default_factory=dict)
-    lines: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, str | GateTurn] = field(default_factory=dict)
     pending: int = 0
     permit: PermitLine | None = None
     has_progressed: bool = False
@@ -203,7 +207,8 @@ class LiveRun(OwnedRun):
     @property
     def waits(self) -> dict[str, str]:
         """The limits of Waypost's own that its steps wait for, by path."""
-        return self.lines | {each.path: what for each in self.attempts if (what := each.waits_for)}
+        in_line = {path: str(each) for path, each in self.lines.items()}
+        return in_line | {each.path: what for each in self.attempts if (what := each.waits_for)}
 
     @property
     def priority(self) -> int:

@@ -11,6 +11,7 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.journal import Journal
 from durable.links import log_fields
 from durable.path import make_page_path
+from durable.runner.gates import ConnectionGates
 from durable.runner.live_run import LiveRun
 from durable.runner.permits import AttemptPermits
 from durable.runner.retries import Retries
@@ -22,7 +23,8 @@ from durable.units import Run
 log = logging.getLogger("waypost.run")
 
 AT_HAND = 20
-"""Of each pipeline, the capacity divided by this may wait for a permit in memory; further runs wait in the journal."""
+"""Of each pipeline, the capacity divided by this may wait for a permit or at a gate in memory; further runs wait in the
+journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class LiveRuns:
         self.evict_after = limits.evict_after
         self.permits = AttemptPermits(limits.attempts_in_flight)
         self.room = Room(limits.live_runs)
-        self.backlog = Backlog(self.room, self.permits, max(2, limits.live_runs // AT_HAND))
+        self.gates = ConnectionGates(now)
+        self.backlog = Backlog(self.room, self.permits, self.gates, max(2, limits.live_runs // AT_HAND))
         self.by_id: dict[str, LiveRun] = {}
         self.retries = Retries(journal, now, self.announce_end)
         self.ends = Waiters()

@@ -26,6 +26,7 @@ from durable.history.entries import AttemptStarted, Fact, StartDue, TimerFired
 from durable.runner.advancer import Disk
 from durable.runner.attempt import ActionRuntime, Attempt
 from durable.runner.children import Children
+from durable.runner.gates import ConnectionGate
 from durable.runner.live_run import LiveRun, StepWork
 from durable.runner.live_runs import LiveRuns
 from durable.runner.permits import PermitLine
@@ -138,11 +139,16 @@ class Performer:
             self._forget(run, work)
             if work.permit:
                 self._runs.permits.give(work.permit)
+            if work.turn:
+                work.turn.decline()
+            if work.attempt and work.attempt.gate_pass:
+                work.attempt.gate_pass.leave()
 
     async def _prepare_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, *, is_recorded: bool
     ) -> Attempt | None:
-        """Return an attempt with its input and, if it needs one, its permit; None if it must not start now."""
+        """Return an attempt with its input and, if it needs them, its permit and its pass of the gate of its
+        connection; None if it must not start now."""
         permits, path, pipeline = self._runs.permits, effect.path, run.definition.id
         while True:
             if self._disk.is_full:
@@ -155,20 +161,56 @@ class Performer:
             target = attempt.target
             if target is None:
                 return attempt
-            permit = work.permit
-            work.permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
-            if work.permit:
-                return attempt
+            gate = self._find_gate(attempt, name) if (name := attempt.context.connection_name) else None
+            may_enter = gate is None or gate.may_enter(work.turn)
+            if may_enter:
+                permit = work.permit
+                work.permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
+                if work.permit:
+                    if gate:
+                        attempt.admit(gate.enter(run.id, work.turn))
+                        work.turn = None
+                    return attempt
             if self._can_wait_outside(run, work):
                 self._leave_in_journal(run)
                 return None
             # The prepared input is not kept: thousands may be waiting, and secrets may change in the meantime.
-            run.lines[path] = attempt.describe_target()
+            what = attempt.describe_target()
             del attempt
-            try:
-                work.permit = await permits.take(pipeline, target, run.priority)
-            finally:
-                del run.lines[path]
+            work.number = work.number or self._runs.gates.take_number()
+            if gate and not may_enter:
+                await self._wait_at_gate(run, work, gate)
+            else:
+                await self._wait_for_permit(run, work, target, what)
+
+    def _find_gate(self, attempt: Attempt, connection: str) -> ConnectionGate:
+        return self._runs.gates.find(connection, attempt.use, self._runtime.find_limit)
+
+    async def _wait_for_permit(self, run: LiveRun, work: StepWork, target: str, what: str) -> None:
+        """Wait for a permit. A turn at a gate is given back, because others can use it meanwhile."""
+        if turn := work.turn:
+            work.turn = None
+            turn.decline()
+        run.lines[work.path] = what
+        try:
+            work.permit = await self._runs.permits.take(run.definition.id, target, run.priority)
+        finally:
+            del run.lines[work.path]
+
+    async def _wait_at_gate(self, run: LiveRun, work: StepWork, gate: ConnectionGate) -> None:
+        """Wait for a turn at the gate of a connection. A permit is given back, because others can use it meanwhile."""
+        if permit := work.permit:
+            work.permit = None
+            self._runs.permits.give(permit)
+        if turn := work.turn:
+            work.turn = None
+            turn.decline()
+        run.lines[work.path] = turn = gate.make_turn(run.definition.id, run.priority, work.number)
+        try:
+            await gate.wait(turn)
+        finally:
+            del run.lines[work.path]
+        work.turn = turn
 
     def _may_start(self, run: LiveRun, effect: Perform) -> bool:
         if self._runs.is_draining or run.is_gone or run.state.pauses:

@@ -1,9 +1,11 @@
 """Limits the runs in memory, shared by pipeline, and tracks pipelines with runs that wait in the journal.
 
 A run is durable before it comes into memory. If there is no room for it, it is not refused, but remains in the journal
-and is taken over later. If many runs of a pipeline wait for a permit, only `at_hand` of them wait in memory.
+and is taken over later. If many runs of a pipeline wait for a permit or at a gate, only `at_hand` of them wait in
+memory.
 """
 
+from durable.runner.gates import ConnectionGates
 from durable.runner.permits import AttemptPermits, count_takeable
 
 
@@ -43,9 +45,10 @@ class Room:
 class Backlog:
     """The pipelines with due runs that wait in the journal."""
 
-    def __init__(self, room: Room, permits: AttemptPermits, at_hand: int) -> None:
+    def __init__(self, room: Room, permits: AttemptPermits, gates: ConnectionGates, at_hand: int) -> None:
         self._room = room
         self._permits = permits
+        self._gates = gates
         self._at_hand = at_hand
         self._left: dict[str, int] = {}
 
@@ -61,7 +64,7 @@ class Backlog:
     def is_crowded(self, pipeline: str, priority: int) -> bool:
         """Whether enough runs that come before that priority wait in memory, so that the run can wait in the
         journal."""
-        return self._permits.count_waiting(pipeline, priority) >= self._at_hand
+        return self._count_waiting(pipeline, priority) >= self._at_hand
 
     def add(self, pipeline: str, priority: int) -> None:
         """Record that a run with that priority waits in the journal."""
@@ -77,10 +80,14 @@ class Backlog:
 
     def count_wanted(self, pipeline: str) -> int:
         """Return how many of the waiting runs may be taken over now."""
-        waiting = self._permits.count_waiting(pipeline)
+        waiting = self._count_waiting(pipeline)
         return max(0, min(self._room.count_free(pipeline), self._at_hand - waiting))
 
     def is_wanted(self, pipeline: str) -> bool:
         """Whether so few runs wait in memory that some of those in the journal should be taken over."""
-        is_low = self._permits.count_waiting(pipeline) <= self._at_hand // 2
+        is_low = self._count_waiting(pipeline) <= self._at_hand // 2
         return is_low and self._room.count_free(pipeline) > 0
+
+    def _count_waiting(self, pipeline: str, priority: int | None = None) -> int:
+        waiting = self._permits.count_waiting(pipeline, priority)
+        return waiting + self._gates.count_waiting(pipeline, priority) if self._gates.by_name else waiting

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from durable.definition import Definition
-from durable.engine import Forked, ForkOrder, RetryOutcome, ServedPipelines, Start
+from durable.engine import Forked, ForkOrder, GateReport, RetryOutcome, ServedPipelines, Start
 from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
@@ -53,6 +53,7 @@ class Runner:
         self._journal = journal
         self._now = now = runtime.now
         self._pipelines = pipelines
+        self._find_limit = runtime.find_limit
         self.runs = LiveRuns(journal, now, limits, self._take_over_soon)
         self.versions = Versions(journal)
         disk = Disk()
@@ -185,6 +186,12 @@ class Runner:
 
     def explain_progress(self, run: Run) -> str | None:
         return self.runs.explain_progress(run)
+
+    def apply_limits(self) -> None:
+        self.runs.gates.apply_limits(self._find_limit)
+
+    def report_gate(self, connection: str) -> GateReport | None:
+        return self.runs.gates.report(connection)
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         await self.runs.wait_for_end(run, seconds)

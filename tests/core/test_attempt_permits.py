@@ -9,6 +9,8 @@ from time import process_time
 import pytest
 
 from durable.action import TARGET_LIMIT
+from durable.clock import now
+from durable.runner.gates import ConnectionGates
 from durable.runner.permits import GREED, IDLE_LINES, AttemptPermits, PermitLine, count_takeable, may_take
 from durable.runner.room import Backlog, Room
 
@@ -252,7 +254,7 @@ def test_memory_reserves_room_for_every_pipeline() -> None:
 
 async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
     visits = Visits(1)
-    backlog = Backlog(Room(100), visits.permits, at_hand=2)
+    backlog = Backlog(Room(100), visits.permits, ConnectionGates(now), at_hand=2)
     await visits.take("holder", "p")
     assert not backlog.must_wait("p", 0)
     waiting = [visits.ask(name, "p") for name in ("first", "second")]

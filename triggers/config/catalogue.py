@@ -29,6 +29,7 @@ from durable.lazy import (
     find_package_folder,
     load_entry_point,
 )
+from durable.limit import NO_LIMIT, Limit
 from triggers.config.connector_files import ConnectorFolder, load_connector_file
 from triggers.config.unread import is_connector_file
 from triggers.not_found import NoConnectors
@@ -162,6 +163,11 @@ class Connectors:
         """The model of what a connection of this connector says; None if it takes none, or cannot be used."""
         connector = self.find(name)
         return connector.connection if connector else None
+
+    def find_limit(self, name: str) -> Limit:
+        """The limit that this connector declares for its connections."""
+        connector = self.find(name)
+        return connector.limit if connector else NO_LIMIT
 
     def list_connectable(self) -> list[str]:
         """The connectors that take a connection."""

@@ -24,6 +24,7 @@ from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
 from durable.language.scope import Scope
 from durable.language.validation import find_data_problems
+from durable.limit import NO_LIMIT, Limit
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
 from durable.secrets import Secrets, fill_secrets
@@ -45,6 +46,11 @@ class ConnectionSpec(BaseModel, extra="allow"):
     """What every connection has."""
 
     use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that uses the connection")
+    limit: Limit | None = Field(default=None, description="Limits that replace those of the connector, key by key")
+
+
+_COMMON = frozenset(ConnectionSpec.model_fields)
+"""The keys that are not fields of the connector's model."""
 
 
 class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
@@ -53,12 +59,14 @@ class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
 
 @dataclass(frozen=True, slots=True)
 class NamedConnection:
-    """One connection: its fields, and the places of secrets in them. `literals` are credentials in plain text."""
+    """One connection: its fields, and the places of secrets in them. `literals` are credentials in plain text, and
+    `limit` replaces what the connector says, key by key."""
 
     connector: str
     given: JSON
     slots: tuple[SecretPlaceholder, ...]
     literals: frozenset[str]
+    limit: Limit | None = None
 
 
 class Connections:
@@ -146,6 +154,14 @@ class Connections:
             compiled = self._auth[connector.name] = connector, ConnectionAuth.parse(connector.auth)
         return compiled[1]
 
+    def find_limit(self, name: str) -> Limit:
+        """The limit of a connection: its connector's, with what the file says in its place."""
+        found = self._known.get(name)
+        if found is None:
+            return NO_LIMIT
+        declared = self._connectors.find_limit(found.connector)
+        return declared.override(found.limit) if found.limit else declared
+
     def _read(self) -> bytes:
         """The file's bytes, empty if there is no file."""
         try:
@@ -205,7 +221,7 @@ class _ConnectionsReader:
         )
 
     def _read_connection(self, name: str, entry: Mapped) -> NamedConnection | None:
-        use, given = entry.get("use"), {key: value for key, value in entry.items() if key != "use"}
+        use, given = entry.get("use"), {key: value for key, value in entry.items() if key not in _COMMON}
         if not isinstance(use, str) or not use:
             return None
         errors = self._count_errors()
@@ -216,11 +232,13 @@ class _ConnectionsReader:
                 self._check_value(value, (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
         if self._count_errors() > errors:
             self.broken.add(name)
+        if name in self.broken:
             return None
         urls = get_shape(model).urls(given) if model else ()
         rendered, slots = Template.parse(given, urls).render({})
         literals = frozenset(part for _, value in _find_literals(given) for part in (value, value.split()[-1]))
-        return NamedConnection(use, rendered, slots, literals)
+        limit = None if entry.get("limit") is None else Limit.model_validate(entry["limit"])
+        return NamedConnection(use, rendered, slots, literals, limit)
 
     def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._connectors.find_connection_model(use)

@@ -96,6 +96,7 @@ class Reloader:
         self._report_connectors()
         self._report_connections()
         self._report_unread()
+        self._engine.apply_limits()
         for file in loaded.values():
             if file.definition and not self._engine.knows(file.definition):
                 await self._engine.offer(file.definition)

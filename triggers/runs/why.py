@@ -1,8 +1,8 @@
 """The reason for a run's status as one sentence, made when it is shown from the run's row and the present time."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
+from durable.durations import describe_time
 from durable.history.words import TimesOut
 from durable.units import Cause, QueuePlace, Run
 
@@ -20,8 +20,6 @@ TIMES_OUT: dict[TimesOut | None, str] = {
     "steps": ", then its on_timeout steps run",
     None: "",
 }
-
-UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def explain_run(run: Run, now: int, *, place: QueuePlace | None = None, progress: str | None = None) -> str | None:
@@ -60,11 +58,11 @@ def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
         case "slot":
             said = _explain_slot(cause, place)
         case "start":
-            said = f"starts at {_tell_time(cause.due, now)}"
+            said = f"starts at {describe_time(cause.due, now)}"
         case "call":
             said = f"{cause.step}: waits for {cause.target}"
         case "timer" | "page":
-            said = f"{cause.step}: continues at {_tell_time(cause.due, now)}"
+            said = f"{cause.step}: continues at {describe_time(cause.due, now)}"
         case _:
             said = _explain_wait(cause, now)
     others = f", and {cause.others} more step{'s' * (cause.others > 1)} wait{'s' * (cause.others == 1)}"
@@ -74,7 +72,7 @@ def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
 def _explain_retry(cause: Cause, now: int) -> str:
     known = cause.attempt is not None and cause.attempts is not None and cause.attempt <= cause.attempts
     number = f"attempt {cause.attempt}" + (f" of {cause.attempts}" if known else "")
-    when = f" at {_tell_time(cause.due, now)}" if cause.due is not None and cause.due > now else ""
+    when = f" at {describe_time(cause.due, now)}" if cause.due is not None and cause.due > now else ""
     lost = f" ({cause.lost} lost)" if cause.lost else ""
     return f"{cause.step}: {number}{lost}{when}, because: {cause.message or 'a person asked for it'}"
 
@@ -88,34 +86,16 @@ def _explain_slot(cause: Cause, place: QueuePlace | None) -> str:
 
 def _explain_wait(cause: Cause, now: int) -> str:
     if cause.kind in ("delay", "until"):
-        return f"{cause.step}: waits until {_tell_time(cause.due, now)}"
+        return f"{cause.step}: waits until {describe_time(cause.due, now)}"
     if cause.kind == "any":
         what = f"the first of {_list_words([AWAITED[kind] for kind in cause.awaits])}"
     else:
         about = " ".join(filter(None, (cause.target, cause.match)))
         by = f" by {cause.to}" if cause.to else ""
         what = f"{AWAITED[cause.kind]}{by}{' ' + about if about else ''}"
-    until = f" until {_tell_time(cause.due, now)}" if cause.due is not None else ""
+    until = f" until {describe_time(cause.due, now)}" if cause.due is not None else ""
     return f"{cause.step}: waits for {what}{until}{TIMES_OUT[cause.times_out]}"
 
 
 def _list_words(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else words[0]
-
-
-def _tell_time(at: int | None, now: int) -> str:
-    """Return a time in UTC, and how far it is from now: `14:07:31Z (in 40 s)`."""
-    if at is None:
-        return "an unknown time"
-    try:
-        moment, today = (datetime.fromtimestamp(each / 1000, UTC) for each in (at, now))
-    except (ValueError, OverflowError, OSError):  # a time that no calendar has, from a damaged row
-        return "an unknown time"
-    clock = f"{moment:%H:%M:%S}Z" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M}Z"
-    return f"{clock} ({_tell_distance((at - now) / 1000)})"
-
-
-def _tell_distance(seconds: float) -> str:
-    length, unit = next(((size, unit) for size, unit in UNITS if abs(seconds) >= size), UNITS[-1])
-    number = f"{round(abs(seconds) / length)} {unit}"
-    return f"in {number}" if seconds >= 0 else f"{number} ago"

@@ -1,0 +1,1 @@
+"""The gate of a connection as a state machine: when its next request may start. Times are monotonic nanoseconds."""
