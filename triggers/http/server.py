@@ -72,12 +72,15 @@ class Server(uvicorn.Server):
             connection.shutdown()
         try:
             async with asyncio.timeout(self.config.timeout_graceful_shutdown):
-                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110  # nothing tells
+                while self._has_work() and not self.force_exit:  # noqa: ASYNC110  # nothing tells
                     await asyncio.sleep(END_SECONDS)
         except TimeoutError:
             log.warning("stopping: requests that are still in progress are cancelled: %d", len(self.server_state.tasks))
             for task in self.server_state.tasks:
                 task.cancel()
+
+    def _has_work(self) -> bool:
+        return bool(self.server_state.connections or self.server_state.tasks)
 
 
 def listen(host: str, port: int) -> socket.socket:
