@@ -216,12 +216,43 @@ def a_checkpoint_is_final_unless_a_retry_voids_it(world: World) -> None:
 
 
 def a_step_has_one_key_and_a_further_pass_of_the_cleanup_another(world: World) -> None:
-    inputs: dict[str, str] = {}
+    inputs: dict[str, tuple[str, int | None]] = {}
     for each in world.performed:
         node = world.definition.nodes[each.path]
         assert each.cleanup_pass == 1 or node.is_cleanup, f"{each.path} has another key than in its first attempt"
         place = frame_of(each.path) if _is_inner(each.path, AGAIN) else each.path
-        assert inputs.setdefault(each.key, place) == place
+        assert inputs.setdefault(each.key, (place, each.page)) == (place, each.page)
+
+
+def no_page_is_performed_after_its_checkpoint(world: World) -> None:
+    """The pages of a step follow one another, and the repetition of a step goes on with those that have arrived."""
+    arrived: Counter[str] = Counter()
+    performed = {each.at_entry: each for each in world.performed if each.page is not None}
+    for number, entry in enumerate(world.history):
+        if number in performed:
+            each = performed[number]
+            assert each.page == arrived[each.path], f"{each.path} has {arrived[each.path]} pages: {each}"
+        match entry:
+            case entries.PageCompleted():
+                assert entry.page == arrived[entry.path], entry
+                arrived[entry.path] += 1
+            case entries.StepScheduled() if _is_inner(entry.path, AGAIN):
+                arrived[entry.path] = arrived[frame_of(entry.path)]
+            case entries.StepsVoided():
+                for path in entry.paths:
+                    arrived.pop(path, None)
+
+
+def the_output_of_a_step_has_the_items_of_its_pages_in_order(world: World) -> None:
+    for entry in world.history:
+        if not isinstance(entry, entries.StepCompleted) or entry.started_at is None:
+            continue
+        node = world.definition.actions[entry.path]
+        if node.step.is_paged and node.keep is None:
+            output = world.loaded(entry.output.load)
+            assert isinstance(output, dict)
+            numbers = [item["n"] for item in output["items"]]  # type: ignore[union-attr, call-overload, index]
+            assert numbers == list(range(len(numbers))), entry.path
 
 
 def a_retry_reopens_only_what_nothing_handled(world: World) -> None:
@@ -338,7 +369,7 @@ def _is_try(definition: Definition, path: str) -> bool:
 
 def every_attempt_of_a_step_gets_the_same_input(world: World) -> None:
     seen: dict[tuple[str, int], object] = {}
-    for path, cleanup_pass, _, given, secrets, _ in world.performed:
+    for path, cleanup_pass, _, given, secrets, *_ in world.performed:
         assert seen.setdefault((path, cleanup_pass), (given, secrets)) == (given, secrets)
         if strip_numbers(path).endswith(f".{AGAIN}"):
             assert seen.get((frame_of(path), cleanup_pass), (given, secrets)) == (given, secrets)
@@ -364,9 +395,13 @@ def every_started_attempt_is_counted(world: World) -> None:
 
 def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
     lost = Counter(entry.path for entry in world.history if isinstance(entry, entries.AttemptLost))
-    failed = Counter(entry.path for entry in world.history if isinstance(entry, entries.AttemptFailed))
+    failed: Counter[str] = Counter()
     resolved = {entry.path for entry in world.history if isinstance(entry, entries.StepResolved)}
     for entry in world.history:
+        if isinstance(entry, entries.AttemptFailed):
+            failed[entry.path] += 1
+        if isinstance(entry, entries.PageCompleted):
+            failed[entry.path] = 0
         if not isinstance(entry, entries.StepFailed) or entry.path in resolved or not lost[entry.path]:
             continue
         spec = world.definition.actions[entry.path].step
@@ -541,6 +576,8 @@ AT_THE_END: tuple[Invariant, ...] = (
     a_step_is_reached_once_and_ends_once,
     a_checkpoint_is_final_unless_a_retry_voids_it,
     a_step_has_one_key_and_a_further_pass_of_the_cleanup_another,
+    no_page_is_performed_after_its_checkpoint,
+    the_output_of_a_step_has_the_items_of_its_pages_in_order,
     a_retry_reopens_only_what_nothing_handled,
     a_branch_begins_once_and_ends_once_and_before_its_block,
     a_step_is_reached_when_the_one_before_it_is_done,

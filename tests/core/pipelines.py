@@ -122,9 +122,11 @@ class _Author:
             given = BROKEN if self._errs(6) else chance.pick(plain)
             undo = ActionStep(id="undo", use="test.undo", input=given, retry=self._policy(), on_crash=self._on_crash())
             self._undoable.append(id)
+        is_paged = chance.once_in(4)
         step = ActionStep(
             id=id,
-            use="test.do",
+            use="test.list" if is_paged else "test.do",
+            is_paged=is_paged,
             input={"a": self._value(seen)} if chance.below(2) else {"token": "Bearer {{ secrets.TOKEN }}"},
             condition=self._condition(seen),
             keep=BROKEN if self._errs(8) else chance.pick([None, None, {"n": "{{ output.n }}"}]),

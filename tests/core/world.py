@@ -7,11 +7,12 @@ and a crash leaves only what was appended.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
 from durable.action import ActionError
+from durable.blocks.pages import locate_attempt
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
@@ -34,9 +35,9 @@ from durable.effects import (
 from durable.history import entries
 from durable.history.encoding import decode_entries, detach_values, encode_entries
 from durable.history.entries import AnyEntry, Fact
-from durable.history.state import State
+from durable.history.state import PagesState, State
 from durable.history.words import Failure, Links, Parent
-from durable.path import make_key
+from durable.path import make_key, make_page_path
 from durable.replay import replay_entries
 from durable.values import JSON, NULL, PayloadMissing, Value
 from tests.core.chance import Chance
@@ -44,6 +45,9 @@ from tests.core.pipelines import make_inputs
 
 RUN = "run_test"
 RETRIES = 4
+PAGES = 5
+"""The maximum number of pages of a step."""
+
 T0 = 1_700_000_000_000
 
 Result = TypeVar("Result")
@@ -115,7 +119,8 @@ class Child:
 
 
 class Performed(NamedTuple):
-    """An attempt that began: in which pass of the cleanup, after how many retries of the run, and with which input."""
+    """An attempt that began: in which pass of the cleanup, after how many retries of the run, with which input, and for
+    which page, if its step gets its output in pages."""
 
     path: str
     cleanup_pass: int
@@ -123,10 +128,12 @@ class Performed(NamedTuple):
     given: bytes
     secrets: object
     at_entry: int
+    page: int | None
 
     @property
     def key(self) -> str:
-        return make_key(RUN, self.path, self.cleanup_pass)
+        key = make_key(RUN, self.path, self.cleanup_pass)
+        return key if self.page is None else make_page_path(key, self.page)
 
 
 @dataclass
@@ -445,7 +452,19 @@ class World:
         desk.under_way[effect.path] = effect
         step = self.state.steps[effect.path]
         given, at_entry = self.loaded(lambda: _bytes(step.input)), len(self.history)
-        self.performed.append(Performed(effect.path, step.cleanup_pass, effect.attempt, given, step.secrets, at_entry))
+        is_paged = self.definition.actions[effect.path].step.is_paged
+        page = step.pages.number if step.pages else 0
+        self.performed.append(
+            Performed(
+                effect.path,
+                step.cleanup_pass,
+                effect.attempt,
+                given,
+                step.secrets,
+                at_entry,
+                page if is_paged else None,
+            )
+        )
         if effect.starts_durably:
             self.report(entries.AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
 
@@ -464,6 +483,8 @@ class World:
                 error = ActionError("refused", error_class="network", ending="not_sent")
             case 9 | 10 | 11:
                 error = ActionError("no", error_class="client", code="no", details={"a": 1})
+            case _ if self.definition.actions[path].step.is_paged:
+                return self._return_page(effect, choice)
             case _:
                 output: JSON = {"n": choice, "big": "x" * (33_000 if choice == 4 else 1)}
                 problem = "unfit" if choice == 5 else None
@@ -473,7 +494,36 @@ class World:
                         self.definition, state, path, attempt, output, problem=problem, started_at=at, at=at
                     )
                 )
-        return report_error(path, attempt, error, started_at=at, at=at)
+        place = locate_attempt(self.definition.actions[path], self.state.steps[path], path, attempt)
+        return report_error(path, attempt, error, place, started_at=at, at=at)
+
+    def _return_page(self, effect: Perform, choice: int) -> Fact:
+        """A page, or the output of all pages if it is the last. The items are numbered, as the service does."""
+        path, attempt, at = effect.path, effect.attempt, self.now
+        pages = self.state.steps[path].pages or PagesState()
+        text = "x" * (33_000 if choice == 4 else 1)
+        items: list[JSON] = [{"n": n, "text": text} for n in range(pages.count, pages.count + 1 + choice % 3)]
+        if pages.number < choice % PAGES:
+            return entries.PageCompleted(
+                at=at,
+                path=path,
+                attempt=attempt,
+                page=pages.number,
+                started_at=at,
+                items=Value.of(items),
+                count=len(items),
+                cursor=Value.of(pages.number),
+                marks=(str(pages.number),),
+                due=at + 20 if choice == 13 else None,
+            )
+        before = self.loaded(lambda: [item for each in pages.items for item in cast(list[JSON], each.load())])
+        output: JSON = {"n": pages.number, "items": [*before, *items]}
+        problem = "unfit" if choice == 5 else None
+        return self.loaded(
+            lambda: report_return(
+                self.definition, self.state, path, attempt, output, problem=problem, started_at=at, at=at
+            )
+        )
 
     # -- waits, children, events --------------------------------------------------------------------------------
 
