@@ -92,7 +92,10 @@ class DeclaredCall:
 
     def find_target(self, input: SchemaModel, connection: BaseModel | None) -> str:
         """Return the origin of `base_url`, of which an attempt takes a permit."""
-        return parse_url(self._template.find_base_url(self._make_scope(input, connection))).origin.address
+        base_url = self._template.fixed_base_url
+        if base_url is None:
+            base_url = self._template.find_base_url(self._make_scope(input, connection))
+        return parse_url(base_url).origin.address
 
     async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | Page | JSON":
         """Send the request, and return the action's output, or the page of it that is to be got."""

@@ -2,16 +2,16 @@
 which may become several."""
 
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
 
 from connectors.wire.errors import InvalidRequest
-from durable import wording
 from durable.expressions.url import is_dots
 from durable.values import JSON
+from durable.wording import name_kind, quote
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*?)(\.\.\.)?\}")
 
@@ -48,26 +48,31 @@ class PathTemplate:
 
     def render(self, inputs: Mapping[str, JSON]) -> str:
         """Return the path with its inputs; raises `InvalidRequest`."""
-        made = "".join(part if isinstance(part, str) else _encode_input(part, inputs) for part in self.parts)
-        if len(self.parts) > 1 and any(map(is_dots, made.partition("?")[0].split("/"))):
+        if len(self.parts) == 1:
+            return str(self.parts[0])
+        made = "".join([part if isinstance(part, str) else _encode_input(part, inputs) for part in self.parts])
+        if any(map(is_dots, made.partition("?")[0].split("/"))):
             raise InvalidRequest("the inputs give the path a segment '.' or '..', which leads to another resource")
         return made
 
 
 def _encode_input(part: PathInput, inputs: Mapping[str, JSON]) -> str:
     value = inputs.get(part.name)
-    name = wording.quote(part.name)
     if value is None or isinstance(value, dict | list):
-        raise InvalidRequest(f"the input {name} is part of the path and must be text, not {wording.name_kind(value)}")
+        raise _refuse(part, f"is part of the path and must be text, not {name_kind(value)}")
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     segments = text.split("/")
     if "" in segments:
-        raise InvalidRequest(f"the input {name} would leave a segment of the path empty")
+        raise _refuse(part, "would leave a segment of the path empty")
     if any(map(is_dots, segments)):
-        raise InvalidRequest(f"the input {name} would put '.' or '..' into the path, which leads to another resource")
+        raise _refuse(part, "would put '.' or '..' into the path, which leads to another resource")
     if len(segments) > 1 and not part.has_segments:
-        raise InvalidRequest(f"the input {name} is one segment of the path and cannot contain '/'")
+        raise _refuse(part, "is one segment of the path and cannot contain '/'")
     try:
-        return quote(text, safe="/" if part.has_segments else "")
+        return urllib.parse.quote(text, safe="/" if part.has_segments else "")
     except UnicodeEncodeError:
-        raise InvalidRequest(f"the input {name} contains a lone surrogate, which no URL can contain") from None
+        raise _refuse(part, "contains a lone surrogate, which no URL can contain") from None
+
+
+def _refuse(part: PathInput, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"the input {quote(part.name)} {problem}")

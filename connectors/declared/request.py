@@ -35,29 +35,29 @@ class Address(NamedTuple):
 
 
 class RequestTemplate:
-    """The compiled templates of a request."""
+    """The compiled templates of a request. `fixed_base_url`: the base URL, if it depends on nothing."""
 
     def __init__(self, declared: DeclaredAction) -> None:
         """Raise `ValueError` if a part of the request cannot be compiled."""
         self._declared = declared
         self._base_url = compile_template(declared.base_url, "base_url", is_url=True)
+        self.fixed_base_url = _check_base_url(declared.base_url) if self._base_url.is_constant else None
         self._path = PathTemplate(declared.path)
-        self._params = compile_template(declared.params or {}, "params")
-        self._headers = compile_template(declared.headers or {}, "headers")
+        self._params = compile_template(declared.params, "params") if declared.params else None
+        self._headers = compile_template(declared.headers, "headers") if declared.headers else None
         self._body = compile_template(declared.body, "body") if declared.has_body else None
         if declared.idempotency:
             check_key_rule(declared.idempotency)
 
     def find_base_url(self, scope: Scope) -> str:
         """Return the base URL without a final slash; raises `InvalidRequest`."""
+        if self.fixed_base_url is not None:
+            return self.fixed_base_url
         base_url = str(_render(self._base_url, scope, "base_url"))
         try:
-            parse_url(base_url)
-        except MalformedURL as error:
-            raise InvalidRequest(f"the base_url is not valid: {error}") from None
-        if "?" in base_url or "#" in base_url:
-            raise InvalidRequest("the base_url contains more than an address; parameters stand under 'params'")
-        return base_url.rstrip("/")
+            return _check_base_url(base_url)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from None
 
     def find_address(self, scope: Scope) -> Address:
         """Return the address of the request; raises `InvalidRequest`."""
@@ -68,8 +68,12 @@ class RequestTemplate:
         """Return the request to an address, with the idempotency key and the parameters of a page. Raises
         `InvalidRequest`."""
         declared, rule = self._declared, self._declared.idempotency
-        params = {} if address.has_query else _require_mapping(_render(self._params, scope, "params"), "params")
-        headers = _make_headers(_require_mapping(_render(self._headers, scope, "headers"), "headers"))
+        params: dict[str, JSON] = {}
+        if self._params and not address.has_query:
+            params = _require_mapping(_render(self._params, scope, "params"), "params")
+        headers: dict[str, str] = {}
+        if self._headers:
+            headers = _make_headers(_require_mapping(_render(self._headers, scope, "headers"), "headers"))
         more: dict[str, JSON] = {}
         if rule:
             made = format_key(rule, key)
@@ -81,7 +85,7 @@ class RequestTemplate:
         else:
             body = self._render_body(scope, more, {})
             params = params | page
-        query: Params = make_params(params, declared.styles, "repeat")
+        query: Params = make_params(params, declared.styles, "repeat") if params else {}
         if body is None:
             return OutgoingRequest(declared.method, address.url, headers, query)
         content, media_type = encode_body(declared, body, key)
@@ -96,6 +100,17 @@ class RequestTemplate:
         if not more and not page:
             return body
         return _require_mapping({} if body is None else body, "body") | more | page
+
+
+def _check_base_url(base_url: str) -> str:
+    """Return a base URL without a final slash; raises `ValueError`."""
+    try:
+        parse_url(base_url)
+    except MalformedURL as error:
+        raise ValueError(f"the base_url is not valid: {error}") from None
+    if "?" in base_url or "#" in base_url:
+        raise ValueError("the base_url contains more than an address; parameters stand under 'params'")
+    return base_url.rstrip("/")
 
 
 def compile_template(tree: Tree, what: str, *, is_url: bool = False) -> Template:

@@ -191,7 +191,7 @@ def _replace_headers(headers: Sequence[Header], given: Mapping[str, str]) -> lis
         fields = [(name.encode(), value.encode()) for name, value in given.items()]
     except UnicodeEncodeError:
         raise InvalidRequest("a header contains a lone surrogate, which is not a character") from None
-    return [*(field for field in headers if field[0].lower() not in names), *fields]
+    return [field for field in headers if field[0].lower() not in names] + fields
 
 
 def encode_body(

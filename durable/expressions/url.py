@@ -173,6 +173,8 @@ def _check_segments(text: str, start: int, end: int, expression: Expression) -> 
 
 def is_dots(segment: str) -> bool:
     """Whether a path segment is `.` or `..`, in any encoding that a service might decode."""
+    if "." not in segment and "%" not in segment:
+        return False
     for _ in range(DECODINGS + 1):
         if segment.partition(";")[0].strip(_UNSEEN) in {".", ".."}:
             return True

@@ -1,12 +1,13 @@
 """Python calls of one run: a signed webhook of 1 KB, three `http.post` steps to a sink, every checkpoint committed.
 
-    python -m tests.bench.calls [--runs 30] [--most 15] [--functions]
+    python -m tests.bench.calls [--runs 30] [--most 15] [--functions] [--declared]
 
 The service runs in this process, with `sys.setprofile` on all of its threads; the sink is a separate process,
 and the thread that sends the webhooks is not counted. The runs come one at a time after a warm-up. A run's figure is
 the number of Python functions entered (a resumed coroutine counts again) from its webhook until the service is
 idle; the median is exact, since only the sweep and the server's tick, once a second, fall into some of the runs. The
-table lists the files or functions entered most often, per run.
+table lists the files or functions entered most often, per run. With `--declared`, the steps use a declarative action
+that sends the same request.
 """
 
 import argparse
@@ -29,6 +30,10 @@ from typing import IO
 
 import uvloop
 
+from connectors.declared.action import make_action
+from connectors.declared.compiled import DeclaredAction, KeyRule
+from durable.action import Connector
+from durable.schema_model import make_inputs_schema
 from tests.bench.targets import RATE, pipelines
 from tests.bench.webhooks import SECRET, Webhooks
 from tests.service.running import running
@@ -75,8 +80,8 @@ def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> 
     return counts
 
 
-async def measure(runs: int) -> list[Counter[CodeType]]:
-    """The functions entered by each run, by file."""
+async def measure(runs: int, kind: str) -> list[Counter[CodeType]]:
+    """The functions entered by each run, by file; its steps are of a kind of `tests.bench.targets.pipelines`."""
     calls = Calls()
     with contextlib.ExitStack() as stack:
         port, last_steps = stack.enter_context(sink())
@@ -84,13 +89,28 @@ async def measure(runs: int) -> list[Counter[CodeType]]:
         stack.enter_context(contextlib.redirect_stderr(StringIO()))  # the service's log
         threading.setprofile(calls.hook)
         sys.setprofile(calls.hook)
-        texts = pipelines(port, {"http": "http"})
-        async with running(folder, texts, ENVIRONMENT, webhook_rate=RATE, address_rate=RATE) as service:
+        texts = pipelines(port, {"http": kind})
+        rates = {"webhook_rate": RATE, "address_rate": RATE}
+        async with running(folder, texts, ENVIRONMENT, [make_connector(port)], **rates) as service:
             threading.setprofile(None)
             served = int(service.service.url.rpartition(":")[2])
             with ThreadPoolExecutor(1) as own:
                 work = own.submit(send_webhooks, calls, served, runs, last_steps)
                 return await asyncio.wrap_future(work)
+
+
+def make_connector(port: int) -> Connector:
+    """A connector whose action sends what the `http` steps send."""
+    take = DeclaredAction(
+        method="POST",
+        base_url=f"http://127.0.0.1:{port}",
+        path="/{place}",
+        inputs=make_inputs_schema({"place": {"type": "string"}, "number": {}}),
+        body={"number": "{{ inputs.number }}"},
+        has_body=True,
+        idempotency=KeyRule(header="idempotency-key"),
+    )
+    return Connector("sink", "The server that the steps call", [make_action("take", take)])
 
 
 @contextlib.contextmanager
@@ -104,11 +124,11 @@ def sink() -> Iterator[tuple[int, IO[bytes]]]:
             process.kill()
 
 
-def show(counts: list[Counter[CodeType]], most: int, *, functions: bool) -> None:
+def show(counts: list[Counter[CodeType]], most: int, steps: str, *, functions: bool) -> None:
     """Print the figure, and the distribution of the calls of the median run."""
     totals = [each.total() for each in counts]
     median = statistics.median_low(totals)
-    print(f"Python calls of one run with three http.post steps: {median} (least {min(totals)}, most {max(totals)})")
+    print(f"Python calls of one run with three {steps} steps: {median} (least {min(totals)}, most {max(totals)})")
     table: Counter[str] = Counter()
     for code, number in counts[totals.index(median)].items():
         file = code.co_filename.removeprefix(f"{ROOT}/")
@@ -122,5 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--most", type=int, default=15, help="how many lines to list")
     parser.add_argument("--functions", action="store_true", help="list functions instead of files")
+    parser.add_argument("--declared", action="store_true", help="steps with a declarative action")
     given = parser.parse_args()
-    show(uvloop.run(measure(given.runs)), given.most, functions=given.functions)
+    kind, name = ("declared", "declarative") if given.declared else ("http", "http.post")
+    show(uvloop.run(measure(given.runs, kind)), given.most, name, functions=given.functions)

@@ -28,14 +28,17 @@ HTTP_STEP = """
     use: http.post
     with: {{url: "http://127.0.0.1:{sink}/s{n}", json: {{number: "{{{{ inputs.number }}}}"}}}}
 """
+DECLARED_STEP = """
+  - {{id: s{n}, use: sink.take, with: {{place: s{n}, number: "{{{{ inputs.number }}}}"}}}}
+"""
 NOOP_STEP = """
   - {{id: s{n}, use: transform.set, with: {{values: {{number: "{{{{ inputs.number }}}}"}}}}}}
 """
 
 
 def pipelines(sink: int, ids: Mapping[str, str], more: str = "") -> dict[str, str]:
-    """Pipelines of three steps by id, each `http` or `noop`; `more` is additional YAML for each."""
-    forms = {"http": HTTP_STEP, "noop": NOOP_STEP}
+    """Pipelines of three steps by id, each `http`, `noop` or `declared`; `more` is additional YAML for each."""
+    forms = {"http": HTTP_STEP, "noop": NOOP_STEP, "declared": DECLARED_STEP}
     return {
         id: TRIGGER.format(id=id) + more + "steps:" + "".join(forms[kind].format(n=n, sink=sink) for n in (1, 2, 3))
         for id, kind in ids.items()

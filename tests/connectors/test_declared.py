@@ -175,7 +175,8 @@ async def test_inputs_are_sent_where_the_action_says(
         ({"params": INPUT, "styles": {"a": "comma"}}, {"a": [{}]}, "parameter 'a' must be texts or numbers"),
         ({"base_url": "{{ connection.url }}"}, {}, "add 'connection: NAME' to the step"),
         ({"base_url": "http://127.0.0.1/{{ inputs.a }}"}, {"a": ".."}, "'.' and '..' lead to another resource"),
-        ({"base_url": "http://127.0.0.1/?a=1"}, {}, "contains more than an address"),
+        ({"base_url": "http://127.0.0.1/?a={{ inputs.a }}"}, {"a": 1}, "contains more than an address"),
+        ({"base_url": "{{ inputs.a }}"}, {"a": "ftp://x"}, "the base_url is not valid"),
     ],
 )  # fmt: skip
 async def test_a_request_that_cannot_be_made_is_not_sent(
@@ -199,6 +200,7 @@ def test_unknown_inputs_are_refused() -> None:
         ({"path": "/a/{b"}, "a brace without its counterpart"),
         ({"path": "/a/{}"}, "the braces in the path are empty"),
         ({"path": "/a/../b"}, "which services resolve"),
+        ({"base_url": "http://127.0.0.1/?a=1"}, "contains more than an address"),
         ({"params": {"a": "{{ inputs. }}"}}, "params: inputs"),
         ({"params": {"a": "{{ secrets.X }}"}}, "secrets stand in the connection"),
         ({"errors": ErrorRules(when="{{ a")}, "errors.when"),
@@ -211,7 +213,7 @@ def test_unknown_inputs_are_refused() -> None:
 )
 def test_a_form_that_cannot_be_compiled_is_an_error(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        make_action("act", declare("http://x", **changes))
+        make_action("act", declare(**{"base_url": "http://x", **changes}))
 
 
 @pytest.mark.parametrize(
