@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
@@ -373,10 +374,11 @@ class Connector:
     have a value.
     `takes_auth`: connections say themselves, under `auth` in `connections.yaml`, which schemes sign their requests.
     `test`: the name of the action that proves that a connection works.
+    `skipped`: why parts of what describes the service are not actions, by the names that these would have.
     `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
     """
 
-    __slots__ = ("actions", "auth", "connection", "limit", "name", "summary", "takes_auth", "test")
+    __slots__ = ("actions", "auth", "connection", "limit", "name", "skipped", "summary", "takes_auth", "test")
 
     def __init__(
         self,
@@ -389,6 +391,7 @@ class Connector:
         takes_auth: bool = False,
         test: str | None = None,
         limit: Limit = NO_LIMIT,
+        skipped: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.summary = summary
@@ -400,6 +403,7 @@ class Connector:
         self.takes_auth = takes_auth
         self.test = test
         self.limit = limit
+        self.skipped = skipped
 
 
 @dataclass(frozen=True, slots=True)

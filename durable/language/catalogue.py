@@ -14,12 +14,16 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Connectors' actions by `connector.action`, and the input models of triggers by kind. `broken` says why installed
-    connectors cannot be used."""
+    """Connectors' actions by `connector.action`, and the input models of triggers by kind.
+
+    `broken`: why installed connectors cannot be used.
+    `skipped`: why operations of imported documents are not actions, by the names that these would have.
+    """
 
     actions: Mapping[str, Action]
     triggers: Mapping[str, type[TriggerInputs]]
     broken: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def input_of(self, use: str) -> type[BaseModel] | None:
         """Return the model of an action's inputs; None if there is no such action."""
@@ -35,6 +39,11 @@ class Catalogue:
         connector, dot, action = use.partition(".")
         if connector in self.broken:
             return explain_broken(connector, self.broken[connector])
+        if use in self.skipped:
+            what = f"the operation {quote(action)} of the connector {quote(connector)} cannot be used"
+            return Explanation(
+                f"{what}: {self.skipped[use]}", "change the document, or write the request with http.request"
+            )
         own = sorted(name for name in known if name.partition(".")[0] == connector)
         meant = suggest_action(use, known)
         hint: str | None

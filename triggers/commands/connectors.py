@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from durable import __version__
+from durable.action import Connector
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import explain_broken
 from durable.secrets import Secrets
@@ -44,6 +45,7 @@ def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = Fal
         print_offer(open_console(), found[0])
     else:
         print_offers(open_console(), found)
+        print_skipped(open_console(), loaded.find(name or ""))
         print_connections(open_console(), found, known)
         print_problems([known], open_console(err=True))
 
@@ -87,16 +89,18 @@ class ActionOffer:
 
 def find_offers(connectors: Connectors, wanted: str | None = None) -> list[ActionOffer]:
     """Every action, those of the connector that is `wanted`, or that one action; raises `CommandFailed`."""
-    name = (wanted or "").partition(".")[0]
-    if connectors.find(name) is None and name in connectors.broken:
+    name, _, action = (wanted or "").partition(".")
+    connector = connectors.find(name)
+    if connector is None and name in connectors.broken:
         raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
-    offered = [
-        ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in connectors.actions.items()
-    ]
+    if connector and action in connector.skipped:
+        raise CommandFailed(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")
+    actions = {f"{name}.{each}": made for each, made in connector.actions.items()} if connector else connectors.actions
+    offered = [ActionOffer(use, each.summary, each.input, each.on_crash) for use, each in actions.items()]
     offered += [ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_INPUTS.items()]
     found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
     if not found and wanted is not None:
-        hint = suggest(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
+        hint = suggest(wanted, {*(offer.use for offer in offered), *connectors.names, *CORE_NAMES})
         raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or '`waypost connectors` lists them'}")
     return found
 
@@ -114,6 +118,13 @@ def print_installed(out: Console, installed: Sequence[InstalledConnector], folde
 def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
     """Print one line for each action."""
     print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
+
+
+def print_skipped(out: Console, connector: Connector | None) -> None:
+    """Print one line for each operation of a document that is not an action."""
+    if connector and connector.skipped:
+        out.print()
+        print_table(out, ("SKIPPED", "REASON"), connector.skipped.items(), fold="REASON")
 
 
 def print_connections(out: Console, offered: Sequence[ActionOffer], known: Connections) -> None:
@@ -161,6 +172,8 @@ def describe_type(schema: Schema, known: Mapping[str, Schema]) -> str:
             return "mapping"
         case {"type": "array"}:
             return "list"
+        case {"type": list(names)}:
+            return " | ".join(describe_type({**schema, "type": name}, known) for name in names if name != "null")
         case {"type": str(name)}:
             return f"{name}, secret" if schema.get("secret") else name
     return "any"

@@ -129,6 +129,11 @@ class Connectors:
         """Every action, by `connector.action`. A connector is loaded when one of its actions is first asked for."""
         return _Actions(self)
 
+    @cached_property
+    def skipped(self) -> Mapping[str, str]:
+        """Why parts of what describes a service are not actions, by `connector.action`."""
+        return _Skipped(self)
+
     def find(self, name: str) -> Connector | None:
         """Return the connector of this name; None if there is none, or it is broken."""
         if file := self.folder.files.get(name):
@@ -199,6 +204,27 @@ class _Actions(Mapping[str, Action]):
     def __iter__(self) -> Iterator[str]:
         for name, connector in self._connectors.load_all().items():
             yield from (f"{name}.{action}" for action in connector.actions)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Skipped(Mapping[str, str]):
+    """Why parts of what describes a service are not actions, by `connector.action`."""
+
+    def __init__(self, connectors: Connectors) -> None:
+        self._connectors = connectors
+
+    def __getitem__(self, use: str) -> str:
+        name, _, action = use.partition(".")
+        connector = self._connectors.find(name)
+        if connector is None:
+            raise KeyError(use)
+        return connector.skipped[action]
+
+    def __iter__(self) -> Iterator[str]:
+        for name, connector in self._connectors.load_all().items():
+            yield from (f"{name}.{action}" for action in connector.skipped)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
