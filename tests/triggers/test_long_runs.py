@@ -67,13 +67,14 @@ def no_collector() -> Iterator[None]:
 
 
 async def _longest_gap(reading: Awaitable[object]) -> float:
-    """The longest time for which the event loop was blocked, as a share of the whole read."""
+    """The longest time for which the event loop was blocked, as a share of the whole read. It is processor time, of
+    which other processes take none."""
     task = asyncio.ensure_future(reading)
-    began = last = time.perf_counter()
+    began = last = time.process_time()
     longest = 0.0
     while not task.done():
         await asyncio.sleep(0)
-        now = time.perf_counter()
+        now = time.process_time()
         longest, last = max(longest, now - last), now
     await task
     return longest / (last - began)
