@@ -1,14 +1,16 @@
-"""Secrets: read from the environment by name, and inserted into an input immediately before it is used.
+"""Secrets: read by name from the environment or the encrypted store, and inserted into an input just before it is used.
 
 Histories never contain the value of a secret: a step's input has placeholders next to its JSON, and only `fill_secrets`
 replaces them. Text in a payload that looks like a reference remains data.
 
-    SecretMissing        a secret is not set, is empty, or its file cannot be read
+    SecretMissing        a secret is not set, is empty, or its file or its stored value cannot be read
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from durable.history.words import SecretName, SecretPlaceholder
@@ -19,6 +21,8 @@ from durable.values import JSON
 
 PREFIX = "WAYPOST_SECRET_"
 
+SecretSource: TypeAlias = Literal["environment", "file", "store"]
+
 SIZE_LIMIT = 64 * 1024
 """The maximum size, in bytes, of a secret's file."""
 
@@ -26,25 +30,47 @@ SIZE_LIMIT = 64 * 1024
 class SecretMissing(LookupError):
     """A required secret cannot be read; `name` is its name."""
 
-    def __init__(self, name: str, problem: str = "is not set") -> None:
-        super().__init__(f"secret {name} {problem}: set {PREFIX}{name}, or {PREFIX}{name}_FILE to a file that holds it")
+    def __init__(self, name: str, problem: str = "is not set", cure: str | None = None) -> None:
+        places = (
+            f"set {PREFIX}{name}, or {PREFIX}{name}_FILE to a file that holds it, or run `waypost secrets set {name}`"
+        )
+        super().__init__(f"secret {name} {problem}: {cure or places}")
         self.name = name
         self.problem = problem
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSecrets:
+    """The secrets of the encrypted store: their values, and for each that cannot be decrypted, why and what to do."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
 class Secrets:
-    """The secrets of an environment: `WAYPOST_SECRET_<NAME>`, or the file named by `WAYPOST_SECRET_<NAME>_FILE`.
+    """The secrets of an instance: `WAYPOST_SECRET_<NAME>`, or the file named by `WAYPOST_SECRET_<NAME>_FILE`, or the
+    value in the encrypted store.
 
     A variable whose name ends in `_FILE` always names a file. A file is read each time, so that a rotated secret is
-    used from the next attempt on. `redactor` knows every value that was ever read here.
+    used from the next attempt on. `redactor` knows every value that was ever read here. `revision` changes with the
+    stored secrets.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], stored: StoredSecrets | None = None) -> None:
         self._environment = environment
+        self._stored = stored or StoredSecrets()
         self._variables: dict[str, str] = {}
+        self.revision = 0
         self.redactor = Redactor()
         for name in self.names():
             self.has(name)  # reads it, so that the redactor knows it before the first log line
+
+    def replace_stored(self, stored: StoredSecrets) -> None:
+        """Use these values of the encrypted store from now on."""
+        for value in stored.values.values():
+            self.redactor.learn(value)
+        self._stored = stored
+        self.revision += 1
 
     def get(self, name: str) -> str:
         """Return the current value; raises `SecretMissing`."""
@@ -67,7 +93,15 @@ class Secrets:
             return [missing.problem]
         if PREFIX + name in self._environment and f"{PREFIX}{name}_FILE" in self._environment:
             doubts.append(f"is given twice: {PREFIX}{name} counts, and {PREFIX}{name}_FILE does not")
+        if self._is_stored(name) and (variable := self._find_variable(name)):
+            doubts.append(f"is given twice: {variable} counts, and the value in the encrypted store does not")
         return doubts
+
+    def find_source(self, name: str) -> SecretSource | None:
+        """Where the value of a secret comes from; None if it is not set."""
+        if variable := self._find_variable(name):
+            return "environment" if variable == PREFIX + name else "file"
+        return "store" if self._is_stored(name) else None
 
     def names(self) -> tuple[str, ...]:
         """The names that are set, sorted, whether or not their files can be read."""
@@ -76,19 +110,29 @@ class Secrets:
             name for name in environment if name.startswith(PREFIX) and not describes_known_service(name, environment)
         ]
         variables = (name.removeprefix(PREFIX) for name in own)
-        return tuple(sorted({name.removesuffix("_FILE") for name in variables} - {""}))
+        known = {name.removesuffix("_FILE") for name in variables} - {""}
+        return tuple(sorted({*known, *self._stored.values, *self._stored.unreadable}))
 
-    def _read(self, name: str) -> str:
+    def _find_variable(self, name: str) -> str | None:
+        """The variable that has the secret or names its file."""
         variable = PREFIX + name
         if describes_known_service(variable, self._environment):
-            raise SecretMissing(name, "is not set (the variable of its name is Kubernetes' own, for a service)")
-        is_variable = variable in self._environment and not name.endswith("_FILE")
-        if is_variable:
-            value = self._environment[variable]
-        elif f"{variable}_FILE" in self._environment:
-            value = _read_file(name, Path(self._environment[f"{variable}_FILE"]))
+            return None
+        if variable in self._environment and not name.endswith("_FILE"):
+            return variable
+        return f"{variable}_FILE" if f"{variable}_FILE" in self._environment else None
+
+    def _is_stored(self, name: str) -> bool:
+        return name in self._stored.values or name in self._stored.unreadable
+
+    def _read(self, name: str) -> str:
+        variable = self._find_variable(name)
+        is_variable = variable == PREFIX + name
+        if variable is not None:
+            given = self._environment[variable]
+            value = given if is_variable else _read_file(name, Path(given))
         else:
-            raise SecretMissing(name)
+            value = self._read_stored(name)
         if not value:
             raise SecretMissing(name, "is empty")
         if any("\ud800" <= char <= "\udfff" for char in value):
@@ -97,6 +141,15 @@ class Secrets:
         if is_variable:
             self._variables[name] = value
         return value
+
+    def _read_stored(self, name: str) -> str:
+        if name in self._stored.values:
+            return self._stored.values[name]
+        if name in self._stored.unreadable:
+            raise SecretMissing(name, *self._stored.unreadable[name])
+        if describes_known_service(PREFIX + name, self._environment):
+            raise SecretMissing(name, "is not set (the variable of its name is Kubernetes' own, for a service)")
+        raise SecretMissing(name)
 
 
 def _read_file(name: str, path: Path) -> str:

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, str] = {
     "restore": "Put a backup into a data folder.",
     "version": "Print the versions of Waypost, Python and SQLite.",
     "keys": "Create, list and revoke API keys.",
+    "secrets": "Set, list and remove stored secrets, and make and rotate the key that encrypts them.",
 }
 """Each command with the help that `--help` lists, in this order. The command NAME is the function of that name, or the
 group of commands, in the module `triggers.commands.NAME`."""

@@ -53,10 +53,18 @@ class SharedWork(Generic[Result]):
 
 
 class Health:
-    """Answers `/health`, `/ready` and `/metrics`. A service with an `invalid` pipeline file or with `unreadable` runs
-    is ready: it accepts events for the others."""
+    """Answers `/health`, `/ready` and `/metrics`. A service with an `invalid` pipeline file, with `unreadable` runs or
+    with stored secrets and tokens that cannot be decrypted is ready: it accepts events for the others."""
 
-    def __init__(self, journal: Journal, engine: Engine, folder: Folder, largest_body: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        engine: Engine,
+        folder: Folder,
+        largest_body: int,
+        count_unreadable_values: Callable[[], int],
+    ) -> None:
+        self._count_unreadable_values = count_unreadable_values
         self._journal = journal
         self._engine = engine
         self._folder = folder
@@ -86,8 +94,10 @@ class Health:
             problem = str(error)
         if problem:
             return JSONResponse({"ready": False, "reason": problem}, 503, {"Retry-After": "5"})
-        unreadable = self._engine.count_unreadable()
-        return JSONResponse({"ready": True, "invalid": invalid} | ({"unreadable": unreadable} if unreadable else {}))
+        counts = {"unreadable": self._engine.count_unreadable(), "unreadable_values": self._count_unreadable_values()}
+        return JSONResponse(
+            {"ready": True, "invalid": invalid} | {name: count for name, count in counts.items() if count}
+        )
 
     async def _find_write_problem(self) -> str | None:
         if self._journal.damage:

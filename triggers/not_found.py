@@ -8,6 +8,7 @@ BulkNotFound         there is no such bulk
 DeliveryNotFound     there is no such delivery
 RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
+SecretNotFound       the encrypted store has no such secret
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 TriggerNotFound      no file has such a trigger, and it has started no run
 WebhookNotFound      no file has such a webhook, and it has received nothing
@@ -99,6 +100,14 @@ class KeyNotFound(LookupError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no key {key!r}")
+
+
+class SecretNotFound(LookupError):
+    """The encrypted store has no such secret. `is_variable`: the environment has one of that name."""
+
+    def __init__(self, name: str, *, is_variable: bool = False) -> None:
+        where = f"; it comes from WAYPOST_SECRET_{name} or its file, which only you can remove" if is_variable else ""
+        super().__init__(f"the encrypted store has no secret {quote(name)}{where}")
 
 
 class PipelineNotFound(LookupError):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect
 
+from durable.encrypted_store.errors import StoreError
 from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
@@ -20,6 +21,7 @@ from triggers.not_found import (
     IdNotFound,
     PipelineNotFound,
     RunNotFound,
+    SecretNotFound,
     StepNotFound,
     TriggerNotFound,
     VersionNotFound,
@@ -49,6 +51,10 @@ class RateExceeded(Exception):
         self.closes = closes
 
 
+class SecretRefused(Exception):
+    """What was given cannot be stored as a secret; the message says why, without the value."""
+
+
 class BulkRefused(Exception):
     """A bulk cannot be created, stopped or resumed; the message says why."""
 
@@ -59,6 +65,9 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     IdNotFound: lambda error: Refusal(404, str(error)),
     IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
+    SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists what there is"),
+    SecretRefused: lambda error: Refusal(422, str(error)),
+    StoreError: lambda error: Refusal(409, str(error)),
     PipelineNotFound: lambda error: Refusal(404, str(error)),
     TriggerNotFound: lambda error: Refusal(404, str(error)),
     VersionNotFound: lambda error: Refusal(404, str(error)),

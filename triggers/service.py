@@ -62,6 +62,7 @@ from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
+from triggers.secret_store import SecretStore, open_secret_store
 from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
@@ -116,10 +117,11 @@ async def compose(
     secrets = Secrets(instance.environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
     connectors = connectors or load_connectors(instance.config)
-    _log_findings(settings, secrets, connectors)
     url = settings.public_url or make_url(*address)
     async with contextlib.AsyncExitStack() as stack:
         journal = await _open_journal(stack, instance, now)
+        secret_store = await open_secret_store(settings, instance.data, secrets, journal, now)
+        _log_findings(settings, secrets, secret_store, connectors)
         egress = Egress.parse(",".join(settings.egress_allow))
         client = await stack.enter_async_context(_make_client(settings, secrets, egress))
         connections = Connections(instance.config, connectors, secrets)
@@ -146,10 +148,12 @@ async def compose(
         first = "" if takes_over else first_id("run", now())
         runner = _make_runner(settings, journal, runtime, folder, url, first)
         await runner.offer(*folder.definitions)
-        yield await _open_ways_in(settings, instance, address, url, journal, runner, folder, secrets, now)
+        service = await _open_ways_in(settings, instance, address, url, journal, runner, folder, secret_store, now)
+        secret_store.reload = service.reload.reload
+        yield service
 
 
-def _log_findings(settings: Settings, secrets: Secrets, connectors: Connectors) -> None:
+def _log_findings(settings: Settings, secrets: Secrets, secret_store: SecretStore, connectors: Connectors) -> None:
     """Log what an operator should know of the environment before the service starts."""
     if settings.service_variables:
         log.info(
@@ -159,9 +163,14 @@ def _log_findings(settings: Settings, secrets: Secrets, connectors: Connectors) 
         )
     for warning in settings.unknown:
         log.warning("%s", warning)
+    unreadable = {each.name for each in secret_store.unreadable if each.kind == "secret"}
     for name in secrets.names():
+        if name in unreadable and secrets.find_source(name) == "store":
+            continue  # what the store says of it follows
         for problem in secrets.find_doubts(name):
             log.warning("the secret %s %s", quote(name), problem)
+    for finding in secret_store.find_problems():
+        log.error("%s", finding)
     for name, why in connectors.broken.items():
         log.error("the connector %s cannot be used: %s", quote(name), why)
 
@@ -221,10 +230,11 @@ async def _open_ways_in(
     journal: Journal,
     runner: Runner,
     folder: Folder,
-    secrets: Secrets,
+    secret_store: SecretStore,
     now: Callable[[], int],
 ) -> Service:
     """Webhooks, schedules and the API over the runner."""
+    secrets = secret_store.secrets
     keys, key, key_file = await _load_keys(settings, instance, journal, secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
     limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
@@ -234,13 +244,12 @@ async def _open_ways_in(
     schedules = Schedules(runner, journal, now)
     reload = Reloader(folder, runner, (webhooks, schedules))
     await reload.serve()
-    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     replays = Replays(runner, journal, folder, secrets, keeper.key, now)
     reruns = Reruns(runner, journal, folder, now)
     bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), folder.list_names, now)
-    more = secrets, now, bounds, keys, guesses, f"{url}{WAITS_PREFIX}"
+    more = secrets, secret_store, now, bounds, keys, RateLimiter(WRONG_KEYS, time.monotonic_ns), f"{url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
-    health = Health(journal, runner, folder, settings.max_body_bytes)
+    health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), api)
     return Service(
         settings=settings,

@@ -43,7 +43,7 @@ LARGEST = 10_000_000
 
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
-CONFIDENTIAL = frozenset({"api_key", "database_url", "egress_proxy"})
+CONFIDENTIAL = frozenset({"api_key", "database_url", "egress_proxy", "store_key"})
 """Settings whose values no message shows."""
 
 
@@ -165,6 +165,15 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     api_key: ApiKeySetting | None = Field(
         None, description="The key for the API; if unset, a generated key is kept in the data folder."
+    )
+    store_key: SecretStr | None = Field(
+        None,
+        description="The key that encrypts stored secrets and tokens; during a rotation the new key, a space and the"
+        " old one.",
+    )
+    store_key_file: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None,
+        description="The file of that key, outside of the data folder; `waypost secrets key new FILE` makes one.",
     )
     egress_allow: Destinations = Field(
         (), description="Private hosts and networks that steps may call; all other private addresses are refused."

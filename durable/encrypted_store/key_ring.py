@@ -6,7 +6,6 @@ kind, name and generation and to the key's id, as associated data: a row that is
 later version of itself, cannot be decrypted.
 
     KeyRingInvalid      a text is not a list of store keys
-    ValueUnreadable     a value cannot be decrypted: its key is missing, or it was changed outside of Waypost
 """
 
 import base64
@@ -20,6 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from durable.encrypted_store.errors import NEW_KEY, ValueUnreadable
 from durable.units import SealedKind, SealedValue
 
 PREFIX = "wpk_"
@@ -34,14 +34,6 @@ ID_DIGITS = 12
 
 class KeyRingInvalid(ValueError):
     """A text is not a list of store keys. The message shows nothing of it."""
-
-
-class ValueUnreadable(Exception):
-    """A stored value cannot be decrypted. `key`: the id of the key that it needs, None if that key is here."""
-
-    def __init__(self, kind: SealedKind, name: str, problem: str, key: str | None = None) -> None:
-        super().__init__(f"the stored {kind} {name} {problem}")
-        self.kind, self.name, self.problem, self.key = kind, name, problem, key
 
 
 class StoreKey:
@@ -84,16 +76,17 @@ class StoreKey:
         try:
             return self._cipher.decrypt(value.nonce, value.data, bound).decode()
         except (InvalidTag, ValueError):  # ValueError: the nonce has another length
-            problem = "was changed outside of Waypost, or belongs to another row: set it again, or restore a backup"
+            problem = "was changed outside of Waypost, or copied from another row"
             raise ValueUnreadable(value.kind, value.name, problem) from None
 
 
 class KeyRing:
-    """Store keys in order: the first encrypts, all of them decrypt. `bool(ring)`: whether there is a key."""
+    """Store keys in order: the first encrypts, all of them decrypt. `problem`: why there is none, if one was set."""
 
-    def __init__(self, keys: Sequence[StoreKey] = ()) -> None:
+    def __init__(self, keys: Sequence[StoreKey] = (), problem: str | None = None) -> None:
         self._keys = {key.id: key for key in keys}
         self.current = keys[0] if keys else None
+        self.problem = problem
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -107,11 +100,8 @@ class KeyRing:
                 keys.append(StoreKey.parse(word))
             except KeyRingInvalid:
                 where = "is not a store key" if len(words) == 1 else f"has no store key in place {number}"
-                raise KeyRingInvalid(f"{where}: `waypost secrets key new FILE` makes one") from None
+                raise KeyRingInvalid(f"{where}: {NEW_KEY} makes one") from None
         return cls(keys)
-
-    def __bool__(self) -> bool:
-        return self.current is not None
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 A write names the generation that its writer has read, so that of two writers one loses and learns of it. Values are
 decrypted when they are read, and not kept.
-
-    StoreKeyMissing     nothing can be stored, because there is no store key
 """
 
 import asyncio
@@ -11,20 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from durable.encrypted_store.key_ring import KeyRing, StoreKey, ValueUnreadable
+from durable.encrypted_store.errors import StoreKeyMissing, ValueUnreadable
+from durable.encrypted_store.key_ring import KeyRing, StoreKey
 from durable.journal.journal import Journal
 from durable.journal.sealed_values import find_sealed_value, list_sealed_values
 from durable.units import SealedKind, SealedValue
-
-NEW_KEY = "`waypost secrets key new FILE`"
-"""The command that makes a store key."""
-
-
-class StoreKeyMissing(Exception):
-    """There is no store key, so that nothing can be encrypted. The message says what to do."""
-
-    def __init__(self, problem: str = "no key for the encrypted store is set") -> None:
-        super().__init__(f"{problem}: {NEW_KEY} makes one; start the service with WAYPOST_STORE_KEY_FILE=FILE")
 
 
 class StoredText(msgspec.Struct, frozen=True):
@@ -108,5 +97,5 @@ class EncryptedStore:
 
     def _find_current_key(self) -> StoreKey:
         if self.ring.current is None:
-            raise StoreKeyMissing
+            raise StoreKeyMissing(self.ring.problem)
         return self.ring.current

@@ -185,7 +185,8 @@ class ExpressionCheck:
         elif self._has_secret:
             for problem in self._find_secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")
-                hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"correct WAYPOST_SECRET_{name} or its file"
+                places = f"set WAYPOST_SECRET_{name}, or run `waypost secrets set {name}`"
+                hint = places if is_unset else f"correct WAYPOST_SECRET_{name}, its file or its stored value"
                 what = f"the secret {quote(name)} {make_printable(problem)}"
                 self._report.add(pointer, what, hint, place=place, severity="warning")
 

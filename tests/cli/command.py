@@ -39,10 +39,12 @@ ENVIRONMENT = {
 }
 
 
-def waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with its output in pipes."""
-    if not can_fork(environment):
-        return _run_anew(*arguments, cwd=cwd, environment=environment)
+def waypost(
+    *arguments: str, cwd: Path, typed: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with its output in pipes; `typed` is its standard input."""
+    if typed is not None or not can_fork(environment):
+        return _run_anew(*arguments, cwd=cwd, typed=typed, environment=environment)
     (output, stdout), (warned, stderr) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
     process = fork_command(arguments, cwd, ENVIRONMENT | environment, stdout, stderr)
     with output, warned, ThreadPoolExecutor(2) as readers:
@@ -57,11 +59,14 @@ def _read_to_end(pipe: "Connection[bytes, bytes]") -> bytes:
         return file.read()
 
 
-def _run_anew(*arguments: str, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run_anew(
+    *arguments: str, cwd: Path, typed: str | None, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a new interpreter."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
+        input=typed,
         env=ENVIRONMENT | environment,
         capture_output=True,
         text=True,
@@ -126,9 +131,9 @@ def until(place: Path, run: str, *statuses: str) -> dict[str, Any]:
     raise AssertionError(f"{run} is {told['status']}")
 
 
-def on_terminal(*arguments: str, cwd: Path, columns: int = 80, typed: str = "") -> tuple[int, str]:
-    """Run a command on a terminal with this many columns, on which this is typed; returns its exit code and what the
-    terminal shows."""
+def on_terminal(*arguments: str, cwd: Path, columns: int = 80, typed: str = "", prompt: str = "") -> tuple[int, str]:
+    """Run a command on a terminal with this many columns, on which this is typed once it shows the prompt; returns its
+    exit code and what the terminal shows."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = ENVIRONMENT | {"TERM": "xterm-256color"}
@@ -136,9 +141,11 @@ def on_terminal(*arguments: str, cwd: Path, columns: int = 80, typed: str = "") 
         [*COMMAND, *arguments], cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    os.write(ours, typed.encode())
     said = b""
     with suppress(OSError):  # Linux reports this when the last writer has closed
+        while prompt.encode() not in said and (part := os.read(ours, 65536)):
+            said += part
+        os.write(ours, typed.encode())
         while part := os.read(ours, 65536):
             said += part
     os.close(ours)

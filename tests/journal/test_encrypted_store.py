@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from durable.encrypted_store.key_ring import KeyRing, KeyRingInvalid, StoreKey, ValueUnreadable
-from durable.encrypted_store.store import EncryptedStore, StoredText, StoreKeyMissing
+from durable.encrypted_store.errors import StoreKeyMissing, ValueUnreadable
+from durable.encrypted_store.key_ring import KeyRing, KeyRingInvalid, StoreKey
+from durable.encrypted_store.store import EncryptedStore, StoredText
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import FILE_NAME
 from tests.journal.conftest import SQLitePlace

@@ -156,7 +156,7 @@ def test_a_secret_without_a_value_is_a_warning_and_the_pipeline_is_loaded() -> N
 
     assert result.pipeline is not None
     assert [(each.severity, each.line, each.column) for each in result.problems] == [("warning", 14, 43)]
-    assert result.problems[0].hint == "set WAYPOST_SECRET_TOKEN"
+    assert result.problems[0].hint == "set WAYPOST_SECRET_TOKEN, or run `waypost secrets set TOKEN`"
 
 
 def test_warnings_never_displace_an_error() -> None:

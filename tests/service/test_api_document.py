@@ -13,7 +13,9 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from durable.encrypted_store.key_ring import StoreKey
 from tests.service.running import Outside, Running, outside, running
+from tests.service.store_keys import make_environment
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +115,11 @@ async def test_the_schemas_are_valid_keep_their_names_and_every_reference_resolv
 
 
 async def test_real_responses_conform_to_the_document(tmp_path: Path) -> None:
-    async with outside() as world, running(tmp_path, {**PIPELINES, "calls": _calls(world)}) as service:
+    environment = make_environment(tmp_path, StoreKey.generate())
+    async with (
+        outside() as world,
+        running(tmp_path, {**PIPELINES, "calls": _calls(world)}, environment) as service,
+    ):
         conformance = Conformance(await _document(service))
         service.client.event_hooks = {"response": [conformance.check]}
         await service.client.post("/hooks/nowhere")  # so that the list of unknown paths has one
@@ -179,6 +185,10 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("POST", runs("quick"), json={}, headers=reader)
     await ask("GET", "/api/runs", headers={"authorization": "Bearer nobody"})
     await ask("DELETE", f"/api/keys/{made['id']}")
+    await ask("POST", "/api/secrets", json={"name": "CRM", "value": "a secret"})
+    await ask("POST", "/api/secrets/key/rotate")
+    await ask("GET", "/api/secrets")
+    await ask("DELETE", "/api/secrets/CRM")
     lists = (
         "runs",
         "find?id=latest",

@@ -110,7 +110,7 @@ def test_validate_and_doctor_report_invisible_problems_of_a_secret(tmp_path: Pat
     assert checked.returncode == 0
     assert (
         "config/pipelines/pushes.yaml:4:64: warning: the secret 'HUB' ends with a carriage return; "
-        "correct WAYPOST_SECRET_HUB or its file\n" in checked.stdout
+        "correct WAYPOST_SECRET_HUB, its file or its stored value\n" in checked.stdout
     )
     missing = waypost("validate", cwd=tmp_path, WAYPOST_SECRET_HUB_FILE="nowhere")
     assert "the secret 'HUB' cannot be read (nowhere: No such file or directory); correct" in missing.stdout

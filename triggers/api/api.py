@@ -28,6 +28,7 @@ from triggers.api.repeats import RepeatOperations
 from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
+from triggers.api.secrets import SecretOperations
 from triggers.api.starts import StartOperations
 from triggers.api.steps import StepOperations
 from triggers.api.triggered import TriggerOperations
@@ -41,6 +42,7 @@ from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
 from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
+from triggers.secret_store import SecretStore
 from triggers.webhooks.webhooks import Webhooks
 
 
@@ -57,6 +59,7 @@ class Api:
         bulks: Bulks,
         replays: Replays,
         secrets: Secrets,
+        secret_store: SecretStore,
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
@@ -81,6 +84,7 @@ class Api:
             *UnknownPathOperations(webhooks).operations(),
             *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),
+            *SecretOperations(secret_store).operations(),
         ]
         self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations
 

@@ -13,7 +13,14 @@ from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.instance import Instance
 from triggers.not_found import IdNotFound, explain_other_kind
 from triggers.reading.client import ServiceClient, connect_service
-from triggers.reading.reader import KeyStore, Reader, open_key_store, open_reader
+from triggers.reading.reader import (
+    KeyStore,
+    Reader,
+    SecretKeeper,
+    open_key_store,
+    open_reader,
+    open_secret_keeper,
+)
 
 Result = TypeVar("Result")
 Source = TypeVar("Source")
@@ -68,6 +75,11 @@ async def complete_id(source: Reader, kind: IdKind, text: str, pipeline: str | N
 def ask_key_store(config: Path, data: Path, question: Callable[[KeyStore], Awaitable[Result]]) -> Result:
     """The answer of the running service, or else of the journal, about keys of the API."""
     return _ask(open_key_store(Instance(config, data, os.environ)), question)
+
+
+def ask_secret_keeper(config: Path, data: Path, question: Callable[[SecretKeeper], Awaitable[Result]]) -> Result:
+    """The answer of the running service, or else of the journal, about secrets."""
+    return _ask(open_secret_keeper(Instance(config, data, os.environ)), question)
 
 
 def ask_service(config: Path, data: Path, question: Callable[[ServiceClient], Awaitable[Result]]) -> Result:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from durable.journal.sqlite.backup import BackupContents, write_backup
+from durable.values import JSON
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
 from triggers.commands.output import format_count, format_size, print_json
 from triggers.commands.parameters import DATA, AsJson, Data
@@ -39,9 +40,11 @@ def backup(
         "It does not contain the config folder, the secrets or the API key in the data folder (api.key): back them up "
         "separately. `waypost restore` puts the backup into a data folder."
     )
+    if needed := explain_store_keys(contents):
+        typer.echo(f"{needed}, which is not in it either.")
 
 
-def describe_contents(contents: BackupContents) -> dict[str, str | int | None]:
+def describe_contents(contents: BackupContents) -> dict[str, JSON]:
     """The contents of a backup as JSON."""
     return {
         "bytes": contents.size,
@@ -52,7 +55,17 @@ def describe_contents(contents: BackupContents) -> dict[str, str | int | None]:
         "events": contents.events,
         "newest_run_at": format_time(contents.newest),
         "taken_at": format_time(contents.taken_at),
+        "stored_values": contents.sealed,
+        "store_keys": list(contents.store_keys),
     }
+
+
+def explain_store_keys(contents: BackupContents) -> str | None:
+    """Say which store keys the encrypted values of a backup need; None if there are none."""
+    if not contents.sealed:
+        return None
+    keys = f"store key{'s' if len(contents.store_keys) > 1 else ''} {', '.join(contents.store_keys)}"
+    return f"Its stored secrets and tokens ({contents.sealed}) are encrypted with the {keys}"
 
 
 def summarize_contents(contents: BackupContents) -> str:

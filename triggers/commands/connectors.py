@@ -15,16 +15,17 @@ from durable import __version__
 from durable.action import Connector
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import explain_broken
-from durable.secrets import Secrets
+from durable.lazy import load_module
 from durable.values import JSON
 from durable.wording import suggest
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import open_console, print_json, print_table
-from triggers.commands.parameters import CONFIG, AsJson, Config
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems
 from triggers.config.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.connector_files import ConnectorFolder
+from triggers.instance import Instance
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -32,13 +33,15 @@ Schema: TypeAlias = Mapping[str, Any]
 Name = Annotated[str | None, typer.Argument(help="A connector, or one of its actions.", metavar="[NAME[.ACTION]]")]
 
 
-def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
+def connectors(name: Name = None, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     if name is None and not as_json:
         print_installed(open_console(), find_connectors(), ConnectorFolder(config))
         return
     loaded = load_connectors(config)
     found = find_offers(loaded, name)
-    known = Connections(config, loaded, Secrets(os.environ))
+    # The journal's libraries take half a second to import, and a list of connectors needs none of them.
+    secrets = load_module("triggers.reading.stored_secrets").load_secrets(Instance(config, data, os.environ))
+    known = Connections(config, loaded, secrets)
     if as_json:
         print_json([offer.to_json() | {"connections": [*known.list_names(offer.connector)]} for offer in found])
     elif found[0].use == name:

@@ -12,10 +12,8 @@ import stat
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -34,7 +32,7 @@ from durable.journal.sqlite.files import FILE_NAME, OTHERS
 from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
 from durable.runner.retention import NOTE
 from durable.secrets import PREFIX, Secrets
-from durable.values import JSON
+from triggers.commands.checks import Check, CheckState, check_store_key
 from triggers.commands.failure import FAILED
 from triggers.commands.output import format_count, format_size, open_console, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
@@ -48,9 +46,8 @@ from triggers.instance import KEY_FILE, Instance
 from triggers.not_found import NoConnectors
 from triggers.reading.client import ServiceClient, connect_service
 from triggers.reading.config_folder import load_folder
+from triggers.reading.stored_secrets import fill_in_stored
 from triggers.settings import Settings, SettingsError
-
-CheckState: TypeAlias = Literal["ok", "warning", "wrong"]
 
 TONES: dict[CheckState, str] = {"ok": "green", "warning": "yellow", "wrong": "red"}
 
@@ -77,19 +74,6 @@ RECENT = 100
 """How many of the newest runs and deliveries are looked at for the newest time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What a check found, and what to do about it."""
-
-    check: str
-    state: CheckState
-    found: str
-    cure: str | None = None
-
-    def to_json(self) -> dict[str, JSON]:
-        return {"check": self.check, "state": self.state, "found": self.found, "cure": self.cure}
-
-
 def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     results = asyncio.run(run_checks(Instance(config, data, os.environ)))
     if as_json:
@@ -104,9 +88,11 @@ async def run_checks(instance: Instance) -> list[Check]:
     """Every check's finding."""
     findings = [_check_python(), _check_sqlite()]
     settings = _check_settings(instance, findings)
+    folder = [*_check_data_folder(instance.data)]  # first: to read the journal leaves files beside it
     if settings:
         findings += _check_config(instance)
-    findings += [*_check_data_folder(instance.data), _check_disk(instance.data), _check_key(instance)]
+        findings.append(check_store_key(settings, instance.data))
+    findings += [*folder, _check_disk(instance.data), _check_key(instance)]
     async with connect_service(instance) as running:
         findings += [each async for each in _check_journal(instance.data)]
         if settings:
@@ -213,9 +199,9 @@ def _check_config(instance: Instance) -> Iterator[Check]:
         yield Check("connectors", "wrong", str(error))
         return
     yield _check_connectors(connectors)
-    secrets = RecordingSecrets(instance.environment)
+    secrets = fill_in_stored(RecordingSecrets(instance.environment), instance)
     if (instance.config / "pipelines").is_dir():
-        folder = load_folder(instance.config, instance.environment, secrets)
+        folder = load_folder(instance, secrets)
         yield _check_pipelines(folder)
         known = folder.connections
     else:
@@ -266,7 +252,7 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
         names = sorted(asked.missing)
         variables = ", ".join(f"{PREFIX}{name}" for name in names)
         file = f"{PREFIX}{names[0]}_FILE can name a file that holds it"
-        cure = f"set {variables} where the service starts, or in an --env-file; {file}"
+        cure = f"set {variables} where the service starts, or in an --env-file; {file}; or `waypost secrets set NAME`"
         return Check("secrets", "warning", f"not set in this shell: {', '.join(names)}", cure)
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.find_doubts(name)]
     if doubts:

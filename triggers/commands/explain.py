@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 
+from durable.encrypted_store.errors import StoreError
 from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.not_found import (
@@ -17,11 +18,13 @@ from triggers.not_found import (
     PipelineNotFound,
     PipelinesMissing,
     RunNotFound,
+    SecretNotFound,
     StepNotFound,
     TriggerNotFound,
     VersionNotFound,
 )
 from triggers.reading.client import ServiceRefused
+from triggers.refusals import SecretRefused
 from triggers.settings import SettingsError
 
 LISTS = {
@@ -53,6 +56,10 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(f"{error}; `waypost deliveries` lists them")
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
+        case SecretNotFound():
+            return CommandFailed(f"{error}; `waypost secrets list` lists what there is")
+        case StoreError() | SecretRefused():
+            return CommandFailed(str(error), WRONG_USE)
         case (
             ServiceRefused()
             | NoConnectors()

@@ -30,8 +30,9 @@ CHANGE_STYLES = {"new": "green", "changed": "yellow", "removed": "red", "invalid
 
 
 def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    found = check_config(None, config, os.environ)
-    url, served = asyncio.run(_list_served(Instance(config, data, os.environ)))
+    instance = Instance(config, data, os.environ)
+    found = check_config(None, instance)
+    url, served = asyncio.run(_list_served(instance))
     made = make_plan([file.describe() for file in found.pipelines], served or [])
     if as_json:
         problems = [str(reword_for_shell(each)) for each in found.connections.problems] if found.connections else []

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from durable.journal.sqlite.backup import restore_backup
-from triggers.commands.backup import BackupFile, describe_contents, summarize_contents
+from triggers.commands.backup import BackupFile, describe_contents, explain_store_keys, summarize_contents
 from triggers.commands.output import format_count, print_json
 from triggers.commands.parameters import DATA, AsJson, Data
 from triggers.documents.fields import format_time
@@ -26,6 +26,8 @@ def restore(
     typer.echo(f"{data}: restored {summarize_contents(contents)}")
     if old:
         typer.echo(f"The journal that was there is now {old}.")
+    if needed := explain_store_keys(contents):
+        typer.echo(f"{needed}: start the service with WAYPOST_STORE_KEY_FILE=FILE, in which that key is.")
     if contents.bulks:
         typer.echo(f"{format_count(contents.bulks, 'running bulk')} will continue when the service starts.")
     if contents.unfinished:

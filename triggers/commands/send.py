@@ -22,9 +22,11 @@ from triggers.commands.ask import ask_service
 from triggers.commands.failure import FAILED, NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.commands.output import format_json, open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
+from triggers.instance import Instance
 from triggers.not_found import PipelinesMissing
 from triggers.reading.client import ServiceClient
 from triggers.reading.config_folder import load_folder
+from triggers.reading.stored_secrets import load_secrets
 from triggers.webhooks.presets import GENERIC, find_scheme
 from triggers.webhooks.route import PREFIX, read_path
 from triggers.webhooks.scheme import Scheme, Signed
@@ -73,9 +75,10 @@ def send(
     if secret is not None and secret_value is not None:
         raise typer.BadParameter("use either --secret or --secret-value", param_hint="'--secret'")
     here = url or ask_service(config, data, _find_url)
-    secrets = Secrets(os.environ)
+    instance = Instance(config, data, os.environ)
+    secrets = load_secrets(instance)
     order = SendOrder(_make_target(here, to), method.upper(), id or f"send-{uuid4().hex[:12]}", type)
-    webhook = _find_webhook(config, secrets, order)
+    webhook = _find_webhook(instance, secrets, order)
     scheme = _find_scheme(preset, webhook, to)
     delivery = SignedDelivery({}, _read_body(file))
     if scheme is not None:
@@ -119,10 +122,10 @@ def _make_target(url: str, to: str) -> httpx.URL:
 # -- the signature ----------------------------------------------------------------------------------------------
 
 
-def _find_webhook(config: Path, secrets: Secrets, order: SendOrder) -> WebhookTrigger | None:
+def _find_webhook(instance: Instance, secrets: Secrets, order: SendOrder) -> WebhookTrigger | None:
     """The webhook that the config folder has at the path, if it has one."""
     try:
-        hooks = load_folder(config, os.environ, secrets).find_triggers(WebhookTrigger)
+        hooks = load_folder(instance, secrets).find_triggers(WebhookTrigger)
     except PipelinesMissing:
         return None
     path = (read_path(order.path) or order.path).removeprefix(PREFIX)

@@ -1,7 +1,7 @@
 """`waypost validate`: check pipeline files and connections.yaml without running anything."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,22 +15,24 @@ from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
 from triggers.commands.output import open_console, print_json
-from triggers.commands.parameters import CONFIG, AsJson, Config
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
 from triggers.config.catalogue import load_connectors
 from triggers.config.connections import Connections
 from triggers.config.connector_files import ConnectorFile
 from triggers.config.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
 from triggers.config.unread import UnreadFiles, is_pipeline_file
+from triggers.instance import Instance
 from triggers.kinds import list_models
 from triggers.reading.config_folder import load_folder
+from triggers.reading.stored_secrets import load_secrets
 from triggers.settings import Settings
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: all files of the config folder.")]
 
 
-def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
-    found = check_config(files, config, os.environ)
+def validate(files: Files = None, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    found = check_config(files, Instance(config, data, os.environ))
     if as_json:
         print_json(to_json(found.files))
     else:
@@ -79,29 +81,26 @@ def _count_valid(noun: str, files: Sequence[CheckedFile]) -> str:
     return f"{valid} of {len(files)} {noun}{'' if len(files) == 1 and noun == 'connector' else 's'} are valid"
 
 
-def check_config(paths: Sequence[Path] | None, config: Path, environment: Mapping[str, str]) -> ConfigCheck:
+def check_config(paths: Sequence[Path] | None, instance: Instance) -> ConfigCheck:
     """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
     if not paths:
-        folder = load_folder(config, environment)
+        folder = load_folder(instance)
         return ConfigCheck(folder.files, folder.connections, [*folder.connectors.folder.files.values()], folder.unread)
-    connectors = load_connectors(config)
-    wired = Connections(config, connectors, Secrets(environment))
+    connectors, secrets = load_connectors(instance.config), load_secrets(instance)
+    wired = Connections(instance.config, connectors, secrets)
     own = {file.path.resolve(): file for file in connectors.folder.files.values()}
     files = [own[path.resolve()] for path in paths if path.resolve() in own]
     pipelines = [path for path in paths if path.resolve() not in {wired.path.resolve(), *own}]
     asked = wired if any(path.resolve() == wired.path.resolve() for path in paths) else None
-    return ConfigCheck(_check_files(pipelines, config, environment, wired), asked, files)
+    return ConfigCheck(_check_files(pipelines, instance, secrets, wired), asked, files)
 
 
-def _check_files(
-    paths: Sequence[Path], config: Path, environment: Mapping[str, str], wired: Connections
-) -> list[PipelineFile]:
+def _check_files(paths: Sequence[Path], instance: Instance, secrets: Secrets, wired: Connections) -> list[PipelineFile]:
     """These files. Those of the config folder are checked beside the others there, whose ids and webhooks are taken."""
-    is_there = (config / "pipelines").is_dir()
-    known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
-    models = list_models(Settings.load(config, environment, {}).public_url)
-    catalogue = make_catalogue(load_connectors(config), models)
-    secrets = Secrets(environment)
+    is_there = (instance.config / "pipelines").is_dir()
+    known = {file.path.resolve(): file for file in load_folder(instance, secrets).files} if is_there else {}
+    models = list_models(Settings.load(instance.config, instance.environment, {}).public_url)
+    catalogue = make_catalogue(load_connectors(instance.config), models)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
     names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}
     return [

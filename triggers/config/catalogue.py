@@ -21,7 +21,6 @@ from pydantic import BaseModel
 
 from durable.action import Action, Connector
 from durable.blocks.core_actions import CORE_INPUTS
-from durable.connection_auth import add_auth_field
 from durable.lazy import (
     DISTRIBUTION,
     EntryPoint,
@@ -168,9 +167,7 @@ class Connectors:
     def find_connection_model(self, name: str) -> type[BaseModel] | None:
         """The model of what a connection of this connector says; None if it takes none, or cannot be used."""
         connector = self.find(name)
-        if connector is None or connector.connection is None or not connector.takes_auth:
-            return connector.connection if connector else None
-        return add_auth_field(connector.connection)
+        return connector.connection if connector else None
 
     def find_limit(self, name: str) -> Limit:
         """The limit that this connector declares for its connections."""

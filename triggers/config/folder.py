@@ -117,6 +117,7 @@ class Folder:
         self._retention = retention or RetentionPolicy()
         self._loaded: Mapping[Path, PipelineFile] = {}
         self._is_rewired = False
+        self._checked_with = secrets.revision
         self.unread = UnreadFiles()
         self.files: tuple[PipelineFile, ...] = ()
         self._by_id: dict[str, Definition] = {}
@@ -127,6 +128,8 @@ class Folder:
         """Read the folder. Nothing of it is served before `serve`."""
         self._is_rewired |= self.connectors.refresh()
         self._is_rewired |= self.connections is not None and self.connections.refresh()
+        self._is_rewired |= self._checked_with != self._secrets.revision
+        self._checked_with = self._secrets.revision
         self.unread = find_unread(self.path.parent)
         paths = sorted(path for path in self.path.glob("*") if is_pipeline_file(path))
         return {path: self._read(path) for path in paths}

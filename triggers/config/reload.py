@@ -46,6 +46,7 @@ class Reloader:
         self._connectors = folder.connectors.folder.files
         self._unread = folder.unread
         self._trouble: str | None = None
+        self._turn = asyncio.Lock()
 
     async def watch(self) -> None:
         """Reload at every change, until cancelled. A folder that is created again, or later, is watched from then
@@ -92,6 +93,10 @@ class Reloader:
     async def reload(self) -> None:
         """Read the folder, store new versions in the journal, serve what is valid, and log what changed and what was
         refused."""
+        async with self._turn:  # the watch reloads too, and so does a change of the stored secrets
+            await self._reload()
+
+    async def _reload(self) -> None:
         loaded = await asyncio.to_thread(self._folder.read)
         self._report_connectors()
         self._report_connections()

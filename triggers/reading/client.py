@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from durable.bulks import BulkOutcome
+from durable.encrypted_store.errors import StoreError
 from durable.units import IdKind
 from durable.values import JSON
 from triggers.documents.bulks import (
@@ -40,6 +41,12 @@ from triggers.documents.runs import (
     TakenDocument,
 )
 from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
+from triggers.documents.secrets import (
+    RemovedSecretDocument,
+    RotationDocument,
+    SecretDocument,
+    SecretListDocument,
+)
 from triggers.documents.starts import EmittedDocument, RepeatedDocument, ReplayedDocument, StartedDocument
 from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
@@ -259,6 +266,27 @@ class ServiceClient:
 
     async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
         return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
+
+    async def list_secrets(self) -> SecretListDocument:
+        return await self._ask(SecretListDocument, "GET", "/api/secrets")
+
+    async def set_secret(self, name: str, value: str) -> SecretDocument:
+        return await self._ask_store(SecretDocument, "/api/secrets", json={"name": name, "value": value})
+
+    async def remove_secret(self, name: str) -> RemovedSecretDocument:
+        return await self._ask(RemovedSecretDocument, "DELETE", f"/api/secrets/{quote(name, safe='')}")
+
+    async def rotate_store_key(self) -> RotationDocument:
+        return await self._ask_store(RotationDocument, "/api/secrets/key/rotate")
+
+    async def _ask_store(self, document: type[Answer], path: str, **more: Any) -> Answer:
+        """Ask for a change of the encrypted store; raises `StoreError` if its keys do not permit it."""
+        try:
+            return await self._ask(document, "POST", path, **more)
+        except ServiceRefused as refused:
+            if refused.status == 409:
+                raise StoreError(str(refused)) from None
+            raise
 
     async def revoke_key(self, key: str) -> KeyDocument:
         return await self._ask(KeyDocument, "DELETE", f"/api/keys/{quote(key, safe='')}")

@@ -1,13 +1,14 @@
 """The pipelines of a config folder, loaded without a service."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from durable.secrets import Secrets
 from triggers.config.catalogue import load_connectors
 from triggers.config.connections import Connections
 from triggers.config.folder import Folder
+from triggers.instance import Instance
 from triggers.not_found import PipelinesMissing
+from triggers.reading.stored_secrets import load_secrets
 from triggers.settings import Settings
 
 
@@ -17,17 +18,17 @@ def ensure_pipelines(config: Path) -> None:
         raise PipelinesMissing(config)
 
 
-def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets | None = None) -> Folder:
-    """Load every pipeline of a config folder; raises `PipelinesMissing` and `SettingsError`."""
-    ensure_pipelines(config)
-    settings = Settings.load(config, environment, {})
-    known, connectors = secrets or Secrets(environment), load_connectors(config)
+def load_folder(instance: Instance, secrets: Secrets | None = None) -> Folder:
+    """Load every pipeline of an instance's config folder; raises `PipelinesMissing` and `SettingsError`."""
+    ensure_pipelines(instance.config)
+    settings = Settings.load(instance.config, instance.environment, {})
+    known, connectors = secrets or load_secrets(instance), load_connectors(instance.config)
     return Folder(
-        config,
+        instance.config,
         connectors,
         known,
         run_timeout=settings.run_timeout,
         retention=settings.retention,
         public_url=settings.public_url,
-        connections=Connections(config, connectors, known),
+        connections=Connections(instance.config, connectors, known),
     )

@@ -28,6 +28,12 @@ from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
 from triggers.documents.schedules import ScheduleDocument
+from triggers.documents.secrets import (
+    RemovedSecretDocument,
+    RotationDocument,
+    SecretDocument,
+    SecretListDocument,
+)
 from triggers.documents.unknown_paths import UnknownPathDocument
 from triggers.documents.versions import VersionDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument
@@ -36,6 +42,7 @@ from triggers.keys import Keys
 from triggers.not_found import BulkNotFound, KeyNotFound, PipelinesMissing
 from triggers.reading.body import DeliveryBody
 from triggers.reading.config_folder import load_folder
+from triggers.reading.stored_secrets import load_secrets
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.lists import RunLists, RunQuery, ServedNames, ensure_webhook
@@ -45,6 +52,7 @@ from triggers.runs.steps import StepQuery, encode_step, encode_steps
 from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
+from triggers.secret_store import SecretStore, open_secret_store
 from triggers.settings import Settings, SettingsError
 from triggers.short_ids import find_id
 from triggers.versions import VersionReads, list_served
@@ -52,6 +60,9 @@ from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.details import DeliveryQuery, describe_delivery, list_lines, load_body
 from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.unknown_paths import describe_unknown_path
+
+COMMAND = "a command"
+"""Who has changed what was changed by a command without a service."""
 
 PAGE = 100
 """Unfinished runs that are looked at in one go."""
@@ -134,7 +145,7 @@ class Files:
 
     @property
     def _redactor(self) -> Redactor:
-        return Secrets(self._instance.environment).redactor
+        return load_secrets(self._instance).redactor
 
     async def list_unknown_paths(self) -> list[UnknownPathDocument]:
         """The unknown paths as they were last written, with hints from the config folder if there is one."""
@@ -142,7 +153,7 @@ class Files:
         hooks: list[WebhookTrigger] = []
         are_all = False
         with contextlib.suppress(PipelinesMissing, SettingsError):
-            folder = load_folder(self._instance.config, self._instance.environment)
+            folder = load_folder(self._instance)
             hooks, are_all = folder.find_triggers(WebhookTrigger), not folder.broken
         return [describe_unknown_path(each, hooks, are_all=are_all) for each in found]
 
@@ -162,7 +173,7 @@ class Files:
     async def list_pipelines(self) -> list[PipelineLineDocument]:
         """Return the files as a service describes them, with the status `valid` instead of `serving`: no service serves
         them."""
-        folder = load_folder(self._instance.config, self._instance.environment)
+        folder = load_folder(self._instance)
         files = [file.describe() for file in folder.files]
         return [msgspec.structs.replace(file, status="valid") if file.status == "serving" else file for file in files]
 
@@ -177,7 +188,7 @@ class Files:
 
     def _load_names(self) -> ServedNames:
         try:
-            return load_folder(self._instance.config, self._instance.environment).list_names()
+            return load_folder(self._instance).list_names()
         except PipelinesMissing:
             return ServedNames()
 
@@ -185,14 +196,14 @@ class Files:
         """The versions in the journal; those of the config folder are current, if there is one."""
         served: dict[str, str] = {}
         with contextlib.suppress(PipelinesMissing, SettingsError):
-            served = list_served(load_folder(self._instance.config, self._instance.environment).definitions)
+            served = list_served(load_folder(self._instance).definitions)
         return VersionReads(await self._open(), served)
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""
         has_journal = (self._instance.data / FILE_NAME).exists()
         rows = await (await self._open()).list_schedules() if has_journal else []
-        folder = load_folder(self._instance.config, self._instance.environment)
+        folder = load_folder(self._instance)
         return describe_schedules(folder.find_triggers(ScheduleTrigger), {row.id: row for row in rows}, now())
 
     def _find_waits_url(self) -> str | None:
@@ -244,6 +255,25 @@ class JournalKeys:
         return KeyDocument.of(revoked)
 
 
+class JournalSecrets:
+    """The secrets of an instance whose journal no service holds."""
+
+    def __init__(self, store: SecretStore) -> None:
+        self._store = store
+
+    async def list_secrets(self) -> SecretListDocument:
+        return await self._store.list_secrets()
+
+    async def set_secret(self, name: str, value: str) -> SecretDocument:
+        return await self._store.set_secret(name, value, COMMAND)
+
+    async def remove_secret(self, name: str) -> RemovedSecretDocument:
+        return await self._store.remove_secret(name, COMMAND)
+
+    async def rotate_store_key(self) -> RotationDocument:
+        return await self._store.rotate_key(COMMAND)
+
+
 @asynccontextmanager
 async def open_files(instance: Instance) -> AsyncIterator[Files]:
     """The files of an instance, to be read."""
@@ -257,11 +287,28 @@ async def open_files(instance: Instance) -> AsyncIterator[Files]:
 @asynccontextmanager
 async def open_keys(instance: Instance) -> AsyncIterator[JournalKeys]:
     """The keys of an instance's journal, to be read and written."""
-    journal = await Journal.open(instance.data, node=new_id("node", now()), on_fatal=_ignore)
-    try:
+    async with _open_journal(instance) as journal:
         keys = Keys(journal, None, now)
         await keys.load()
         yield JournalKeys(keys)
+
+
+@asynccontextmanager
+async def open_secrets(instance: Instance) -> AsyncIterator[JournalSecrets]:
+    """The secrets of an instance, to be read and written; raises `SettingsError`."""
+    settings = Settings.load(instance.config, instance.environment, {})
+    async with _open_journal(instance) as journal:
+        yield JournalSecrets(
+            await open_secret_store(settings, instance.data, Secrets(instance.environment), journal, now)
+        )
+
+
+@asynccontextmanager
+async def _open_journal(instance: Instance) -> AsyncIterator[Journal]:
+    """The journal, locked as a service locks it."""
+    journal = await Journal.open(instance.data, node=new_id("node", now()), on_fatal=_ignore)
+    try:
+        yield journal
     finally:
         await journal.close()
 

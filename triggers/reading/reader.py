@@ -16,6 +16,12 @@ from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
 from triggers.documents.schedules import ScheduleDocument
+from triggers.documents.secrets import (
+    RemovedSecretDocument,
+    RotationDocument,
+    SecretDocument,
+    SecretListDocument,
+)
 from triggers.documents.unknown_paths import UnknownPathDocument
 from triggers.documents.versions import VersionDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument
@@ -64,6 +70,15 @@ class KeyStore(Protocol):
     async def revoke_key(self, key: str) -> KeyDocument: ...
 
 
+class SecretKeeper(Protocol):
+    """What keeps the secrets: the running service, or the journal with the environment of the command."""
+
+    async def list_secrets(self) -> SecretListDocument: ...
+    async def set_secret(self, name: str, value: str) -> SecretDocument: ...
+    async def remove_secret(self, name: str) -> RemovedSecretDocument: ...
+    async def rotate_store_key(self) -> RotationDocument: ...
+
+
 @asynccontextmanager
 async def open_reader(instance: Instance) -> AsyncIterator[Reader]:
     """The running service if there is one, otherwise the instance's files. Reading them raises the journal's errors."""
@@ -86,3 +101,15 @@ async def open_key_store(instance: Instance) -> AsyncIterator[KeyStore]:
 
     async with load_module(OFFLINE).open_keys(instance) as keys:
         yield keys
+
+
+@asynccontextmanager
+async def open_secret_keeper(instance: Instance) -> AsyncIterator[SecretKeeper]:
+    """The running service if there is one, otherwise the journal, which is locked meanwhile as a service locks it."""
+    async with connect_service(instance) as client:
+        if client:
+            yield client
+            return
+
+    async with load_module(OFFLINE).open_secrets(instance) as secrets:
+        yield secrets

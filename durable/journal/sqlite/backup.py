@@ -33,7 +33,8 @@ _HEADER = b"SQLite format 3\0"
 @dataclass(frozen=True, slots=True)
 class BackupContents:
     """What a backup contains. `tables`: the version of its tables; `bulks`: those that were running; `taken_at`,
-    `newest`: ms, of the backup and of its newest run; `size` in bytes."""
+    `newest`: ms, of the backup and of its newest run; `size` in bytes; `store_keys`: the ids of the store keys that its
+    `sealed` values are encrypted with."""
 
     tables: str
     runs: int
@@ -43,6 +44,8 @@ class BackupContents:
     newest: int | None
     taken_at: int | None
     size: int
+    sealed: int
+    store_keys: tuple[str, ...]
 
 
 def write_backup(folder: Path, file: Path, *, replaces: bool = False) -> BackupContents:
@@ -152,16 +155,23 @@ def _read_contents(connection: sqlite3.Connection, file: Path) -> BackupContents
         return None if found is None or found[0] is None else int(found[0])
 
     tables: str = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-    has_bulks = read("SELECT count(*) FROM sqlite_schema WHERE name = 'bulks'")  # an earlier version had none
+
+    def has_table(name: str) -> bool:
+        return bool(read(f"SELECT count(*) FROM sqlite_schema WHERE name = '{name}'"))  # an earlier version may not
+
+    keys = "SELECT key FROM sealed_values ORDER BY key"
+    sealed = [row[0] for row in connection.execute(keys)] if has_table("sealed_values") else []
     return BackupContents(
         tables=tables,
         runs=read("SELECT count(*) FROM runs") or 0,
         unfinished=read("SELECT count(*) FROM runs WHERE finished_at IS NULL") or 0,
-        bulks=(read("SELECT count(*) FROM bulks WHERE status = 'running'") or 0) if has_bulks else 0,
+        bulks=(read("SELECT count(*) FROM bulks WHERE status = 'running'") or 0) if has_table("bulks") else 0,
         events=read("SELECT count(*) FROM events") or 0,
         newest=read("SELECT created_at FROM runs ORDER BY id DESC LIMIT 1"),
         taken_at=read(f"SELECT value FROM meta WHERE name = '{TAKEN_AT}'"),
         size=file.stat().st_size,
+        sealed=len(sealed),
+        store_keys=tuple(dict.fromkeys(sealed)),
     )
 
 
