@@ -6,20 +6,21 @@ effect has happened, and a failure to read the response must not repeat it. Ever
 the step's idempotency key as `Idempotency-Key`, so it can be repeated after a crash. If a service ignores that key and
 a second effect would do harm, use `on_crash: park`.
 
-With a connection, a step's URL is joined to the connection's `base_url`. The connection's headers and params are sent
-only there.
+With a connection, a step's URL is joined to the connection's `base_url`. The connection's headers, params and the
+credentials of its `auth` are sent only there.
 """
 
-from collections.abc import Awaitable
 from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import httpx
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from connectors.auth.request import OutgoingRequest
+from connectors.auth.send import send_signed
 from connectors.wire.body import BodyEncoding, read_body
-from connectors.wire.client import LARGE, UNSAFE_METHODS, HttpClient, has_idempotency_key
+from connectors.wire.client import LARGE, UNSAFE_METHODS, HttpClient, encode_body, has_idempotency_key
 from connectors.wire.errors import InvalidRequest, describe_request, explain_refusal
 from connectors.wire.join import is_absolute, join_url
 from connectors.wire.redirect import (
@@ -31,10 +32,11 @@ from connectors.wire.redirect import (
 )
 from connectors.wire.request import find_header_problem
 from connectors.wire.response import Response
-from connectors.wire.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
+from connectors.wire.url import RELATIVE, Params, add_params, ensure_written, find_problem, parse_url
 from durable.action import URL, Action, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.known_values import is_template
 from durable.turns import take_turn
+from durable.values import JSON
 
 Parameter: TypeAlias = Secret | int | float | bool | None
 Status: TypeAlias = Annotated[int, Field(ge=200, le=999)]
@@ -76,7 +78,7 @@ class HttpConnection(Inputs):
         else:
             parse_url(base_url)
         if "?" in base_url or "#" in base_url:
-            raise ValueError("it holds more than an address; credentials stand under headers or params")
+            raise ValueError("it holds more than an address; credentials stand under auth")
         return base_url
 
     @field_validator("headers")
@@ -194,10 +196,9 @@ def find_origin(input: Target, connection: BaseModel | None) -> str:
 
 async def _perform(method: str, context: Context, input: Target) -> HttpOutput:
     target = _resolve_target(method, context, input)
-    client = context.resource(HttpClient)
-    response = await _send(client, method, context, target)
+    response = await _send(method, context, target)
     if not _is_expected(response, method, target):
-        response, url = await _follow_redirects(client, context, method, target, response)
+        response, url = await _follow_redirects(context, method, target, response)
         if not _is_expected(response, method, target):
             raise explain_refusal(response, describe_request(method, parse_url(url)))
     context.stop_timeout()
@@ -232,12 +233,11 @@ CONNECTOR = Connector(
         request,
     ),
     HttpConnection,
+    takes_auth=True,
 )
 
 
-async def _follow_redirects(
-    client: HttpClient, context: Context, method: str, target: Target, response: Response
-) -> tuple[Response, str]:
+async def _follow_redirects(context: Context, method: str, target: Target, response: Response) -> tuple[Response, str]:
     """Follow redirects until a response is not one; returns that response and its URL. Raises `ActionError`."""
     if not is_redirect(response):
         return response, target.url
@@ -247,10 +247,10 @@ async def _follow_redirects(
         Hop(method, add_params(target.url, target.params), target.headers, base_url),
         target.redirects,
         send=lambda hop: _send(
-            client,
             method,
             context,
             target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}}),
+            is_signed=target.redirects == "same_origin",
         ),
         is_expected=lambda response: _is_expected(response, method, target),
         describe=lambda hop: describe_request(method, parse_url(hop.url)),
@@ -278,19 +278,28 @@ def _resolve_target(method: str, context: Context, target: Target) -> Target:
     return target.model_copy(update={"headers": target.headers | {"idempotency-key": context.next_key()}})
 
 
-def _send(client: HttpClient, method: str, context: Context, target: Target) -> Awaitable[Response]:
-    if not isinstance(target, BodyRequest):
-        return client.send(context, method, target.url, headers=target.headers, params=target.params)
-    has_payload = target.payload is not None or "payload" in target.model_fields_set
-    return client.send(
+async def _send(method: str, context: Context, target: Target, *, is_signed: bool = True) -> Response:
+    content: bytes | None = None
+    payload: JSON | UnsetType = UNSET
+    form: Params | None = None
+    if isinstance(target, BodyRequest):
+        content, form = None if target.body is None else target.body.encode(), target.form
+        if target.payload is not None or "payload" in target.model_fields_set:
+            payload = target.payload
+    if is_signed and context.auth:
+        body, described_by = encode_body(content, payload, form)
+        headers = {name.decode(): value.decode() for name, value in described_by}
+        request = OutgoingRequest(method, target.url, headers, target.params, body).with_headers(target.headers)
+        return (await send_signed(context, request, has_key=True)).response
+    return await context.resource(HttpClient).send(
         context,
         method,
         target.url,
         headers=target.headers,
         params=target.params,
-        content=None if target.body is None else target.body.encode(),
-        json=target.payload if has_payload else UNSET,
-        form=target.form,
+        content=content,
+        json=payload,
+        form=form,
     )
 
 

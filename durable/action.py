@@ -40,6 +40,9 @@ Stored: TypeAlias = Any
 Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
 """Text that may contain `{{ secrets.NAME }}`; checked when a pipeline is loaded."""
 
+Credential = Annotated[str, Field(json_schema_extra={"secret": True, "credential": True})]
+"""Text that is always secret; a file that contains it in plain text gets a warning."""
+
 URL = Annotated[str, Field(json_schema_extra={"secret": True, "url": True})]
 """A URL that may contain secrets. The values of its expressions are percent-encoded, so they cannot change the host."""
 
@@ -350,12 +353,14 @@ class AuthScheme:
     `name`: its name under `auth`.
     `settings`: the model of its settings. A list or a text alone is a `RootModel`.
     `sign`: returns a request with the credentials added.
+    `is_signature`: it signs the request, so it is applied after the schemes that only add something.
     """
 
     name: str
     settings: type[BaseModel]
     sign: SignRequest
     summary: str = ""
+    is_signature: bool = False
 
 
 class Connector:
@@ -365,8 +370,8 @@ class Connector:
     `actions`: by name. A connector with hundreds of them passes a mapping that makes each when it is first needed.
     `connection`: the model of its connections; None if it has none.
     `auth`: the ways in which its connections sign requests, each a mapping of schemes by name with their settings. All
-    schemes of a mapping apply, in order. The expressions in settings read `connection`; the first mapping is used whose
-    names all have a value.
+    schemes of a mapping apply. The expressions in settings read `connection`; the first mapping is used whose names all
+    have a value.
     `takes_auth`: connections say themselves, under `auth` in `connections.yaml`, which schemes sign their requests.
     `test`: the name of the action that proves that a connection works.
     `skipped`: why parts of what describes the service are not actions, by the names that these would have.

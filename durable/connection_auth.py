@@ -6,9 +6,10 @@ settings.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
 from durable.auth_schemes import load_schemes
 from durable.expressions.expression import ExpressionError
@@ -49,12 +50,41 @@ class ConnectionAuth:
         return {}
 
 
+class AuthField(BaseModel, extra="forbid"):
+    """How a connection signs its requests: schemes by name with their settings, all of which apply."""
+
+    @property
+    def settings(self) -> Mapping[str, BaseModel]:
+        """The settings of the given schemes, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+    @model_validator(mode="after")
+    def check_given(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"name a scheme: {', '.join(sorted(type(self).model_fields))}")
+        return self
+
+
+@cache
+def add_auth_field(model: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of connections that say themselves, under `auth`, how their requests are signed."""
+    schemes = load_schemes().loaded.items()
+    fields: dict[str, Any] = {
+        name: (scheme.settings, Field(default=None, description=scheme.summary)) for name, scheme in schemes
+    }
+    auth = create_model("Auth", __base__=AuthField, __doc__=AuthField.__doc__, **fields)
+    field: Any = auth, Field(default=None, description="How requests are signed: schemes with their settings")
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, auth=field)
+
+
 def read_settings(name: str, settings: Any) -> BaseModel:
     """Return the settings of a scheme as an instance of its model; raises `AuthUnfit`."""
     schemes = load_schemes()
     scheme = schemes.loaded.get(name)
     if scheme is None:
         raise AuthUnfit(f"the authentication {name!r} is not installed{_explain(schemes.broken.get(name))}")
+    if isinstance(settings, scheme.settings):
+        return settings
     try:
         return scheme.settings.model_validate(settings)
     except ValidationError as error:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, RootModel, ValidationInfo
 
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.request import find_header_problem
-from durable.action import AuthScheme, Context, LiteralError, Secret
+from durable.action import AuthScheme, Context, Credential, LiteralError
 
 
 def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
@@ -21,7 +21,7 @@ def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, s
     return headers
 
 
-Keys: TypeAlias = Annotated[dict[str, Secret], Field(min_length=1)]
+Keys: TypeAlias = Annotated[dict[str, Credential], Field(min_length=1)]
 
 
 class HeaderSettings(RootModel[Keys]):

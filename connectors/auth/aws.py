@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus
 from pydantic import Field
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Inputs, Secret
+from durable.action import AuthScheme, Context, Credential, Inputs, Secret
 from durable.clock import now
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -23,8 +23,8 @@ class AwsSettings(Inputs):
     """An access key, and the region and the service that requests go to."""
 
     access_key_id: Secret = Field(min_length=1, description="The id of the access key")
-    secret_access_key: Secret = Field(min_length=1, description="The secret access key")
-    session_token: Secret | None = Field(default=None, description="The session token of temporary credentials")
+    secret_access_key: Credential = Field(min_length=1, description="The secret access key")
+    session_token: Credential | None = Field(default=None, description="The session token of temporary credentials")
     region: Secret = Field(min_length=1, description="The region, such as `eu-central-1`")
     service: Secret = Field(min_length=1, description="The service's signing name, such as `s3` or `sqs`")
 
@@ -84,4 +84,4 @@ def _write_path(path: str, service: str) -> str:
     return quote(normal + "/" if path.endswith("/") and normal != "/" else normal, safe="/-_.~")
 
 
-AWS_SIGV4 = AuthScheme("aws_sigv4", AwsSettings, sign_aws, "AWS Signature Version 4")
+AWS_SIGV4 = AuthScheme("aws_sigv4", AwsSettings, sign_aws, "AWS Signature Version 4", is_signature=True)

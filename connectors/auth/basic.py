@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Inputs, Secret
+from durable.action import AuthScheme, Context, Credential, Inputs, Secret
 
 
 class BasicSettings(Inputs):
@@ -16,7 +16,7 @@ class BasicSettings(Inputs):
     username: Annotated[Secret, StringConstraints(pattern="^[^:]*$")] = Field(
         description="The user name, without a colon"
     )
-    password: Secret = Field(default="", description="The password; default: empty")
+    password: Credential = Field(default="", description="The password; default: empty")
 
 
 async def add_basic(context: Context, settings: BasicSettings, request: OutgoingRequest) -> OutgoingRequest:

@@ -3,13 +3,13 @@
 from pydantic import Field, RootModel
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Secret
+from durable.action import AuthScheme, Context, Credential
 
 
-class BearerSettings(RootModel[Secret]):
+class BearerSettings(RootModel[Credential]):
     """The token."""
 
-    root: Secret = Field(min_length=1, description="The token, sent as `Authorization: Bearer TOKEN`")
+    root: Credential = Field(min_length=1, description="The token, sent as `Authorization: Bearer TOKEN`")
 
 
 async def add_token(context: Context, settings: BearerSettings, request: OutgoingRequest) -> OutgoingRequest:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.errors import InvalidRequest
 from connectors.wire.request import find_header_problem
-from durable.action import AuthScheme, Context, Inputs, LiteralError, Secret
+from durable.action import AuthScheme, Context, Credential, Inputs, LiteralError, Secret
 from durable.clock import now
 from durable.wording import quote, suggest
 
@@ -78,7 +78,7 @@ class SignedTimestamp(Placement):
 class HmacSettings(Placement):
     """What is signed and how; `header` or `param` is where the signature is sent."""
 
-    secret: Secret = Field(min_length=1, description="The shared secret")
+    secret: Credential = Field(min_length=1, description="The shared secret")
     key_encoding: Literal["utf8", "hex", "base64"] = Field(
         default="utf8", description="How the key is made from the secret: its text, or the bytes that it encodes"
     )
@@ -182,4 +182,4 @@ def _place(request: OutgoingRequest, placement: Placement, value: str) -> Outgoi
     return request.with_params({placement.param or "": value})
 
 
-HMAC = AuthScheme("hmac", HmacSettings, sign_hmac, "A signature made with a shared secret")
+HMAC = AuthScheme("hmac", HmacSettings, sign_hmac, "A signature made with a shared secret", is_signature=True)

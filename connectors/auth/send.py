@@ -16,14 +16,13 @@ class SignedExchange(NamedTuple):
     request: OutgoingRequest
 
 
-async def send_signed(context: Context, request: OutgoingRequest) -> SignedExchange:
-    """Send a request to the connection's own service. It has no idempotency key but one of its own. Raises
-    `ActionError`."""
+async def send_signed(context: Context, request: OutgoingRequest, *, has_key: bool = False) -> SignedExchange:
+    """Send a request to the connection's own service. `has_key`: as for `HttpClient.send`. Raises `ActionError`."""
     signed = await sign_request(context, request)
-    return SignedExchange(await send_unsigned(context, signed), signed)
+    return SignedExchange(await send_unsigned(context, signed, has_key=has_key), signed)
 
 
-async def send_unsigned(context: Context, request: OutgoingRequest) -> Response:
+async def send_unsigned(context: Context, request: OutgoingRequest, *, has_key: bool = False) -> Response:
     """Send a request as it is. Raises `ActionError`."""
     return await context.resource(HttpClient).send(
         context,
@@ -32,5 +31,5 @@ async def send_unsigned(context: Context, request: OutgoingRequest) -> Response:
         headers=request.headers,
         params=request.params,
         content=request.content or b"",
-        has_key=False,
+        has_key=has_key,
     )

@@ -14,10 +14,11 @@ async def sign_request(context: Context, request: OutgoingRequest) -> OutgoingRe
     Call this for each request, immediately before it is sent: signatures contain the time. Never call it for a request
     to another origin than the connection's.
     """
-    for name, given in context.auth.items():
+    schemes = load_schemes().loaded
+    for name in sorted(context.auth, key=lambda name: name in schemes and schemes[name].is_signature):
         try:
-            settings = read_settings(name, given)
+            settings = read_settings(name, context.auth[name])
         except AuthUnfit as unfit:
             raise InvalidRequest(f"the request cannot be signed: {unfit}") from None
-        request = await load_schemes().loaded[name].sign(context, settings, request)
+        request = await schemes[name].sign(context, settings, request)
     return request

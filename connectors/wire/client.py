@@ -108,7 +108,7 @@ class HttpClient:
         The body is the first of `content`, `json` and `form` that is given. `has_key`: a request that changes something
         gets the header `Idempotency-Key`, unless it has one.
         """
-        body, described_by = _encode_body(content, json, form)
+        body, described_by = encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
         if context.gate is not None:
             await context.gate.pass_request(context)
@@ -194,7 +194,7 @@ def _replace_headers(headers: Sequence[Header], given: Mapping[str, str]) -> lis
     return [field for field in headers if field[0].lower() not in names] + fields
 
 
-def _encode_body(
+def encode_body(
     content: bytes | None, json: "JSON | UnsetType", form: Params | None
 ) -> tuple[bytes, tuple[Header, ...]]:
     """Return the body, and the headers that describe it."""

@@ -25,7 +25,7 @@ Params: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
 
 RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 NO_SCHEME = "the URL has no scheme; write https://…"
-USERINFO = "the URL contains a user or password; send an Authorization header, with the password as {{ secrets.NAME }}"
+USERINFO = "the URL contains a user or password; write them under `auth: {basic: …}` of a connection"
 
 _NO_HOST = "the URL has no host; write https://host/path, with two slashes"
 _BLANK = "the URL begins or ends with white space; remove it"

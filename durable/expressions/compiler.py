@@ -159,7 +159,7 @@ class _Compiler:
         if root.name == "secrets":
             raise EvaluationError(
                 "an expression cannot compute with a secret; write it alone in its braces, in a value that may hold a "
-                "secret",
+                "secret, and let 'auth' of a connection make basic credentials and signatures",
                 root.lineno,
             )
         known: list[str | int] = [root.name]

@@ -25,7 +25,7 @@ _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]{0,2}|[/\\]{2})(?P<aut
 _AUTHORITY_END = re.compile(r"[/?#\\:]")
 _PATH_END = re.compile(r"[?#]")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_USER = "the URL would contain a user or password; send an Authorization header"
+_USER = "the URL would contain a user or password; write them under `auth: {basic: …}` of a connection"
 _STAND_IN = "s"  # for a secret, whose value is not known yet
 _UNSEEN = "".join(map(chr, range(0x21)))
 

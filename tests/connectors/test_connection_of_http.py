@@ -1,6 +1,7 @@
 """Connections of the `http` connector: where requests may go, and what they carry."""
 
 import dataclasses
+import hmac
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from connectors.http import CONNECTOR, HttpConnection
 from connectors.wire.join import join_url
 from durable.action import ActionError, Context
-from tests.connectors.servers import OK, answering, serve
+from tests.connectors.servers import OK, answer, answering, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +122,65 @@ async def test_credentials_are_not_sent_to_another_origin(context: Context) -> N
         with pytest.raises(ActionError, match="its credentials go nowhere else"):
             await perform(context, own.url, "get", {"url": f"{other.url}/x"}, headers={"authorization": "Bearer s3"})
         assert (own.connections, other.connections) == (0, 0)
+
+
+AUTH: dict[str, Any] = {
+    "header": {"x-key": "k"},
+    "query": {"key": "q"},
+    "hmac": {
+        "secret": "s",
+        "sign": "{method} {target} {body}",
+        "header": "x-signature",
+        "timestamp": {"param": "ts"},
+    },
+}
+
+
+def sign(text: str) -> str:
+    return hmac.digest(b"s", text.encode(), "sha256").hex()
+
+
+async def test_a_request_is_signed_as_it_is_sent(context: Context) -> None:
+    context.auth = AUTH
+    async with serve(answering(OK)) as server:
+        given = {"url": "/a", "params": {"x": "y z"}, "json": {"a": 1}, "headers": {"X-Key": "mine"}}
+        await perform(context, server.url, "post", given)
+        await perform(context, server.url, "get", {"url": "/b"})
+        posted, read = server.requests
+    for request, body in ((posted, '{"a":1}'), (read, "")):
+        method, target, _ = request.line.split(" ")
+        assert target.endswith(("/a?x=y+z&key=q&ts=" + target[-10:], "/b?key=q&ts=" + target[-10:]))
+        assert request.headers["x-signature"] == sign(f"{method} {target} {body}")
+        assert (request.headers["x-key"], request.body.decode()) == ("k", body)
+    assert posted.headers["content-type"] == "application/json"
+    assert posted.headers["idempotency-key"] == "run:step"
+
+
+async def test_a_redirect_on_the_same_origin_is_signed_anew(context: Context) -> None:
+    context.auth = AUTH
+    async with serve(answering(answer(b"", "Location: /new?a=1", status="308 Moved"), OK)) as server:
+        given = {"url": "/old?b=2", "json": 1, "redirects": "same_origin"}
+        await perform(context, server.url, "post", given)
+        first, second = server.requests
+    assert second.line.startswith("POST /new?a=1&key=q&ts=")
+    for request in (first, second):
+        assert request.headers["x-signature"] == sign(" ".join(request.line.split(" ")[:2]) + " 1")
+
+
+async def test_no_credentials_follow_a_redirect_to_another_origin(context: Context) -> None:
+    context.auth = AUTH
+    async with (
+        serve(answering(OK)) as other,
+        serve(answering(answer(b"", f"Location: {other.url}/x", status="302 Moved"))) as own,
+    ):
+        await perform(context, own.url, "get", {"url": "/a", "redirects": "without_credentials"})
+        for redirects in ("same_origin", "refuse"):
+            with pytest.raises(ActionError, match="redirect"):
+                await perform(context, own.url, "get", {"url": "/a", "redirects": redirects})
+    assert len(own.requests) == 3
+    [request] = other.requests
+    assert request.line == "GET /x HTTP/1.1"
+    assert not {"x-key", "x-signature", "authorization"} & request.headers.keys()
 
 
 async def test_a_relative_url_without_a_connection_is_rejected(context: Context) -> None:

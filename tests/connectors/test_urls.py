@@ -48,7 +48,7 @@ MALFORMED = [
     ("http://<host>/", "the URL's host is not a host name or an IP address"),
     ("http://ａ．com/", "the URL's host is not a host name or an IP address"),
     ("http://" + "a" * 64 + ".com/", "the URL's host is not a host name or an IP address"),
-    ("http://u:hunter2@127.0.0.1/", "the URL contains a user or password; send an Authorization header"),
+    ("http://u:hunter2@127.0.0.1/", "the URL contains a user or password; write them under `auth"),
     ("http://hunter2@127.0.0.1/", "the URL contains a user or password"),
     ("http://@127.0.0.1/", "the URL contains a user or password"),
     ("http://u:hunter2@a@127.0.0.1/", "the URL contains a user or password"),

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from durable.auth_schemes import load_schemes
+from durable.language.connections import FILE as CONNECTIONS
+from durable.secrets import Secrets
 from tests.docs import mistakes, reference
 from tests.docs.mistakes import MISTAKES, Mistake, load_text
 from tests.plugins import install
-from triggers.config.catalogue import GROUP
+from triggers.config.catalogue import GROUP, load_connectors
+from triggers.config.connections import Connections
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,6 +63,15 @@ def test_every_pipeline_of_a_page_loads_without_problems(page: str) -> None:
     assert pipelines
     for text in pipelines:
         assert load_text(text).problems == (), text
+
+
+def test_the_page_of_connections_is_valid_and_lists_every_scheme(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "connections.md"
+    text = "\n".join(text for text in blocks(page, "yaml") if "base_url:" in text)
+    (tmp_path / CONNECTIONS).write_text(text)
+    secrets = {f"WAYPOST_SECRET_{name}": "a-value-1" for name in re.findall(r"secrets\.(\w+)", text)}
+    assert Connections(tmp_path, load_connectors(), Secrets(secrets)).problems == ()
+    assert set(re.findall(r"^\| `(\w+)` \|", page.read_text("utf-8"), re.MULTILINE)) >= set(load_schemes().loaded)
 
 
 def test_the_readme_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:

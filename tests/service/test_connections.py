@@ -70,6 +70,17 @@ async def test_a_step_and_its_undo_carry_the_credentials_of_their_connection(tmp
         assert {each["headers"]["authorization"] for each in world.requests} == {f"Bearer {CANARY}"}
 
 
+async def test_basic_credentials_are_sent_and_redacted_in_their_encoded_form(tmp_path: Path) -> None:
+    password = {**ENVIRONMENT, "WAYPOST_SECRET_CRM": "p"}
+    async with outside() as world:
+        world.answers.append(lambda: JSONResponse({"you": f"sent {world.requests[-1]['headers']['authorization']}"}))
+        write(tmp_path, crm(world.url, 'auth: {basic: {username: "", password: "{{ secrets.CRM }}"}}'))
+        async with running(tmp_path, {"p": GET}, password) as service:
+            run = await wait_for_end(service)
+    assert world.requests[0]["headers"]["authorization"] == "Basic OnA="
+    assert run["steps"]["get"]["output"]["body"] == {"you": "sent Basic ***"}
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 async def test_echoed_credentials_are_stored_nowhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, refuses: bool

@@ -164,7 +164,7 @@ async def test_a_password_inserted_into_a_url_by_an_expression_is_in_no_entry(
         run = await perform_step(service, **inputs)
         error = run["error"]
         assert (error["class"], error["code"]) == ("invalid", "expression")
-        assert "the URL would contain a user or password; send an Authorization header" in error["message"]
+        assert "the URL would contain a user or password; write them under `auth" in error["message"]
         assert "hunter2" not in str(run["steps"]) + str(error)
         assert run["steps"]["get"]["attempts"] == 0
 

@@ -45,9 +45,9 @@ def test_a_connection_is_opened_with_its_secret_values(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM.replace("https://crm.example.com", '"https://{{ secrets.HOST }}/v2"'))
     assert found.problems == ()
     opened = found.open("crm", "http.get")
-    assert opened.fields == HttpConnection(
-        base_url="https://crm.example.com/v2", headers={"authorization": "Bearer canary-crm-1"}
-    )
+    assert isinstance(opened.fields, HttpConnection)
+    assert opened.fields.base_url == "https://crm.example.com/v2"
+    assert opened.fields.headers == {"authorization": "Bearer canary-crm-1"}
     assert opened.secrets == {"canary-crm-1", "crm.example.com"}
 
 
@@ -62,6 +62,16 @@ def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(t
             found.open(name, use)
         assert (caught.value.error_class, caught.value.code, caught.value.ending) == (error_class, code, "not_sent")
         assert "canary" not in str(caught.value)
+
+
+def test_the_auth_of_a_connection_is_opened_with_its_secrets(tmp_path: Path) -> None:
+    text = '  auth: {query: {key: "{{ secrets.HOST }}"}, basic: {username: "me", password: "{{ secrets.CRM }}"}}\n'
+    opened = connections(tmp_path, CRM + text).open("crm", "http.get")
+    assert {name: settings.model_dump() for name, settings in opened.auth.items()} == {
+        "query": {"key": "crm.example.com"},
+        "basic": {"username": "me", "password": "canary-crm-1"},
+    }
+    assert opened.secrets == {"canary-crm-1", "crm.example.com"}
 
 
 def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
@@ -125,6 +135,24 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         (CRM + "  params: &a {}\n", "5:11", "anchor"),
         (CRM + "  params: [\n", "5:11", "has no end"),
         (CRM + '  use: "{{ secrets.CRM }}"\n', "5:3", "use"),
+        (CRM + "  auth:\n", "5:3", "'auth' is empty"),
+        (CRM + "  auth: {}\n", "5:9", "name a scheme: aws_sigv4, basic, bearer"),
+        (CRM + "  auth: basic\n", "5:9", "'auth' must be a mapping"),
+        (CRM + "  auth: {baerer: x}\n", "5:10", "unknown key 'baerer'; did you mean 'bearer'"),
+        (CRM + "  auth: {bearer: {token: x}}\n", "5:18", "'bearer' must be text, not a mapping"),
+        (CRM + "  auth: {basic: {password: canary}}\n", "5:17", "'username' is missing"),
+        (
+            CRM + '  auth: {basic: {username: u, password: "{{ secrets.CRM | b64encode }}"}}\n',
+            "5:45",
+            "let 'auth' of a connection make basic credentials",
+        ),
+        (CRM + '  auth: {header: {"x y": canary}}\n', "5:18", "'x y' cannot be a header's name"),
+        (
+            CRM + "  auth: {hmac: {secret: canary, sign: '{bdy}', header: x}}\n",
+            "5:39",
+            "'{bdy}' is no part of a request; did you mean 'body'",
+        ),
+        (CRM + "  auth: {hmac: {secret: canary, sign: '{body}'}}\n", "5:16", "name one place: 'header' or 'param'"),
     ],
 )
 def test_a_mistake_is_reported_with_its_position_and_defines_no_connection(
@@ -144,6 +172,8 @@ def test_a_mistake_is_reported_with_its_position_and_defines_no_connection(
         ("headers: {X-Api-Key: canary-1}", "1:62"),
         ("params: {access_token: canary-1}", "1:64"),
         ("params: {token: [canary-1]}", "1:58"),
+        ("auth: {bearer: canary-1}", "1:56"),
+        ("auth: {query: {k: canary-1}}", "1:59"),
     ],
 )
 def test_literal_credentials_are_a_warning_and_stay_secret(tmp_path: Path, line: str, place: str) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from durable.action import Action, Connector
 from durable.blocks.core_actions import CORE_INPUTS
+from durable.connection_auth import add_auth_field
 from durable.lazy import (
     DISTRIBUTION,
     EntryPoint,
@@ -167,7 +168,9 @@ class Connectors:
     def find_connection_model(self, name: str) -> type[BaseModel] | None:
         """The model of what a connection of this connector says; None if it takes none, or cannot be used."""
         connector = self.find(name)
-        return connector.connection if connector else None
+        if connector is None or connector.connection is None or not connector.takes_auth:
+            return connector.connection if connector else None
+        return add_auth_field(connector.connection)
 
     def find_limit(self, name: str) -> Limit:
         """The limit that this connector declares for its connections."""

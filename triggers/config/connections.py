@@ -5,7 +5,7 @@ definition has only the name of a connection: a change of its fields applies fro
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
 from durable.action import ActionError, ConnectionMissing, Connector, OpenConnection
-from durable.connection_auth import AuthUnfit, ConnectionAuth
+from durable.connection_auth import AuthField, AuthUnfit, ConnectionAuth
 from durable.expressions.expression import ExpressionError
 from durable.expressions.template import Template
 from durable.history.words import SecretPlaceholder
@@ -27,6 +27,7 @@ from durable.language.validation import find_data_problems
 from durable.limit import NO_LIMIT, Limit
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
+from durable.schema_model import is_schema_model
 from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier, Mapped
 from durable.values import JSON
@@ -128,8 +129,8 @@ class Connections:
         """A connection for an action, with its secrets filled in. Raises `ConnectionMissing`, `SecretMissing`, and
         `ActionError` for a connection that its secrets make invalid."""
         found, wanted = self._known.get(name), use.partition(".")[0]
-        connector = self._connectors.find(wanted)
-        if found is None or found.connector != wanted or connector is None or connector.connection is None:
+        connector, model = self._connectors.find(wanted), self._connectors.find_connection_model(wanted)
+        if found is None or found.connector != wanted or connector is None or model is None:
             is_broken = self.is_broken(name)
             fault = (
                 explain_mismatch(name, found.connector, wanted) if found else explain_missing(name, is_broken=is_broken)
@@ -137,22 +138,24 @@ class Connections:
             raise ConnectionMissing(f"{fault.message}; {fault.hint}")
         given, values = fill_secrets(found.given, found.slots, self._secrets)
         try:
-            fields = connector.connection.model_validate(given)
+            fields = model.model_validate(given)
         except ValidationError as error:  # its message contains the values
             unfit = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
             raise _refuse(name, f"does not fit with its secrets filled in: {unfit}") from None
         try:
-            auth = self._get_auth(connector).choose(fields)
+            auth = self._choose_auth(connector, fields)
         except AuthUnfit as unfit:
             raise _refuse(name, f"cannot be used: {unfit}") from None
         return OpenConnection(name, fields, auth, values | found.literals)
 
-    def _get_auth(self, connector: Connector) -> ConnectionAuth:
-        """How the connections of a connector sign requests, compiled once."""
+    def _choose_auth(self, connector: Connector, fields: BaseModel) -> Mapping[str, BaseModel]:
+        """The schemes that sign a connection's requests, with their settings; raises `AuthUnfit`."""
+        if connector.takes_auth and isinstance(own := getattr(fields, "auth", None), AuthField):
+            return own.settings
         compiled = self._auth.get(connector.name)
         if compiled is None or compiled[0] is not connector:  # its file has changed
             compiled = self._auth[connector.name] = connector, ConnectionAuth.parse(connector.auth)
-        return compiled[1]
+        return compiled[1].choose(fields)
 
     def find_limit(self, name: str) -> Limit:
         """The limit of a connection: its connector's, with what the file says in its place."""
@@ -224,19 +227,18 @@ class _ConnectionsReader:
         use, given = entry.get("use"), {key: value for key, value in entry.items() if key not in _COMMON}
         if not isinstance(use, str) or not use:
             return None
-        errors = self._count_errors()
+        errors, literals = self._count_errors(), frozenset[str]()
         if (model := self._find_model(use, (name, "use"))) is not None:
             for each in find_data_problems(model, given, is_open=is_template):
                 self._add(each, (name,))
             for pointer, value in walk_leaves(given):
-                self._check_value(value, (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
+                literals |= self._check_value(value, name, pointer, model)
         if self._count_errors() > errors:
             self.broken.add(name)
         if name in self.broken:
             return None
         urls = get_shape(model).urls(given) if model else ()
         rendered, slots = Template.parse(given, urls).render({})
-        literals = frozenset(part for _, value in _find_literals(given) for part in (value, value.split()[-1]))
         limit = None if entry.get("limit") is None else Limit.model_validate(entry["limit"])
         return NamedConnection(use, rendered, slots, literals, limit)
 
@@ -251,12 +253,15 @@ class _ConnectionsReader:
             self.findings.add(pointer, what.format(quote(use)), suggest(use, self._connectors.list_connectable()))
         return model
 
-    def _check_value(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
+    def _check_value(self, value: JSON, name: str, pointer: Pointer, model: type[BaseModel]) -> frozenset[str]:
+        """Check a value of a connection; returns the credentials that it contains in plain text."""
         if is_template(value):
-            self._check_text(str(value), pointer, is_secret=is_secret)
-        elif _is_credential(pointer, value):
+            self._check_text(str(value), (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
+        elif _is_credential(value, pointer, model):
             what, hint = f"{quote(_get_field(pointer))} is written in plain text", "write '{{ secrets.NAME }}'"
-            self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
+            self.findings.add((name, *pointer), what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
+            return frozenset({str(value), str(value).split()[-1]})
+        return frozenset()
 
     def _check_text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
         try:
@@ -283,16 +288,13 @@ def _refuse(name: str, why: str) -> ActionError:
     return ActionError(message, error_class="invalid", code="connection_invalid", ending="not_sent")
 
 
-def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
-    """The credentials in plain text, with their places."""
-    for pointer, value in walk_leaves(given):
-        if _is_credential(pointer, value) and not is_template(value):
-            yield pointer, str(value)
-
-
-def _is_credential(pointer: Pointer, value: JSON) -> bool:
-    is_said = isinstance(value, str | int | float) and not isinstance(value, bool) and bool(str(value).strip())
-    return is_said and _CREDENTIAL.fullmatch(_get_field(pointer)) is not None
+def _is_credential(value: JSON, pointer: Pointer, model: type[BaseModel]) -> bool:
+    """Whether a value that is written in the file is a credential, by its model or by the name of its field."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        return False
+    shape = get_shape(model)
+    is_declared = shape.is_credential(pointer) or (is_schema_model(model) and shape.is_secret(pointer))
+    return is_declared or _CREDENTIAL.fullmatch(_get_field(pointer)) is not None
 
 
 def _get_field(pointer: Pointer) -> str:
