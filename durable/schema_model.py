@@ -7,7 +7,7 @@ documentation, attempts) reads schemas too.
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import jsonschema_rs
@@ -90,7 +90,7 @@ def _compile(schema: Mapping[str, Any]) -> CompiledSchema:
         raise ValueError(f"it is not a JSON Schema: {error}") from None
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _get_validator(model: type[SchemaModel]) -> CompiledSchema:
     return _compile(model.schema_)
 

@@ -12,7 +12,7 @@ from connectors.auth.request import OutgoingRequest
 from connectors.auth.send import send_signed, send_unsigned
 from connectors.declared.compiled import DeclaredAction, decode_action, derive_idempotent, encode_action
 from connectors.declared.judge import Judge
-from connectors.declared.pages import Pager, PageResponse
+from connectors.declared.pages import Pager, PageResponse, refuse_page
 from connectors.declared.request import Address, RequestTemplate, Scope, compile_template
 from connectors.wire.body import ResponseBody, read_body
 from connectors.wire.client import LARGE
@@ -26,7 +26,7 @@ from durable.schema_model import SchemaModel, make_model
 from durable.turns import take_turn
 from durable.values import JSON
 
-_CACHED = 1024
+_CACHED = 256
 """How many restored actions are kept."""
 
 _ON_CRASH: Mapping[Idempotent, OnCrash] = {"yes": "retry", "key": "retry", "no": "park"}
@@ -160,10 +160,12 @@ class DeclaredCall:
                 return Page([])
             return None if self.output is None else self.output.model_construct(root=None)
         raw: JSON = {"status": response.status, "body": body.value}
-        if self._pager:
-            return self._pager.read_page(position, received, scope, address.base_url)
+        if body.problem and self._pager:
+            raise refuse_page(where, "output", body.problem)
         if body.problem:
             return InvalidOutput(raw, f"{where}: {body.problem}")
+        if self._pager:
+            return self._pager.read_page(position, received, scope, address.base_url)
         try:
             return self._output.render(scope)[0]
         except ExpressionError as error:

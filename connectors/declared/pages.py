@@ -98,7 +98,7 @@ class Pager:
         rules, where = self._rules, received.where
         items = evaluate_leniently(self._items, scope)
         if not isinstance(items, list):
-            raise _refuse(
+            raise refuse_page(
                 where,
                 "no_items",
                 f"'items: {rules.items}' must be a list, not {name_kind(items)}; if the service leaves out an empty "
@@ -111,7 +111,7 @@ class Pager:
             return Page(kept, is_complete=following is None and len(kept) == len(items))
         if following is not None and position.number + 1 >= rules.max_pages:
             cure = "set the input 'limit', or" if self._has_limit else ""
-            raise _refuse(
+            raise refuse_page(
                 where,
                 "too_many_pages",
                 f"the list has more than {rules.max_pages:,} pages, which is the limit; {cure} raise 'max_pages' in "
@@ -136,11 +136,11 @@ class Pager:
         if there is None or there is False or there == "":
             if has_more:
                 message = "the response says that there are more items, but not where the next page begins"
-                raise _refuse(received.where, "no_next_page", message)
+                raise refuse_page(received.where, "no_next_page", message)
             return None
         if rules.cursor is not None:
             if isinstance(there, dict | list):
-                raise _refuse(received.where, "no_next_page", f"the cursor must be text, not {name_kind(there)}")
+                raise refuse_page(received.where, "no_next_page", f"the cursor must be text, not {name_kind(there)}")
             return there
         return _locate(there, received, base_url)
 
@@ -181,7 +181,7 @@ def _locate(there: JSON, received: PageResponse, base_url: str) -> str:
     target = _parse_next(there, received)
     base = parse_url(base_url)
     if target.origin != base.origin:
-        raise _refuse(
+        raise refuse_page(
             received.where,
             "next_page_elsewhere",
             f"the next page is at another origin, {target.origin.address}, where the connection's credentials must not "
@@ -203,7 +203,7 @@ def _parse_next(there: JSON, received: PageResponse) -> ParsedURL:
             problem = str(error)
         except ValueError:
             problem = "it is malformed"
-    raise _refuse(received.where, "no_next_page", f"the URL of the next page is not valid: {problem}")
+    raise refuse_page(received.where, "no_next_page", f"the URL of the next page is not valid: {problem}")
 
 
 def _list_names(request: OutgoingRequest) -> set[str]:
@@ -220,5 +220,6 @@ def _remove_params(path: str, names: Collection[str]) -> str:
     return f"{path.partition('?')[0]}?{urlencode(kept)}" if kept else path.partition("?")[0]
 
 
-def _refuse(where: str, code: str, message: str) -> ActionError:
+def refuse_page(where: str, code: str, message: str) -> ActionError:
+    """Return the error for a page that cannot be used."""
     return ActionError(f"{where}: {message}", error_class="invalid", code=code)

@@ -53,11 +53,14 @@ class RequestTemplate:
         """Return the base URL without a final slash; raises `InvalidRequest`."""
         if self.fixed_base_url is not None:
             return self.fixed_base_url
-        base_url = str(_render(self._base_url, scope, "base_url"))
         try:
-            return _check_base_url(base_url)
+            return _check_base_url(str(_render(self._base_url, scope, "base_url")))
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
+        except InvalidRequest:
+            if self._declared.has_secret_url and scope["connection"] is not None:  # the message may quote a part of it
+                raise InvalidRequest("the base_url cannot be made of the fields of the connection") from None
+            raise
 
     def find_address(self, scope: Scope) -> Address:
         """Return the address of the request; raises `InvalidRequest`."""

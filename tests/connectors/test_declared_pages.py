@@ -178,6 +178,7 @@ async def test_pages_follow_one_another_to_the_end(
     ("rules", "body", "code"),
     [
         (PageRules("answer.body.items", number="p"), {}, "no_items"),
+        (PageRules("answer.body.items", number="p"), "<html>", "output"),
         (PageRules("answer.body.items", number="p"), {"items": {"a": 1}}, "no_items"),
         (NEXT, {"i": [], "n": "https://evil.example/v1/items"}, "next_page_elsewhere"),
         (NEXT, {"i": [], "n": "//evil.example/v1/items"}, "next_page_elsewhere"),
@@ -192,7 +193,8 @@ async def test_pages_follow_one_another_to_the_end(
 async def test_a_page_that_cannot_be_used_fails_as_invalid(
     context: Context, rules: PageRules, body: JSON, code: str
 ) -> None:
-    async with serve(respond(body)) as server:
+    broken = answering(answer(str(body).encode(), JSON_TYPE))
+    async with serve(broken if isinstance(body, str) else respond(body)) as server:
         with pytest.raises(ActionError) as caught:
             await get_pages(context, declare(server.url, rules))
         assert (caught.value.code, caught.value.error_class, caught.value.ending) == (code, "invalid", "answered")

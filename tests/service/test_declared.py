@@ -1,6 +1,7 @@
 """Declarative actions in a whole service."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from connectors.declared.action import make_action
-from connectors.declared.compiled import DeclaredAction, KeyRule
+from connectors.declared.compiled import DeclaredAction, KeyRule, PageRules
 from durable.action import Connector
 from durable.schema_model import make_inputs_schema
 from tests.service.running import Running, outside, running
@@ -69,3 +70,24 @@ async def test_a_run_goes_on_with_the_stored_form_when_the_connector_changes(tmp
         assert first == second != third
         assert len(first) == 32
         assert "idempotency-key" not in world.requests[0]["headers"]
+
+
+async def test_a_page_that_fails_is_requested_again_and_no_other(tmp_path: Path) -> None:
+    steps = "steps: [{id: all, use: shop.list, retry: {min_delay: 1ms}}]\noutputs: {items: '{{ steps.all.output }}'}\n"
+    async with outside() as world:
+        rules = PageRules("answer.body.items", next="answer.body.next")
+        inputs = make_inputs_schema({})
+        declared = DeclaredAction("GET", f"{world.url}/v1", "/items", inputs, page=rules, returns={"type": "array"})
+        shop = Connector("shop", "A shop", [make_action("list", declared)])
+        answers: list[tuple[int, Any]] = [
+            (200, {"items": [1, 2], "next": f"{world.url}/v1/two"}),
+            (503, {}),
+            (200, {"items": [3], "next": "/v1/three"}),
+            (200, {"items": [4], "next": None}),
+        ]
+        world.answers += [partial(JSONResponse, body, status) for status, body in answers]
+        async with running(tmp_path, {"read": steps}, connectors=[shop]) as service:
+            run = (await service.start("read")).json()["id"]
+            ended = await service.wait_for_end(run)
+        assert ended["outputs"] == {"items": [1, 2, 3, 4]}
+        assert [request["path"] for request in world.requests] == ["/v1/items", "/v1/two", "/v1/two", "/v1/three"]
