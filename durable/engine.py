@@ -3,7 +3,7 @@
 `durable.runner` implements it in this process.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -216,6 +216,10 @@ class Engine(Protocol):
 
     def report_gate(self, connection: str) -> GateReport | None:
         """Report what holds the attempts of a connection back; None if none was made since the service started."""
+        ...
+
+    async def call_action(self, use: str, connection: str, given: Mapping[str, JSON]) -> JSON:
+        """Call an action once, outside of runs and without a record, and return its output. Raises `ActionError`."""
         ...
 
     async def wait_for_end(self, run: str, seconds: float) -> None:

@@ -277,10 +277,10 @@ class Attempt:
             output = await self._action.perform(self.context, self._input)
         except ActionError as error:
             self._end_call(timer, began, "failed")
-            return self._build_failure(await _redact_error(error, redact))
+            return self._build_failure(await redact_error(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; its effect is then unknown
             self._end_call(timer, began, "failed")
-            return self._build_failure(_wrap_unknown(error, redact))
+            return self._build_failure(wrap_unknown(error, redact))
         except BaseException:
             self._end_call(timer, began, "cancelled")
             raise
@@ -304,7 +304,7 @@ class Attempt:
         except RunUnreadable:
             raise  # the caller pauses the run, because a retry would not help
         except Exception as error:  # noqa: BLE001  # the earlier pages could not be loaded; this one is requested again
-            return self._build_failure(_wrap_unknown(error, self._redact))
+            return self._build_failure(wrap_unknown(error, self._redact))
         if isinstance(page, Output):
             is_read = self._node.keep is not None or self._node.undo is not None
             return page._replace(plain=page.encoded.load()) if is_read and page.plain is None else page
@@ -356,7 +356,7 @@ class Attempt:
         return self._build_failure(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
 
 
-async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
+async def redact_error(error: ActionError, redact: Redactor) -> ActionError:
     """Return the error without secrets. Its details are truncated only later, because part of a secret is not
     recognised."""
     try:
@@ -374,7 +374,7 @@ async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     )
 
 
-def _wrap_unknown(error: Exception, redact: Redactor) -> ActionError:
+def wrap_unknown(error: Exception, redact: Redactor) -> ActionError:
     frames = "".join(traceback.format_exception(error, limit=-8))
     return ActionError(
         redact.redact_text("".join(traceback.format_exception_only(error)).strip()),

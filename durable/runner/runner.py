@@ -4,7 +4,7 @@ A run starts in the event loop that accepted its event, immediately after the co
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from durable.definition import Definition
 from durable.engine import Forked, ForkOrder, GateReport, RetryOutcome, ServedPipelines, Start
@@ -24,6 +24,7 @@ from durable.runner.intake import Intake
 from durable.runner.live_run import LiveRun, RunLoop
 from durable.runner.live_runs import LiveRuns, RunnerLimits
 from durable.runner.messenger import Messenger
+from durable.runner.outside_call import call_outside
 from durable.runner.performer import Performer
 from durable.runner.reopening import Reopener
 from durable.runner.start import BegunRun, RunAddresses
@@ -53,7 +54,7 @@ class Runner:
         self._journal = journal
         self._now = now = runtime.now
         self._pipelines = pipelines
-        self._find_limit = runtime.find_limit
+        self._runtime = runtime
         self.runs = LiveRuns(journal, now, limits, self._take_over_soon)
         self.versions = Versions(journal)
         disk = Disk()
@@ -188,10 +189,13 @@ class Runner:
         return self.runs.explain_progress(run)
 
     def apply_limits(self) -> None:
-        self.runs.gates.apply_limits(self._find_limit)
+        self.runs.gates.apply_limits(self._runtime.find_limit)
 
     def report_gate(self, connection: str) -> GateReport | None:
         return self.runs.gates.report(connection)
+
+    async def call_action(self, use: str, connection: str, given: Mapping[str, JSON]) -> JSON:
+        return await call_outside(self._runtime, self.runs.gates, use, connection, given)
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         await self.runs.wait_for_end(run, seconds)

@@ -115,11 +115,17 @@ async def test_the_schemas_are_valid_keep_their_names_and_every_reference_resolv
 
 
 async def test_real_responses_conform_to_the_document(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    async with outside() as world:
+        test = "{use: http.get, with: {url: /}}"
+        connection = f"crm: {{use: http, base_url: '{world.url}', test: {test}}}\n"
+        (tmp_path / "config" / "connections.yaml").write_text(connection)
+        await _check_conformance(tmp_path, world)
+
+
+async def _check_conformance(tmp_path: Path, world: Outside) -> None:
     environment = make_environment(tmp_path, StoreKey.generate())
-    async with (
-        outside() as world,
-        running(tmp_path, {**PIPELINES, "calls": _calls(world)}, environment) as service,
-    ):
+    async with running(tmp_path, {**PIPELINES, "calls": _calls(world)}, environment) as service:
         conformance = Conformance(await _document(service))
         service.client.event_hooks = {"response": [conformance.check]}
         await service.client.post("/hooks/nowhere")  # so that the list of unknown paths has one
@@ -189,7 +195,9 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("POST", "/api/secrets/key/rotate")
     await ask("GET", "/api/secrets")
     await ask("DELETE", "/api/secrets/CRM")
+    await ask("POST", "/api/connections/crm/test")
     lists = (
+        "connections",
         "runs",
         "find?id=latest",
         "errors",

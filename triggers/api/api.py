@@ -16,6 +16,7 @@ from durable.secrets import Secrets
 from durable.wording import quote
 from triggers.api.access import Access
 from triggers.api.bulks import BulkOperations
+from triggers.api.connections import ConnectionOperations
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
 from triggers.api.events import EventOperations
@@ -77,6 +78,7 @@ class Api:
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),
+            *(ConnectionOperations(engine, folder.connections).operations() if folder.connections else ()),
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *FindOperations(journal).operations(),

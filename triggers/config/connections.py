@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
@@ -28,13 +28,14 @@ from durable.limit import NO_LIMIT, Limit
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
 from durable.schema_model import is_schema_model
-from durable.secrets import Secrets, fill_secrets
-from durable.spec_model import Identifier, Mapped
+from durable.secrets import SecretMissing, Secrets, fill_secrets
+from durable.spec_model import Identifier, Mapped, SpecModel
 from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import YamlDocument
 from durable.yaml.syntax import Source
 from triggers.config.catalogue import Connectors
+from triggers.documents.connections import ConnectionStatusName
 
 _CREDENTIAL = re.compile(
     r"(proxy-)?authorization|cookie|(.*[_-])?((api|access|auth|private|secret|subscription)[_-]?key|token|secret|password)",
@@ -43,11 +44,19 @@ _CREDENTIAL = re.compile(
 """Names of fields that usually hold credentials."""
 
 
+class ConnectionTestSpec(SpecModel):
+    """The action that proves that a connection works, instead of the one that its connector names."""
+
+    use: Annotated[str, StringConstraints(min_length=1)] = Field(description="An action of the connector: http.get")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="Its inputs")
+
+
 class ConnectionSpec(BaseModel, extra="allow"):
     """What every connection has."""
 
     use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that uses the connection")
     limit: Limit | None = Field(default=None, description="Limits that replace those of the connector, key by key")
+    test: ConnectionTestSpec | None = Field(default=None, description="The action that proves that it works")
 
 
 _COMMON = frozenset(ConnectionSpec.model_fields)
@@ -61,13 +70,23 @@ class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
 @dataclass(frozen=True, slots=True)
 class NamedConnection:
     """One connection: its fields, and the places of secrets in them. `literals` are credentials in plain text, and
-    `limit` replaces what the connector says, key by key."""
+    `limit` replaces what the connector says, key by key; `test` is the action that proves that it works."""
 
     connector: str
     given: JSON
     slots: tuple[SecretPlaceholder, ...]
     literals: frozenset[str]
     limit: Limit | None = None
+    test: ConnectionTestSpec | None = None
+
+
+class ConnectionState(NamedTuple):
+    """Whether a connection can be used, and why not. `connector` is None for an entry that was never valid."""
+
+    name: str
+    connector: str | None
+    status: ConnectionStatusName
+    reason: str | None
 
 
 class Connections:
@@ -157,6 +176,34 @@ class Connections:
             compiled = self._auth[connector.name] = connector, ConnectionAuth.parse(connector.auth)
         return compiled[1].choose(fields)
 
+    def find_test(self, name: str) -> ConnectionTestSpec | None:
+        """The action that proves that a connection works; None if neither the file nor its connector names one."""
+        found = self._known.get(name)
+        if found is None or found.test:
+            return found.test if found else None
+        connector = self._connectors.find(found.connector)
+        action = connector.test if connector else None
+        return ConnectionTestSpec(use=f"{found.connector}.{action}") if action else None
+
+    def list_states(self) -> list[ConnectionState]:
+        """The state of every connection, also of those that are invalid."""
+        names = {*self._known, *(self._broken or ())}
+        return [self._find_state(name) for name in sorted(names)]
+
+    def _find_state(self, name: str) -> ConnectionState:
+        found = self._known.get(name)
+        connector = found.connector if found else None
+        if self.is_broken(name):
+            return ConnectionState(name, connector, "invalid", f"{FILE} has errors; run `waypost validate` to see them")
+        assert found, "a connection is known or broken"
+        try:
+            self.open(name, f"{found.connector}.")
+        except SecretMissing as missing:
+            return ConnectionState(name, connector, "lacks_secret", str(missing))
+        except ActionError as error:
+            return ConnectionState(name, connector, "invalid", error.message)
+        return ConnectionState(name, connector, "ready", None)
+
     def find_limit(self, name: str) -> Limit:
         """The limit of a connection: its connector's, with what the file says in its place."""
         found = self._known.get(name)
@@ -233,6 +280,7 @@ class _ConnectionsReader:
                 self._add(each, (name,))
             for pointer, value in walk_leaves(given):
                 literals |= self._check_value(value, name, pointer, model)
+        self._check_test(name, use, entry.get("test"))
         if self._count_errors() > errors:
             self.broken.add(name)
         if name in self.broken:
@@ -240,7 +288,28 @@ class _ConnectionsReader:
         urls = get_shape(model).urls(given) if model else ()
         rendered, slots = Template.parse(given, urls).render({})
         limit = None if entry.get("limit") is None else Limit.model_validate(entry["limit"])
-        return NamedConnection(use, rendered, slots, literals, limit)
+        test = None if entry.get("test") is None else ConnectionTestSpec.model_validate(entry["test"])
+        return NamedConnection(use, rendered, slots, literals, limit, test)
+
+    def _check_test(self, name: str, connector: str, test: JSON) -> None:
+        """Check that the test is an action of the connector, and its inputs."""
+        if not isinstance(test, dict) or not isinstance(use := test.get("use"), str):
+            return
+        pointer, (wanted, _, action) = (name, "test"), use.partition(".")
+        known = self._connectors.find(connector)
+        if known is None:
+            return
+        if wanted != connector or (found := known.actions.get(action)) is None:
+            hint = suggest(use, [f"{connector}.{each}" for each in known.actions])
+            self.findings.add((*pointer, "use"), f"{quote(use)} is no action of {quote(connector)}", hint)
+            return
+        given = test.get("with") or {}
+        for each in find_data_problems(found.input, given):
+            self._add(each, (*pointer, "with"))
+        if Template.parse(given).expressions or Template.parse(given).secrets:
+            self.findings.add(
+                (*pointer, "with"), "expressions are not allowed in a test", "write the values themselves"
+            )
 
     def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._connectors.find_connection_model(use)

@@ -23,6 +23,7 @@ from triggers.documents.bulks import (
     BulkPreviewDocument,
     BulksDocument,
 )
+from triggers.documents.connections import ConnectionDocument, ConnectionListDocument, ConnectionTestDocument
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
@@ -257,6 +258,12 @@ class ServiceClient:
     async def get_version(self, pipeline: str, version: str, against: str | None) -> VersionTextDocument:
         path = f"/api/pipelines/{quote(pipeline, safe='')}/versions/{quote(version, safe='')}"
         return await self._ask(VersionTextDocument, "GET", path, params=_drop_none({"against": against}))
+
+    async def list_connections(self) -> list[ConnectionDocument]:
+        return (await self._ask(ConnectionListDocument, "GET", "/api/connections")).connections
+
+    async def test_connection(self, name: str) -> ConnectionTestDocument:
+        return await self._ask(ConnectionTestDocument, "POST", f"/api/connections/{quote(name, safe='')}/test")
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules

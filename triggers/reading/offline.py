@@ -20,7 +20,11 @@ from durable.secrets import Secrets
 from durable.units import IdKind
 from durable.values import JSON
 from triggers.bulks.filters import describe_bulk
+from triggers.config.catalogue import load_connectors
+from triggers.config.connection_list import describe_connections
+from triggers.config.connections import Connections
 from triggers.documents.bulks import BulkDocument, BulkItemDocument
+from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
 from triggers.documents.fields import Scope
@@ -198,6 +202,12 @@ class Files:
         with contextlib.suppress(PipelinesMissing, SettingsError):
             served = list_served(load_folder(self._instance).definitions)
         return VersionReads(await self._open(), served)
+
+    async def list_connections(self) -> list[ConnectionDocument]:
+        """The connections of the config folder. Without a service, nothing is known of what holds them back."""
+        secrets = Secrets(self._instance.environment)
+        config = self._instance.config
+        return describe_connections(Connections(config, load_connectors(config), secrets), lambda name: None)
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""

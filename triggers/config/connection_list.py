@@ -1,0 +1,26 @@
+"""The list of connections, as the API and the commands show it."""
+
+from collections.abc import Callable
+
+from durable.engine import GateReport
+from triggers.config.connections import Connections, ConnectionState
+from triggers.documents.connections import ConnectionDocument, GateDocument
+
+
+def describe_connections(
+    connections: Connections, report_gate: Callable[[str], GateReport | None]
+) -> list[ConnectionDocument]:
+    """The connections as entries of a list."""
+    return [_describe(state, connections, report_gate(state.name)) for state in connections.list_states()]
+
+
+def _describe(state: ConnectionState, connections: Connections, report: GateReport | None) -> ConnectionDocument:
+    test = connections.find_test(state.name)
+    return ConnectionDocument(
+        name=state.name,
+        connector=state.connector,
+        status=state.status,
+        reason=state.reason,
+        test=test.use if test else None,
+        gate=GateDocument.of(report) if report else None,
+    )

@@ -1,0 +1,57 @@
+"""Connections, and the outcomes of their tests."""
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from msgspec import Struct
+
+from durable.action import ErrorClass
+from durable.engine import GateReport
+from triggers.documents.fields import Time, format_time, note
+
+ConnectionStatusName: TypeAlias = Literal["ready", "invalid", "lacks_secret"]
+
+
+class GateDocument(Struct, frozen=True):
+    """What holds the requests of a connection back."""
+
+    state: Literal["ready", "held_back", "circuit_open"]
+    in_flight: Annotated[int, note("How many attempts run")]
+    waiting: Annotated[int, note("How many attempts wait for their turn")]
+    limit: Annotated[list[str], note("Its limits, for people")]
+    since: Annotated[Time | None, note("Since when it is held back")]
+    until: Annotated[Time | None, note("Until when it is held back")]
+    reason: str | None
+
+    @classmethod
+    def of(cls, report: GateReport) -> Self:
+        since, until = format_time(report.since), format_time(report.until)
+        return cls(report.state, report.in_flight, report.waiting, list(report.limit), since, until, report.reason)
+
+
+class ConnectionDocument(Struct, frozen=True):
+    """A connection, without its fields."""
+
+    name: str
+    connector: Annotated[str | None, note("Null if its entry was never valid")]
+    status: Annotated[
+        ConnectionStatusName, note("`invalid`: its entry, or a version of it that still serves, has errors")
+    ]
+    reason: Annotated[str | None, note("Why it cannot be used, and what to do")]
+    test: Annotated[str | None, note("The action that proves that it works")]
+    gate: Annotated[GateDocument | None, note("Null if it was not used since the service started")]
+
+
+class ConnectionListDocument(Struct, frozen=True):
+    """Every connection, by name."""
+
+    connections: list[ConnectionDocument]
+
+
+class ConnectionTestDocument(Struct, frozen=True):
+    """The outcome of a test."""
+
+    connection: str
+    works: bool
+    message: Annotated[str, note("The outcome in a sentence")]
+    error_class: ErrorClass | None
+    code: Annotated[str | None, note("The code of the error")]
