@@ -340,7 +340,8 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class Undo:
     """The action of the same connector that reverses an effect. The expressions in `given`, its inputs, read the
-    step's `inputs` and its `output`."""
+    step's `inputs`, except secret ones, and its `output`. A step of a pipeline with a `flow.undo` gets it, unless the
+    step says itself how it is undone."""
 
     action: str
     given: Mapping[str, JSON]

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
 from durable import retry
-from durable.action import OnCrash
+from durable.action import Action, OnCrash
 from durable.blocks.block import Block
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
@@ -84,7 +84,11 @@ class ActionSpec(StepSpec):
         description="What happens after the last attempt: the step fails (default), or the run is paused until a "
         "person decides",
     )
-    undo: UndoSpec | None = Field(None, description="The action that reverses the step's effect; flow.undo performs it")
+    undo: UndoSpec | Literal["none"] | None = Field(
+        None,
+        description="The action that reverses the step's effect, which flow.undo performs; default: what the connector "
+        "declares; `none`: the effect stays",
+    )
     on_timeout: OnTimeout | None = Field(
         None,
         description="What happens when a wait times out: `fail`, a value to use as the output, or steps to perform",
@@ -103,6 +107,7 @@ def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
 
 
 def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:
+    resolver.uses.add(spec.use)
     plain = ActionStep(
         id=spec.id,
         use=spec.use,
@@ -117,7 +122,7 @@ def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:
     return msgspec.structs.replace(
         _add_policy(plain, resolver, spec.retry, spec.on_crash),
         on_exhausted=spec.on_exhausted or "fail",
-        undo=_resolve_undo(spec.undo, resolver) if spec.undo else None,
+        undo=_resolve_undo(spec, resolver),
     )
 
 
@@ -148,9 +153,31 @@ def _add_policy(plain: ActionStep, resolver: Resolver, retry: RetrySpec | None, 
     )
 
 
-def _resolve_undo(undo: UndoSpec, resolver: Resolver) -> ActionStep:
-    plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
+def _resolve_undo(spec: ActionSpec, resolver: Resolver) -> ActionStep | None:
+    """Resolve the undo of a step, or that which the connector declares."""
+    if isinstance(spec.undo, UndoSpec):
+        undo = spec.undo
+        plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
+        return _add_policy(plain, resolver, None, None)
+    action = resolver.find_action(spec.use) if resolver.fills_undo else None
+    if spec.undo == "none" or action is None or action.undo is None:
+        return None
+    given = dict(action.undo.given)
+    plain = ActionStep(
+        id="undo",
+        use=f"{spec.use.partition('.')[0]}.{action.undo.action}",
+        input=given,
+        connection=spec.connection,
+        step_inputs=_find_defaults(action, Template.parse(given)),
+    )
     return _add_policy(plain, resolver, None, None)
+
+
+def _find_defaults(action: Action, undo: Template) -> dict[str, Any]:
+    """Return the values of the inputs that an undo reads and a step need not give."""
+    properties = action.input.model_json_schema().get("properties", {})
+    read = {part for root, *rest in undo.names if root == "inputs" for part in (rest[:1] or properties)}
+    return {name: properties[name].get("default") for name in properties if name in read}
 
 
 # -- how it is stored and compiled --------------------------------------------------------------------------------
@@ -332,7 +359,7 @@ def _complete(pipeline: CompiledPipeline, state: State, entry: entries.StepResol
     if node.undo:
         with suppress(ExpressionError, NotJSON):
             scope = RunScope(pipeline, state, path, output=entry.output.load())
-            undo, secrets = render_undo_input(node, scope)
+            undo, secrets = render_undo_input(node, scope, state.steps[path].input)
     attempt = state.steps[path].attempt
     return entries.StepCompleted(
         at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets

@@ -76,12 +76,16 @@ class Resolver:
     `defaults`: those of the pipeline.
     `kinds`: the kinds of steps, by model.
     `stored`: collects what the version keeps of the actions that the steps use, by `use`.
+    `uses`: collects the actions that the steps use.
+    `fills_undo`: a step whose action declares an undo gets it, unless it has its own.
     """
 
     find_action: Callable[[str], Action | None]
     defaults: DefaultsSpec
     kinds: Mapping[type[StepSpec], "StepSyntax"]
     stored: dict[str, Stored] = field(default_factory=dict)
+    uses: set[str] = field(default_factory=set)
+    fills_undo: bool = False
 
     def resolve_steps(self, steps: Sequence[StepSpec] | None) -> Steps:
         """Resolve a sequence of steps, with every default filled in."""

@@ -43,11 +43,14 @@ class UndoInputs(Inputs, title="Undo"):
 
 
 def render_undo_input(
-    node: ActionNode, scope: Mapping[str, object]
+    node: ActionNode, scope: Mapping[str, object], given: Value
 ) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
-    """Render the input of a step's undo; raises `ExpressionError` or `NotJSON`."""
-    if node.undo is None:
+    """Render the input of a step's undo; `given` is the step's own input. Raises `ExpressionError` or `NotJSON`."""
+    if node.undo is None or node.step.undo is None:
         return None, ()
+    if (defaults := node.step.undo.step_inputs) is not None:
+        inputs = given.load()
+        scope = {"inputs": defaults | inputs if isinstance(inputs, dict) else defaults, "output": scope["output"]}
     rendered, secrets = node.undo.render(scope)
     return Value.of(rendered), secrets
 
@@ -134,7 +137,7 @@ def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -
 def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output: Value, at: int) -> FollowUp:
     try:
         scope = RunScope(pipeline, state, target, output=output.load())
-        given, secrets = render_undo_input(pipeline.actions[target], scope)
+        given, secrets = render_undo_input(pipeline.actions[target], scope, state.steps[target].input)
     except (ExpressionError, NotJSON) as error:
         return UndoFailed(at=at, path=target, error=Failure.of("invalid", "expression", f"undo: {error}", target))
     path = make_undo_path(target, state.undos[target].passes)

@@ -52,7 +52,7 @@ def report_return(
             what = "keep"
             kept = Value.of(node.keep.render(scope)[0]) if node.keep else raw
             what = "undo"
-            undo, secrets = render_undo_input(node, scope)
+            undo, secrets = render_undo_input(node, scope, state.steps[path].input)
     except (NotJSON, ExpressionError) as error:
         place = locate_attempt(node, state.steps[path], path, attempt)
         failure = Failure.of("invalid", "output", f"{what}: {error}", *place)

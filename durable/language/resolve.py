@@ -1,10 +1,12 @@
 """Resolves a checked pipeline to its definition, with every default filled in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from durable.action import Action
 from durable.blocks.policies import DefaultsSpec
 from durable.blocks.syntax import Resolver
+from durable.blocks.undo import ACTION as UNDO
 from durable.definition import Definition
 from durable.durations import parse_duration
 from durable.language.pipeline import ConcurrencySpec, PipelineSpec
@@ -19,6 +21,9 @@ def resolve_pipeline(
     is the default."""
     resolver = Resolver(find_action, pipeline.defaults or DefaultsSpec(), SYNTAX_BY_MODEL)
     steps, on_failure = resolver.resolve_steps(pipeline.steps), resolver.resolve_steps(pipeline.on_failure)
+    if UNDO.use in resolver.uses:  # what nobody undoes has no undo: each would be rendered and recorded in vain
+        resolver = replace(resolver, fills_undo=True)
+        steps, on_failure = resolver.resolve_steps(pipeline.steps), resolver.resolve_steps(pipeline.on_failure)
     return Definition(
         ResolvedPipeline(
             id=pipeline.id,

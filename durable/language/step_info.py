@@ -70,7 +70,7 @@ def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Po
                     _find_output(step, catalogue),
                     find_links(step),
                     has_condition="if" in step,
-                    has_undo="undo" in step,
+                    has_undo=_has_undo(step, catalogue),
                 )
                 found[here] = info
                 for branch in list_branches(step, here):
@@ -79,6 +79,14 @@ def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Po
     place(data.get("steps"), ("steps",), ())
     place(data.get("on_failure"), ("on_failure",), ())
     return found
+
+
+def _has_undo(step: Mapped, catalogue: Catalogue) -> bool:
+    """Whether the step has an undo of its own, or its connector declares one."""
+    if "undo" in step:
+        return step["undo"] != "none"
+    action = catalogue.actions.get(str(step.get("use")))
+    return action is not None and action.undo is not None
 
 
 def _find_output(step: Mapped, catalogue: Catalogue) -> KnownValue:

@@ -55,6 +55,8 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     `undo`: the action that undoes the step's effect.
     `urls`: the places in the input where an expression is part of a URL.
     `is_paged`: the action returns its output in pages.
+    `step_inputs`: of an undo that the connector declares: the values of the step's inputs that it does not give. The
+    expressions of such an undo read the step's inputs as `inputs`.
     """
 
     id: str
@@ -73,6 +75,7 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     timeout_steps: Steps = NO_STEPS
     urls: tuple[tuple[str | int, ...], ...] = ()
     is_paged: bool = False
+    step_inputs: dict[str, Tree] | None = None
 
 
 class ResolvedConcurrency(msgspec.Struct, frozen=True, omit_defaults=True):
