@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from connectors.declared.compiled import decode_action
@@ -29,10 +30,14 @@ def load(actions: str, beginning: str = BEGINNING) -> Connector:
 
 def compile_one(action: str) -> dict[str, JSON]:
     """The stored form of one action, written as a flow mapping."""
-    [made] = load(f"  one: {{about: It, {action}}}\n").actions.values()
-    assert isinstance(made.stored, dict)
-    decode_action(made.stored)
-    return made.stored
+    return read_stored(load(f"  one: {{about: It, {action}}}\n"), "one")
+
+
+def read_stored(connector: Connector, name: str) -> dict[str, JSON]:
+    """The stored form of an action, as a pipeline version keeps it."""
+    stored: dict[str, JSON] = msgspec.json.decode(msgspec.json.encode(connector.actions[name].stored))
+    decode_action(stored)
+    return stored
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda path: path.stem)
@@ -45,3 +50,218 @@ def test_each_shipped_file_is_a_connector_without_problems(file: Path) -> None:
     for action in loaded.connector.actions.values():
         assert action.summary.endswith(".")
         assert all("description" in each for each in action.input.model_json_schema()["properties"].values())
+
+
+# -- what an action compiles to -----------------------------------------------------------------------------------
+
+ID = "inputs: {id: {type: string}}"
+TWO = "inputs: {id: {type: string}, name: {type: string}}"
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        pytest.param(
+            f'get: "/items/{{id}}", {TWO}',
+            {"path": "/items/{id}", "params": {"name": "{{ inputs.name }}"}, "body": None},
+            id="what the path of a GET does not take is the query",
+        ),
+        pytest.param(
+            f'delete: "/items/{{id}}", {TWO}',
+            {"params": {"name": "{{ inputs.name }}"}, "body": None},
+            id="also of a DELETE",
+        ),
+        pytest.param(
+            f'put: "/items/{{id}}", {TWO}',
+            {"params": None, "body": {"name": "{{ inputs.name }}"}, "has_body": True},
+            id="of others it is the body",
+        ),
+        pytest.param(f'post: "/items/{{id}}", {ID}', {"body": None, "has_body": None}, id="nothing is left for a body"),
+        pytest.param(
+            f"post: /items, {TWO}, json: {{item: {{id: '{{{{ inputs.id }}}}'}}, state: new}}",
+            {"body": {"item": {"id": "{{ inputs.id }}"}, "state": "new", "name": "{{ inputs.name }}"}},
+            id="what no expression reads is added to the written body",
+        ),
+        pytest.param(
+            f"post: /items, {TWO}, params: {{q: '{{{{ inputs.id | upper }}}}'}}, encode: form",
+            {"encode": "form", "params": {"q": "{{ inputs.id | upper }}"}, "body": {"name": "{{ inputs.name }}"}},
+            id="what an expression reads is not sent twice",
+        ),
+        pytest.param(
+            f"delete: /items, {TWO}, form: {{id: 7}}",
+            {"encode": "form", "body": {"id": 7, "name": "{{ inputs.name }}"}, "params": None},
+            id="a key that is written replaces the input of its name",
+        ),
+        pytest.param(
+            f"post: /graphql, {ID}, graphql: 'query($id: ID!) {{ item(id: $id) {{ name }} }}'",
+            {
+                "encode": "graphql",
+                "body": {"query": "query($id: ID!) { item(id: $id) { name } }", "variables": {"id": "{{ inputs.id }}"}},
+            },
+            id="the inputs are the variables of a GraphQL query",
+        ),
+        pytest.param(
+            f"post: /files, {ID}, body: {{base64: '{{{{ inputs.id }}}}'}}, media_type: image/png",
+            {"encode": "base64", "body": "{{ inputs.id }}", "media_type": "image/png"},
+            id="a binary body",
+        ),
+        pytest.param(
+            f"post: /files, {ID}, body: 'id {{{{ inputs.id }}}}'",
+            {"encode": "text", "body": "id {{ inputs.id }}"},
+            id="a body of text",
+        ),
+        pytest.param(
+            "get: /x, inputs: {in: {type: string}}",
+            {"params": {"in": "{{ inputs['in'] }}"}},
+            id="an input named like a word of expressions",
+        ),
+        pytest.param(
+            "get: /x, inputs: {a: {type: string, default: null, about: It, options: {use: one}}, "
+            "b: {enum: [x], default: null}}",
+            {
+                "inputs": {
+                    "type": "object",
+                    "properties": {
+                        "a": {"type": ["string", "null"], "default": None},
+                        "b": {"default": None, "anyOf": [{"enum": ["x"]}, {"type": "null"}]},
+                    },
+                    "additionalProperties": False,
+                }
+            },
+            id="an input may be null if that is its default; notes are not stored",
+        ),
+        pytest.param(
+            "get: /x, returns: {a: {type: string, about: It}, b: {type: integer, default: 0}}",
+            {
+                "returns": {
+                    "type": "object",
+                    "properties": {"a": {"type": "string"}, "b": {"type": "integer", "default": 0}},
+                    "required": ["a"],
+                }
+            },
+            id="returns by name",
+        ),
+        pytest.param(
+            "get: /x, returns: {type: array, items: {type: string}}",
+            {"returns": {"type": "array", "items": {"type": "string"}}},
+            id="returns as one schema",
+        ),
+        pytest.param(
+            "get: /x, page: {items: '{{ answer.body }}', number: {param: p, first: 0}, delay: 1s}, "
+            "returns: {a: {type: string}}",
+            {
+                "page": {"items": "answer.body", "number": "p", "first": 0, "delay": 1000},
+                "returns": {
+                    "type": "array",
+                    "items": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                },
+                "params": None,
+            },
+            id="a list in pages has a limit that is not sent, and returns describes its items",
+        ),
+        pytest.param(
+            "post: /search, page: {items: answer.body.hits, cursor: answer.body.next, param: after}",
+            {"page": {"items": "answer.body.hits", "cursor": "answer.body.next", "param": "after", "is_in_body": True}},
+            id="the cursor of a POST is in the body",
+        ),
+        pytest.param(
+            "post: /x, idempotency: {header: X-Key, max: 36, as: uuid}",
+            {"idempotency": {"header": "X-Key", "max": 36, "format": "uuid"}},
+            id="the form of a key",
+        ),
+        pytest.param(
+            "get: /x, "
+            "errors: {ok: [404, gone], classes: {server: [busy, 423], auth: [{when: '{{ answer.body.no }}'}]}}",
+            {
+                "errors": {
+                    "ok": ["404", "gone"],
+                    "classes": [
+                        ["server", {"code": "busy"}],
+                        ["server", {"code": "423"}],
+                        ["auth", {"when": "answer.body.no"}],
+                    ],
+                }
+            },
+            id="codes and statuses, and expressions with and without braces",
+        ),
+        pytest.param(
+            "get: /x, base_url: 'https://bot{{ connection.token }}.example.com'",
+            {"has_secret_url": True},
+            id="a secret URL",
+        ),
+        pytest.param(
+            "get: /x, base_url: 'https://{{ connection.shop }}.example.com'",
+            {"has_secret_url": None},
+            id="no secret URL",
+        ),
+        pytest.param("get: /x, output: null", {"output": None}, id="an action without an output"),
+    ],
+)
+def test_an_action_compiles_to_its_request(action: str, expected: dict[str, JSON]) -> None:
+    stored = compile_one(action)
+    assert {key: stored.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "idempotent", "on_crash"),
+    [
+        ("get: /x", "yes", "retry"),
+        ("put: /x", "yes", "retry"),
+        ("delete: /x", "yes", "retry"),
+        ("post: /x", "no", "park"),
+        ("patch: /x", "no", "park"),
+        ("post: /x, idempotent: yes", "yes", "retry"),
+        ("post: /x, idempotency: {header: X-Key}", "key", "retry"),
+        ("post: /x, idempotency: {header: X-Key}, idempotent: no", "no", "park"),
+        ("put: /x, idempotent: no", "no", "park"),
+    ],
+)
+def test_whether_an_action_can_be_repeated_follows_from_its_method_and_key(
+    action: str, idempotent: str, on_crash: str
+) -> None:
+    [made] = load(f"  one: {{about: It, {action}}}\n").actions.values()
+    assert (made.idempotent, made.on_crash) == (idempotent, on_crash)
+
+
+def test_an_action_adds_to_what_all_share_and_takes_precedence() -> None:
+    beginning = BEGINNING.replace(
+        "http: {",
+        "http:\n  limit: {rate: 5/s}\n  params: {v: 1, lang: en}\n  headers: {Accept: a/b, x-team: t}\n"
+        "  errors: {when: answer.body.bad, code: '{{ answer.body.code }}', classes: {server: [a]}}\n"
+        "  idempotency: {header: X-Key}\n  redirects: without_credentials\n"
+        "  page: {items: answer.body, cursor: answer.body.next, param: c, size: {param: n, value: 9}}\n  ",
+    ).replace(".com}", ".com")
+    connector = load(
+        "  read: {about: It, get: /x, params: {lang: de}, headers: {accept: null}, errors: {ok: [404]}}\n"
+        "  send: {about: It, post: /x}\n"
+        "  list: {about: It, get: /x, page: {link: next}}\n",
+        beginning,
+    )
+    read, send, listing = (read_stored(connector, name) for name in connector.actions)
+    assert read["params"] == {"v": 1, "lang": "de"}
+    assert read["headers"] == {"x-team": "t", "accept": None}
+    assert read["errors"]["ok"] == ["404"]
+    assert read["errors"]["when"] == "answer.body.bad"
+    assert (read.get("page"), read.get("idempotency"), read["redirects"]) == (None, None, "without_credentials")
+    assert (send["idempotency"], send.get("redirects")) == ({"header": "X-Key"}, None)
+    assert listing["page"] == {"items": "answer.body", "link": "next", "size": {"param": "n", "value": 9}}
+    assert connector.limit.describe() == ["5 requests a second"]
+
+
+def test_what_is_only_for_people_is_not_stored() -> None:
+    bare = load("  one: {about: It, get: /x, inputs: {a: {type: string}}}\n")
+    noted = load(
+        "  one: {about: What it does, get: /x, inputs: {a: {type: string, about: A, title: T, options: {use: two}}}}\n"
+        "  two: {about: It, get: /y}\n"
+    )
+    assert noted.actions["one"].stored == bare.actions["one"].stored
+    described = noted.actions["one"].input.model_json_schema()["properties"]["a"]
+    assert described == {"description": "A", "type": "string", "title": "T", "options": {"use": "two"}}
+
+
+def test_the_fields_of_a_connection_are_checked_by_its_model() -> None:
+    connection = load("  one: {about: It, get: /x}\n").connection
+    assert connection is not None
+    assert connection.model_validate({"token": "t"}).model_dump() == {"token": "t", "shop": "main"}
+    with pytest.raises(ValueError, match="tokn"):
+        connection.model_validate({"tokn": "t"})
