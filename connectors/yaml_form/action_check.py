@@ -62,8 +62,7 @@ class ActionCheck:
     def _check_filled(self, action: Mapped, pointer: Pointer) -> None:
         may_be_null = {"json", "output"}
         check_filled({key: each for key, each in action.items() if key not in may_be_null}, pointer, self._report)
-        for key in ("errors", "page", "idempotency", "undo"):
-            check_filled(get_mapping(action.get(key)), (*pointer, key), self._report)
+        check_filled(get_mapping(action.get("undo")), (*pointer, "undo"), self._report)
 
     # -- the request
 

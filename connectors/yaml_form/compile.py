@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from connectors.declared.action import make_action
 from connectors.declared.compiled import (
     BodyKind,
@@ -17,7 +19,7 @@ from connectors.declared.compiled import (
 )
 from connectors.yaml_form.merge import InputPlaces, list_methods, merge_request, place_inputs, read_input, strip_braces
 from connectors.yaml_form.schemas import make_schema_of_inputs, make_schema_of_output, name_notes, remove_notes
-from connectors.yaml_form.signature import find_output_schema, list_inputs
+from connectors.yaml_form.signature import Signature, find_output_schema, list_inputs
 from connectors.yaml_form.spec import (
     BytesSpec,
     ConnectorSpec,
@@ -36,15 +38,19 @@ from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
 
 
-def compile_connector(spec: ConnectorSpec, data: Mapped, more: Iterable[Action] = ()) -> Connector:
-    """Compile a file without errors; `data` is what `spec` was made from, and `more` are actions of its Python file."""
+def compile_connector(
+    spec: ConnectorSpec, data: Mapped, signatures: Mapping[str, Signature], more: Iterable[Action] = ()
+) -> Connector:
+    """Compile a file without errors; `data` is what `spec` was made from, `signatures` what the actions take, and
+    `more` the actions of its Python file."""
     connection = spec.connection
     fields = {name: name_notes(schema) for name, schema in connection.fields.items()} if connection else {}
     secrets = frozenset(name for name, schema in fields.items() if schema.get("secret"))
     http = get_mapping(data.get("http"))
     written = get_mapping(data.get("actions"))
     actions = [
-        compile_action(name, merge_request(http, get_mapping(action)), secrets) for name, action in written.items()
+        _compile_action(name, merge_request(http, get_mapping(action)), signatures[name].input, secrets)
+        for name, action in written.items()
     ]
     return Connector(
         spec.id,
@@ -57,17 +63,16 @@ def compile_connector(spec: ConnectorSpec, data: Mapped, more: Iterable[Action] 
     )
 
 
-def compile_action(name: str, merged: Mapped, secrets: frozenset[str] = frozenset()) -> Action:
+def _compile_action(name: str, merged: Mapped, input: type[BaseModel], secrets: frozenset[str]) -> Action:
     """Compile an action that is merged with what all actions share; `secrets` are the secret fields of connections."""
     spec = DeclaredActionSpec.model_validate(merged)
     declared = _compile_request(spec, merged, secrets)
     undo = Undo(spec.undo.use, spec.undo.with_ or {}) if spec.undo else None
     made = make_action(name, declared, summary=spec.about, idempotent=spec.idempotent, undo=undo)
-    described = name_notes(make_schema_of_inputs(list_inputs(merged)))
     output = made.output
     if output is None and (schema := find_output_schema(merged)):
         output = make_model(f"{name}_output", _allow_nothing(schema) if spec.errors and spec.errors.ok else schema)
-    return replace(made, input=make_model(f"{name}_input", described), output=output)
+    return replace(made, input=input, output=output)
 
 
 def _allow_nothing(schema: Mapping[str, Any]) -> Mapping[str, Any]:

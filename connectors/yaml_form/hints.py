@@ -22,6 +22,7 @@ _KEYS = {
     **dict.fromkeys(("version",), "the version of a pipeline covers its connectors; remove it"),
     **dict.fromkeys(("retry", "retries"), "the pipeline says how often a step is attempted; remove it"),
     **dict.fromkeys(("timeout",), "the pipeline says how long an attempt may take; remove it"),
+    **dict.fromkeys(("max_pages", "max_items", "size", "cursor", "link", "more", "next"), "put it under 'page'"),
     "auth": "it stands under 'connection'",
     "fields": "they stand under 'connection'",
     "limit": "it is of the whole connector: put it under 'http'",

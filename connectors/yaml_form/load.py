@@ -41,11 +41,13 @@ def load_connector(data: str | bytes, file: str, load_code: LoadCode | None = No
         return LoadedConnector(None, report.problems())
     more = _load_code(written, report, load_code)
     _check_models(written, report)
-    FileCheck(written, report, {each.name: each for each in more}).run()
+    check = FileCheck(written, report, {each.name: each for each in more})
+    check.run()
     problems = report.problems()
     if any(problem.severity == "error" for problem in problems):
         return LoadedConnector(None, problems)
-    return LoadedConnector(compile_connector(ConnectorSpec.model_validate(written), written, more), problems)
+    connector = compile_connector(ConnectorSpec.model_validate(written), written, check.signatures, more)
+    return LoadedConnector(connector, problems)
 
 
 def read_tests(data: str | bytes, file: str) -> tuple[ConnectorTestSpec, ...]:
@@ -131,7 +133,7 @@ class FileCheck:
         self._actions = {
             name: action for name, action in get_mapping(data.get("actions")).items() if isinstance(action, dict)
         }
-        self._signatures: dict[str, Signature] = {
+        self.signatures: dict[str, Signature] = {
             **{name: take_signature(action) for name, action in more.items()},
             **{name: read_signature(name, action) for name, action in self._actions.items()},
         }
@@ -140,14 +142,14 @@ class FileCheck:
         data, report = self._data, self._report
         for at in ((), ("connection",), ("http",)):
             check_filled(get_mapping(data.get(at[0])) if at else data, at, report)
-        if not self._signatures and not data.get("actions") and "code" not in data:
+        if not self.signatures and not data.get("actions") and "code" not in data:
             report.add((), "the connector has no actions", "list them under 'actions', by name")
         self._check_connection()
         http = get_mapping(data.get("http"))
         known = KnownMapping(dict.fromkeys(self._fields))
         requests = RequestCheck(report, self._expressions, known)
         requests.check(http, ("http",), None)
-        actions = ActionCheck(report, requests, http, self._signatures)
+        actions = ActionCheck(report, requests, http, self.signatures)
         for name, action in self._actions.items():
             actions.check(name, action, ("actions", name))
         if data.get("triggers"):
@@ -165,7 +167,7 @@ class FileCheck:
         test = self._connection.get("test")
         if not isinstance(test, str):
             return
-        used = check_use(test, None, ("connection",), self._signatures, self._report, key="test")
+        used = check_use(test, None, ("connection",), self.signatures, self._report, key="test")
         if used and not used.is_read:
             what, hint = f"the test {quote(test)} changes something", "name an action that only reads"
             self._report.add(("connection", "test"), what, hint, severity="warning")
@@ -188,7 +190,7 @@ class FileCheck:
     def _check_test(self, test: Mapped, pointer: Pointer) -> None:
         action = test.get("action")
         if isinstance(action, str):
-            check_use(action, test.get("with"), pointer, self._signatures, self._report, key="action")
+            check_use(action, test.get("with"), pointer, self.signatures, self._report, key="action")
         for name in get_mapping(test.get("connection")):
             if name not in self._fields:
                 hint = suggest(name, self._fields)

@@ -1,7 +1,7 @@
 """The names that an expression of a connector's file can read at its place, and why others cannot be read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from durable.known_values import (
     KnownMapping,
@@ -40,9 +40,13 @@ ANSWER = KnownMapping({"status": KnownScalar(frozenset({"number"})), "headers": 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorNames:
-    """The names that can be read at one place, and what is known of their values. Implements `Names`."""
+    """The names that can be read at one place, and what is known of their values. Implements `Names`.
+
+    `hints`: what to do about names that cannot be read just here.
+    """
 
     known: Mapping[str, KnownValue]
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def roots(self) -> frozenset[str]:
@@ -77,7 +81,7 @@ class ConnectorNames:
 
     def _explain_unknown(self, root: str) -> Explanation:
         if root in {"answer", "output", "items", "inputs", "connection"}:
-            return Explanation(f"{quote(root)} cannot be read here", _ELSEWHERE[root])
+            return Explanation(f"{quote(root)} cannot be read here", self.hints.get(root, _ELSEWHERE[root]))
         inputs = self.known.get("inputs")
         if isinstance(inputs, KnownMapping) and root in inputs.keys:
             return Explanation(f"there is no name {quote(root)}", f"did you mean 'inputs.{root}'")

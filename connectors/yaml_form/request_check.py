@@ -11,6 +11,7 @@ from durable.action import LiteralError
 from durable.known_values import KnownList, KnownMapping, KnownValue, has_template, is_template
 from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
+from durable.language.step_check import check_filled
 from durable.model_shape import walk_leaves
 from durable.problem import Pointer
 from durable.spec_model import Mapped, get_list, get_mapping
@@ -18,7 +19,12 @@ from durable.values import JSON
 from durable.wording import quote
 
 _AUTH = "credentials stand under 'connection.auth', for example 'auth: [{basic: {…}}]'"
+_URL_HINTS = {"inputs": "the connection's credentials go to this URL, so only the connection can name it"}
 _SENT = "the text itself is sent"
+_FIXED_HEADERS = {
+    "host": ("the host of a request is that of its URL", "write it in 'base_url'"),
+    "idempotency-key": ("each step has a key of its own", "write 'idempotency: {header: Idempotency-Key}'"),
+}
 
 
 class RequestCheck:
@@ -36,6 +42,8 @@ class RequestCheck:
         """Check the keys of a mapping; `inputs` is what is known of the action's inputs, None for shared keys, which
         cannot read them. Returns the names that can be read where a response is judged."""
         names = self.names_of(inputs)
+        for key in ("errors", "page", "idempotency"):
+            check_filled(get_mapping(owner.get(key)), (*pointer, key), self._report)
         self._check_base_url(owner.get("base_url"), (*pointer, "base_url"))
         for key in ("params", "headers"):
             self.check_sent(owner.get(key), (*pointer, key), names)
@@ -65,7 +73,7 @@ class RequestCheck:
     def _check_base_url(self, value: JSON, pointer: Pointer) -> None:
         if not isinstance(value, str) or not value:
             return
-        self._expressions.check_templates(value, pointer, self._connection)
+        self._expressions.check_templates(value, pointer, ConnectorNames(self._connection.known, _URL_HINTS))
         problem = _find_url_problem(value)
         if problem == USERINFO:
             self._report.add(pointer, "the URL contains a user or password", _AUTH)
@@ -79,13 +87,18 @@ class RequestCheck:
         first: dict[str, str] = {}
         for name, value in headers.items():
             sent = value if isinstance(value, str) and not is_template(value) else ""
-            if problem := find_header_problem(name, sent):
-                message, _, hint = problem.partition("; ")
-                self._report.add((*pointer, name), message, hint or None, is_key=True)
+            self._report_header(name, sent, (*pointer, name), is_key=True)
+            if name.lower() in _FIXED_HEADERS:
+                self._report.add((*pointer, name), *_FIXED_HEADERS[name.lower()], is_key=True)
             if name.lower() in first:
                 what = f"the header {quote(name)} is set twice"
                 self._report.add((*pointer, name), what, f"the other is {quote(first[name.lower()])}", is_key=True)
             first.setdefault(name.lower(), name)
+
+    def _report_header(self, name: str, value: str, pointer: Pointer, *, is_key: bool) -> None:
+        if problem := find_header_problem(name, value):
+            message, _, hint = problem.partition("; ")
+            self._report.add(pointer, message, hint or None, is_key=is_key)
 
     def _check_errors(self, errors: Mapped, pointer: Pointer, names: ConnectorNames) -> None:
         self._expressions.check_condition(errors.get("when"), (*pointer, "when"), names)
@@ -117,7 +130,7 @@ class RequestCheck:
         if has_template(rule.get("with")):
             self._report.add((*pointer, "with"), "what is sent beside the key is constant", "write it without '{{ }}'")
         if isinstance(name := rule.get("header"), str):
-            self._report_headers({name: ""}, pointer)
+            self._report_header(name, "", (*pointer, "header"), is_key=False)
         places = [key for key in rule if key in {"header", "json", "param"}]
         for other in places[1:]:
             what = f"the key is sent in one place, and here is a '{places[0]}' already"

@@ -43,7 +43,7 @@ def name_notes(schema: Any) -> Any:
 
     def change(each: Schema) -> Schema:
         about = each.pop("about", None)
-        return each if about is None else {"description": about, **each}
+        return {"description": about, **each} if isinstance(about, str) else each
 
     return map_schema(schema, change)
 

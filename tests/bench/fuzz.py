@@ -1,6 +1,6 @@
-"""Feed damaged pipelines to the loader, and the accepted ones to everything that reads them.
+"""Feed damaged pipelines or connectors to their loader, and the accepted ones to everything that reads them.
 
-python -m tests.bench.fuzz [--seconds 20] [--seed 1]
+python -m tests.bench.fuzz [--connectors] [--seconds 20] [--seed 1]
 
 Most damage is to data: any value at any position, renamed keys, swapped, wrapped and repeated values. The rest is to
 bytes. A fault is printed with its cause: an exception, a problem without a position or in pydantic's
@@ -15,26 +15,33 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import jsonschema_rs
 
+from connectors.yaml_form.load import load_connector
+from connectors.yaml_form.spec import ConnectorSpec
+from durable.action import LoadedConnector
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import Catalogue
 from durable.language.editor_schema import make_pipeline_schema
 from durable.language.load import LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
+from durable.language.validation import find_data_problems
+from durable.problem import Problem
 from durable.yaml.document import YamlDocument
 from triggers.config.catalogue import load_connectors
 from triggers.kinds import list_kinds, list_models
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = [*sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ROOT / "tests" / "data" / "order_intake.yaml"]
+CONNECTORS = [*sorted((ROOT / "connectors").glob("*.yaml")), ROOT / "tests" / "data" / "connector.yaml"]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 ACTIONS = load_connectors().actions
 KINDS = list_kinds()
@@ -44,6 +51,16 @@ CATALOGUE = Catalogue(ACTIONS, TRIGGERS)
 Data: TypeAlias = Any
 Place: TypeAlias = tuple[Any, Any]
 """A container, and a key or an index in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What is damaged: valid data, the keys that are put into it, and the files whose bytes are damaged."""
+
+    valid: Sequence[Data]
+    keys: Sequence[str]
+    files: Sequence[Path]
+
 
 BYTES_IN = 0.1
 """The share of damage that is done to bytes."""
@@ -161,48 +178,62 @@ def places(data: Data) -> list[Place]:
 
 
 @cache
-def keys() -> Sequence[str]:
-    """The keys that occur in valid data, those that are allowed, and a few that are not."""
-    known = {key for data in list_valid_pipelines() for _, key in places(data) if isinstance(key, str)}
+def list_pipelines() -> Corpus:
+    """Pipelines, with the keys that occur in them, those that are allowed, and a few that are not."""
+    valid = list_valid_pipelines()
     said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(make_pipeline_schema(CATALOGUE)["definitions"]))
-    return sorted({*known, *said, *PipelineSpec.model_fields, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
+    return Corpus(valid, _list_keys(valid, {*said, *PipelineSpec.model_fields}), SEEDS)
+
+
+@cache
+def list_connectors() -> Corpus:
+    """Connectors, and each of their actions alone."""
+    whole: list[Data] = [YamlDocument.read(path.read_bytes(), path.name).data for path in CONNECTORS]
+    alone = [{**data, "actions": {name: action}} for data in whole for name, action in data["actions"].items()]
+    said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(ConnectorSpec.model_json_schema()))
+    return Corpus([*whole, *alone], _list_keys(whole, set(said)), CONNECTORS)
+
+
+def _list_keys(valid: Sequence[Data], known: set[str]) -> Sequence[str]:
+    occurring = {key for data in valid for _, key in places(data) if isinstance(key, str)}
+    return sorted({*occurring, *known, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
 
 
 # -- damage -----------------------------------------------------------------------------------------------------
 
 
-def make_damaged_pipeline(chance: random.Random) -> Data:
-    """A pipeline with one to five random changes."""
-    data = deepcopy(chance.choice(list_valid_pipelines()))
+def make_damaged_data(chance: random.Random, corpus: Corpus) -> Data:
+    """Data with one to five random changes."""
+    data = deepcopy(chance.choice(corpus.valid))
     for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 5])):
         if found := places(data):
-            _change(chance, *chance.choice(found), found)
+            _change(chance, *chance.choice(found), found, corpus)
     return data
 
 
-def _change(chance: random.Random, owner: Data, key: Data, found: Sequence[Place]) -> None:
+def _change(chance: random.Random, owner: Data, key: Data, found: Sequence[Place], corpus: Corpus) -> None:
     match chance.choice(["drop", "put", "put", "put", "add", "rename", "exchange", "wrap", "repeat", "unwrap"]):
         case "drop":
             del owner[key]
         case "add" if isinstance(owner, dict):
-            new = chance.choice(keys())
-            owner[new] = _value(chance, new)
+            new = chance.choice(corpus.keys)
+            owner[new] = _value(chance, new, corpus)
         case "rename" if isinstance(owner, dict):
-            owner[chance.choice(keys())] = owner.pop(key)
+            owner[chance.choice(corpus.keys)] = owner.pop(key)
         case "exchange":
             other, there = chance.choice(found)
             owner[key], other[there] = deepcopy(other[there]), deepcopy(owner[key])
         case "wrap":
-            owner[key] = chance.choice([[owner[key]], {chance.choice(keys()): owner[key]}])
+            owner[key] = chance.choice([[owner[key]], {chance.choice(corpus.keys): owner[key]}])
         case "repeat" if isinstance(owner, list):
             owner.insert(key, deepcopy(owner[key]))
         case "unwrap" if isinstance(owner[key], dict | list) and owner[key]:
             owner[key] = next(iter(owner[key].values() if isinstance(owner[key], dict) else owner[key]))
         case _:
-            owner[key] = _value(chance, key)
+            owner[key] = _value(chance, key, corpus)
 
 
-def _value(chance: random.Random, key: object, depth: int = 0) -> Data:
+def _value(chance: random.Random, key: object, corpus: Corpus, depth: int = 0) -> Data:
     """A random value, often that of the same key elsewhere."""
     kind = chance.randrange(20 if depth < 4 else 16)
     if kind < 6:
@@ -210,24 +241,24 @@ def _value(chance: random.Random, key: object, depth: int = 0) -> Data:
     if kind < 11:
         return deepcopy(chance.choice(PLAIN))
     if kind < 16:
-        found = places(chance.choice(list_valid_pipelines()))
+        found = places(chance.choice(corpus.valid))
         owner, there = chance.choice([each for each in found if each[1] == key] or found)
         return deepcopy(owner[there])
     if kind < 18:
-        return [_value(chance, key, depth + 1) for _ in range(chance.randint(0, 3))]
+        return [_value(chance, key, corpus, depth + 1) for _ in range(chance.randint(0, 3))]
     if kind < 19:
-        return {key: _value(chance, key, depth + 1) for key in chance.sample(keys(), chance.randint(0, 4))}
+        return {key: _value(chance, key, corpus, depth + 1) for key in chance.sample(corpus.keys, chance.randint(0, 4))}
     made: Data = chance.choice(WORDS)
     for _ in range(chance.choice([2, 10, 50])):
-        made = chance.choice([[made], {chance.choice(keys()): made}])
+        made = chance.choice([[made], {chance.choice(corpus.keys): made}])
     return made
 
 
-def make_damaged_bytes(chance: random.Random) -> bytes:
-    """A pipeline's bytes with a few cuts, copies, changed bytes and insertions; sometimes pure noise."""
+def make_damaged_bytes(chance: random.Random, corpus: Corpus) -> bytes:
+    """A file's bytes with a few cuts, copies, changed bytes and insertions; sometimes pure noise."""
     if chance.random() < 0.1:
         return chance.randbytes(chance.randrange(4000))
-    made = bytearray(chance.choice(SEEDS).read_bytes())
+    made = bytearray(chance.choice(corpus.files).read_bytes())
     for _ in range(chance.randint(1, 6)):
         at, length = chance.randrange(len(made) + 1), chance.randint(1, 40)
         match chance.randrange(4):
@@ -253,17 +284,32 @@ def _editor() -> jsonschema_rs.Draft7Validator:
 def ensure_sound(text: str | bytes) -> LoadResult:
     """Load a text, and set up what can be set up; raises `AssertionError` or the exception of the fault."""
     loaded = load_pipeline(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
-    lines = re.split("\r\n|\r|\n", text if isinstance(text, str) else text.decode(errors="replace"))
-    assert (loaded.pipeline is None) == any(each.severity == "error" for each in loaded.problems), "refused or not"
-    for each in loaded.problems:
-        assert 1 <= each.line <= len(lines) + 1, f"a line that is not there: {each}"
-        assert 1 <= each.column <= len(lines[min(each.line, len(lines)) - 1]) + 2, f"a column that is not there: {each}"
-        assert not re.search("\n|Input should|Field required|Extra inputs|validation error", str(each)), str(each)
+    _ensure_told(text, loaded.problems, is_refused=loaded.pipeline is None)
     if loaded.pipeline:
         _set_up(loaded.pipeline)
         refused = [error.message[:300] for error in _editor().iter_errors(YamlDocument.read(text, "fuzz.yaml").data)]
         assert not refused, f"the loader takes what editors refuse: {refused}"
     return loaded
+
+
+def ensure_connector_sound(text: str | bytes) -> LoadedConnector:
+    """Load a connector, and read the models of its actions; raises `AssertionError` or the exception of the fault."""
+    loaded = load_connector(text, "fuzz.yaml")
+    _ensure_told(text, loaded.problems, is_refused=loaded.connector is None)
+    for action in loaded.connector.actions.values() if loaded.connector else ():
+        for model in (action.input, action.output):
+            if model:
+                find_data_problems(model, {"a": 1})
+    return loaded
+
+
+def _ensure_told(text: str | bytes, problems: Sequence[Problem], *, is_refused: bool) -> None:
+    lines = re.split("\r\n|\r|\n", text if isinstance(text, str) else text.decode(errors="replace"))
+    assert is_refused == any(each.severity == "error" for each in problems), "refused or not"
+    for each in problems:
+        assert 1 <= each.line <= len(lines) + 1, f"a line that is not there: {each}"
+        assert 1 <= each.column <= len(lines[min(each.line, len(lines)) - 1]) + 2, f"a column that is not there: {each}"
+        assert not re.search("\n|Input should|Field required|Extra inputs|validation error", str(each)), str(each)
 
 
 def _set_up(pipeline: PipelineSpec) -> None:
@@ -273,19 +319,19 @@ def _set_up(pipeline: PipelineSpec) -> None:
         KINDS[spec.use].compile(definition, spec)
 
 
-def main(seconds: float, seed: int) -> int:
+def main(seconds: float, seed: int, corpus: Corpus, ensure: Callable[[str | bytes], object]) -> int:
     """Damage and load for `seconds` of CPU time, and return the number of kinds of faults."""
     chance = random.Random(seed)
-    tried, valid, slowest, end = 0, 0, 0.0, time.process_time() + seconds
+    tried, slowest, end = 0, 0.0, time.process_time() + seconds
     faults: dict[str, int] = {}
     while (began := time.process_time()) < end:
         text = (
-            make_damaged_bytes(chance)
+            make_damaged_bytes(chance, corpus)
             if chance.random() < BYTES_IN
-            else json.dumps(make_damaged_pipeline(chance), indent=1)
+            else json.dumps(make_damaged_data(chance, corpus), indent=1)
         )
         try:
-            valid += ensure_sound(text).pipeline is not None
+            ensure(text)
         except Exception as error:  # noqa: BLE001  # any exception is a fault
             kind = re.sub(r"\d+", "N", f"{type(error).__name__}: {error}")[:200]
             faults[kind] = faults.get(kind, 0) + 1
@@ -295,8 +341,9 @@ def main(seconds: float, seed: int) -> int:
         slowest = max(slowest, time.process_time() - began)
         tried += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"seed {seed}: inputs tried {tried}, of them valid {valid}, kinds of faults {len(faults)}")
-    print(f"slowest {slowest * 1000:.0f} ms of CPU, peak memory {peak:.0f} MB")
+    print(f"seed {seed}: inputs tried {tried}, kinds of faults {len(faults)}")
+    each = seconds / tried * 1000
+    print(f"{each:.1f} ms of CPU each, damage included; slowest {slowest * 1000:.0f} ms, peak memory {peak:.0f} MB")
     return len(faults)
 
 
@@ -304,5 +351,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--connectors", action="store_true")
     given = parser.parse_args()
-    sys.exit(1 if main(given.seconds, given.seed) else 0)
+    chosen = (list_connectors(), ensure_connector_sound) if given.connectors else (list_pipelines(), ensure_sound)
+    sys.exit(1 if main(given.seconds, given.seed, *chosen) else 0)

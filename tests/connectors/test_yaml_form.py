@@ -1,15 +1,23 @@
 """The files of declarative connectors: what they compile to, and what is said about mistakes."""
 
+import json
+import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from connectors.declared.compiled import decode_action
-from connectors.yaml_form.load import load_connector
+from connectors.yaml_form.form import FORM
+from connectors.yaml_form.load import load_connector, read_tests
+from connectors.yaml_form.spec import ExpectedErrorSpec
 from durable.action import Connector
 from durable.values import JSON
+from tests.bench.fuzz import ensure_connector_sound, list_connectors, make_damaged_bytes, make_damaged_data
+from tests.language.mistakes import Mistake, list_said, read_mistakes
 
+DATA = Path(__file__).parents[1] / "data"
 SHIPPED = sorted((Path(__file__).parents[2] / "connectors").glob("*.yaml"))
 
 BEGINNING = """\
@@ -28,14 +36,14 @@ def load(actions: str, beginning: str = BEGINNING) -> Connector:
     return loaded.connector
 
 
-def compile_one(action: str) -> dict[str, JSON]:
+def compile_one(action: str) -> dict[str, Any]:
     """The stored form of one action, written as a flow mapping."""
     return read_stored(load(f"  one: {{about: It, {action}}}\n"), "one")
 
 
-def read_stored(connector: Connector, name: str) -> dict[str, JSON]:
+def read_stored(connector: Connector, name: str) -> dict[str, Any]:
     """The stored form of an action, as a pipeline version keeps it."""
-    stored: dict[str, JSON] = msgspec.json.decode(msgspec.json.encode(connector.actions[name].stored))
+    stored: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(connector.actions[name].stored))
     decode_action(stored)
     return stored
 
@@ -265,3 +273,109 @@ def test_the_fields_of_a_connection_are_checked_by_its_model() -> None:
     assert connection.model_validate({"token": "t"}).model_dump() == {"token": "t", "shop": "main"}
     with pytest.raises(ValueError, match="tokn"):
         connection.model_validate({"tokn": "t"})
+
+
+# -- mistakes -----------------------------------------------------------------------------------------------------
+
+MISTAKES = read_mistakes(DATA / "connector_mistakes.txt", str)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.said[0][2])
+def test_a_mistake_is_reported_with_its_position_and_a_fix(mistake: Mistake) -> None:
+    loaded = load_connector(mistake.text, "shop.yaml")
+    assert list_said(loaded.problems) == mistake.said
+    assert (loaded.connector is None) == any(problem.severity == "error" for problem in loaded.problems)
+
+
+def test_a_file_with_every_key_is_a_connector_and_its_tests_are_read() -> None:
+    data = (DATA / "connector.yaml").read_bytes()
+    loaded = load_connector(data, "connector.yaml")
+    assert loaded.problems == ()
+    create, whoami = read_tests(data, "connector.yaml")
+    assert (create.action, create.with_, whoami.expect.error) == (
+        "create_item",
+        {"folder": "a", "name": "b"},
+        ExpectedErrorSpec.model_validate({"class": "auth", "code": "401", "message": "GET"}),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "a: &x 1", "a: *x", "a: !x 1", "a: 1\n---\nb: 1", "\x00", b"\xff"])
+def test_a_text_that_is_no_connector_is_an_error_with_a_position(text: str | bytes) -> None:
+    loaded = load_connector(text, "shop.yaml")
+    assert loaded.connector is None
+    assert all(problem.line >= 1 for problem in loaded.problems)
+    assert loaded.problems
+
+
+def test_damage_never_breaks_the_loader() -> None:
+    chance = random.Random(1)
+    for _ in range(150):
+        ensure_connector_sound(json.dumps(make_damaged_data(chance, list_connectors()), indent=1))
+        ensure_connector_sound(make_damaged_bytes(chance, list_connectors()))
+
+
+@pytest.mark.slow
+def test_much_damage_never_breaks_the_loader() -> None:
+    chance = random.Random(2)
+    for _ in range(10_000):
+        ensure_connector_sound(json.dumps(make_damaged_data(chance, list_connectors()), indent=1))
+
+
+# -- a Python file beside the file ----------------------------------------------------------------------------------
+
+CODE = '''
+from waypost import Context, Inputs, action
+
+
+class Upload(Inputs):
+    name: str
+
+
+@action("upload", input=Upload)
+async def upload(context: Context, input: Upload) -> dict[str, str]:
+    """Upload a file."""
+    return {"id": input.name}
+'''
+
+
+def test_the_actions_of_a_python_file_beside_it_belong_to_the_connector(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        BEGINNING + "  put: {about: It, post: /x, undo: {use: upload, with: {name: x, nam: y}}}\ncode: _shop.py\n"
+    )
+    (tmp_path / "_shop.py").write_text(CODE)
+    refused = FORM.load(str(file), file.read_bytes())
+    assert [problem.message for problem in refused.problems] == ["unknown key 'nam'"]
+    file.write_text(file.read_text().replace(", nam: y", ""))
+    loaded = FORM.load(str(file), file.read_bytes())
+    assert loaded.connector is not None
+    assert list(loaded.connector.actions) == ["put", "upload"]
+    assert loaded.files == (str(tmp_path / "_shop.py"),)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (None, "_shop.py cannot be read: No such file or directory"),
+        ("1 / 0", "_shop.py cannot be loaded: ZeroDivisionError: division by zero"),
+        ("def f(", "_shop.py cannot be loaded: SyntaxError: '(' was never closed (_shop.py, line 1)"),
+        ("a = 1", "_shop.py has no actions"),
+        (CODE.replace('"upload"', '"one"'), "_shop.py has an action 'one' too"),
+    ],
+)
+def test_a_python_file_that_cannot_be_used_is_an_error_of_the_file(
+    tmp_path: Path, code: str | None, message: str
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(f"{BEGINNING}  one: {{about: It, get: /x}}\ncode: _shop.py\n")
+    if code is not None:
+        (tmp_path / "_shop.py").write_text(code)
+    assert [problem.message for problem in FORM.load(str(file), file.read_bytes()).problems] == [message]
+
+
+def test_the_scaffold_of_a_connector_loads() -> None:
+    [(name, text)] = FORM.scaffold("shop").items()
+    assert name == "shop.yaml"
+    loaded = load_connector(text, name)
+    assert loaded.problems == ()
+    assert list(loaded.connector.actions if loaded.connector else ()) == ["list_items", "create_item"]

@@ -8,26 +8,26 @@ import random
 
 import pytest
 
-from tests.bench.fuzz import ensure_sound, list_valid_pipelines, make_damaged_bytes, make_damaged_pipeline
+from tests.bench.fuzz import ensure_sound, list_pipelines, make_damaged_bytes, make_damaged_data
 
 FLOW = "steps: [{id: a, use: flow.stop}]\n"
 
 
 def test_there_are_enough_valid_pipelines_to_damage() -> None:
-    assert sum(ensure_sound(json.dumps(data)).pipeline is not None for data in list_valid_pipelines()) > 40
+    assert sum(ensure_sound(json.dumps(data)).pipeline is not None for data in list_pipelines().valid) > 40
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_data_never_breaks_the_loader(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(300):
-        ensure_sound(json.dumps(make_damaged_pipeline(chance), indent=1))
+        ensure_sound(json.dumps(make_damaged_data(chance, list_pipelines()), indent=1))
 
 
 def test_damaged_bytes_never_break_the_loader() -> None:
     chance = random.Random(1)
     for _ in range(200):
-        ensure_sound(make_damaged_bytes(chance))
+        ensure_sound(make_damaged_bytes(chance, list_pipelines()))
 
 
 # -- regressions ------------------------------------------------------------------------------------------------

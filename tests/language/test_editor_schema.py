@@ -19,7 +19,8 @@ from durable.language.catalogue import Catalogue
 from durable.language.editor_schema import make_pipeline_schema
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
-from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, do_nothing, load_text
+from tests.language.mistakes import Mistake
+from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, do_nothing, load_text
 from triggers.config.catalogue import load_connectors
 from triggers.config.schema import schema_text
 from triggers.webhooks.presets import GENERIC, load_presets

@@ -1,10 +1,8 @@
 """A file becomes a checked pipeline, or every mistake in it is reported with its position and a fix."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
+from tests.language.mistakes import Mistake, list_said, read_mistakes
 from tests.language.test_document import WELL_KNOWN_MISTAKES
 from triggers.kinds import list_models
 
@@ -180,30 +179,13 @@ def test_the_number_of_problems_is_bounded() -> None:
 STEP = "steps:\n  - id: a\n    use: http.get\n    with: {url: /}\n"
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A text and the expected problem: line, column and part of the message."""
-
-    text: str
-    said: tuple[tuple[int, int, str], ...]
-
-    @classmethod
-    def read(cls, block: str) -> "Mistake":
-        """Parse a block: a line with a caret states the problem of the line above it. A file without steps gets one."""
-        source: list[str] = []
-        said: list[tuple[int, int, str]] = []
-        for line in block.strip("\n").split("\n"):
-            caret = re.fullmatch(r"( *)\^ (.*)", line)
-            if caret:
-                said.append((len(source), len(caret[1]) + 1, caret[2]))
-            else:
-                source.append(line)
-        text = "\n".join(source) + "\n"
-        is_whole = "steps:" in source or source[0].startswith(("steps:", "description: x"))
-        return cls(text if is_whole else text + STEP, tuple(said))
+def complete(text: str) -> str:
+    """A text with a step, unless it is a whole file."""
+    is_whole = "\nsteps:\n" in f"\n{text}" or text.startswith(("steps:", "description: x"))
+    return text if is_whole else text + STEP
 
 
-MISTAKES = [Mistake.read(block) for block in (DATA / "mistakes.txt").read_text("utf-8").split("\n\n")]
+MISTAKES = read_mistakes(DATA / "mistakes.txt", complete)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.said[0][2])
@@ -211,9 +193,7 @@ def test_a_mistake_is_reported_with_its_position_and_a_fix(mistake: Mistake) -> 
     result = load_text(mistake.text)
 
     assert result.pipeline is None
-    assert mistake.said == tuple(
-        (each.line, each.column, "; ".join(filter(None, [each.message, each.hint]))) for each in result.problems
-    )
+    assert mistake.said == list_said(result.problems)
 
 
 CALL = "with: {pipeline: sample}"
