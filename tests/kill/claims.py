@@ -9,6 +9,7 @@ from tests.kill.constructs import CALLS, GUARDED, LIMITS, Expected, expect_end
 from tests.kill.evidence import Evidence, Figure, life, none
 from tests.kill.ledger import Line
 from tests.kill.loop import CONSTRUCTS, Record
+from tests.kill.pager import ITEMS
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 HOLDS = ("first", "hold-0", "hold-1", "hold-2")
@@ -44,6 +45,7 @@ class ConstructsEvidence(Evidence):
 
     def _claims(self) -> Iterator[tuple[str, Iterator[str]]]:
         yield "runs that did not end as they should", self._find_unexpected_ends()
+        yield "pages lost, doubled or out of order", self._find_misplaced_pages()
         yield "runs stuck at the end", self._find_stuck()
         yield "answers lost though both sides lived", self._find_interrupted()
         yield "receipts that are not the ledger's", self._find_forged()
@@ -123,6 +125,19 @@ class ConstructsEvidence(Evidence):
                 lines = self._by_key[f"{id}:{path}"]
                 if receipt and lines and receipt not in {line.position for line in _list_performed(lines)}:
                     yield f"{id}: {path} has {receipt}"
+
+    def _find_misplaced_pages(self) -> Iterator[str]:
+        """The output of a list has the receipts of all of its pages, in order."""
+        for id, run in self._of("paging"):
+            if run["status"] != "completed":
+                continue
+            receipts = run["steps"]["fetch"]["output"]["receipts"]
+            pages = [
+                {line.position for line in _list_performed(self._lines[_event(run), f"page-{number}"])}
+                for number in range(len(receipts) // ITEMS)
+            ]
+            if not all(receipt in pages[place // ITEMS] for place, receipt in enumerate(receipts)):
+                yield f"{id}: {receipts}, and the ledger has {pages}"
 
     def _find_interrupted(self) -> Iterator[str]:
         """The ledger answers everything that it has written, so only a death can withhold an answer."""

@@ -311,6 +311,15 @@ steps:
   - {DO(declined), on_exhausted: pause}
   - {DO(after)}
 """
+_PAGING = """
+steps:
+  - {DO(begun)}
+  - id: fetch
+    use: pager.list
+    with: {url: "LEDGER/effects/{{ inputs.event }}", pages: 5}
+    keep: {receipts: "{{ output | map(attribute='receipt') | list }}"}
+  - {DO(after)}
+"""
 _BURSTING = """
 steps:
   - id: many
@@ -339,13 +348,14 @@ _SENT = {
     "parking": _PARKING,
     "pausing": _PAUSING,
     "retrying": _RETRYING,
+    "paging": _PAGING,
     "bursting": _BURSTING,
 }
 _CALLED = {"telling": _TELLING, "hearing": _HEARING, "helping": _HELPING}
 
 OFTEN = (
     *("guarded", "waiting", "listening", "asking", "calling", "undoing", "reverting", "replacing", "parking"),
-    *("queueing", "queueing", "queueing", "queueing", "pausing", "echoing", "retrying"),
+    *("queueing", "queueing", "queueing", "queueing", "pausing", "echoing", "retrying", "paging"),
 )
 TURNS = (*_SENT, *OFTEN)
 """The pipelines that webhooks start, as often as they do so in one round."""
@@ -429,6 +439,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], Expected]] = {
     "parking": _ends("completed", "after", "park-0 park-1"),
     "pausing": _ends("completed failed", "declined", "after"),
     "retrying": _ends("failed", "begun cell-0 cell-1 declined-1"),
+    "paging": _ends("completed", "begun page-0 page-1 page-2 page-3 page-4 after"),
     "bursting": _ends("completed", "mark-0 mark-400 mark-800 mark-1200 after"),
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from durable.history.encoding import decode_entries
 from durable.history.state import State
 from durable.journal.sqlite.files import FILE_NAME
+from durable.path import make_page_path
 from durable.replay import apply_entry
 
 
@@ -31,12 +32,14 @@ class DeadJournal:
                 apply_entry(state, entry)
 
     def find_checkpoints(self) -> set[tuple[str, str]]:
-        """Every run and step that is checkpointed, has failed finally or was skipped."""
-        return {
-            (run, path)
-            for run, state in self.states.items()
-            for path, step in state.steps.items()
-            if step.status in ("completed", "failed", "skipped")
+        """Every run and step that is checkpointed, has failed finally or was skipped, and every page that arrived."""
+        steps = [(run, path, step) for run, state in self.states.items() for path, step in state.steps.items()]
+        ended = {(run, path) for run, path, step in steps if step.status in ("completed", "failed", "skipped")}
+        return ended | {
+            (run, make_page_path(path, number))
+            for run, path, step in steps
+            if step.pages
+            for number in range(step.pages.number)
         }
 
     def in_flight(self) -> int:

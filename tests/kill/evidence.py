@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
+from durable.path import find_step_path, make_page_path
 from tests.kill.home import MAY_NOT_REPEAT, STEPS
 from tests.kill.ledger import Line
 from tests.kill.loop import Record
@@ -164,7 +165,7 @@ class Evidence:
     def _find_uncounted(self) -> Iterator[str]:
         """Steps with more attempts in the ledger than in their run. A repeat that fetches a step's output has
         the key of its step."""
-        seen = Counter((line.run, line.path) for line in self._record.lines)
+        seen = Counter((line.run, find_step_path(line.path)) for line in self._record.lines)
         for (id, path), times in seen.items():
             run = self._record.runs.get(id)
             steps = run["steps"] if run else {}
@@ -231,6 +232,8 @@ def _problems_of(run: str, history: Sequence[Mapping[str, Any]]) -> Iterator[str
         yield f"{run}: its history has gaps"
     checkpoints: Counter[str] = Counter()
     for entry in history:
+        if entry["type"] == "page_completed":
+            checkpoints[make_page_path(entry["path"], entry["page"])] += 1
         if entry["type"] == "step_completed":
             checkpoints[entry["path"]] += 1
         for path in entry["paths"] if entry["type"] == "steps_voided" else ():

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.plugins import install
+
 REPEATABLE = """
 id: repeatable
 description: Three effects, each of which may be repeated under its key
@@ -130,6 +132,7 @@ class Home:
         folder.mkdir(parents=True)
         for name, text in pipelines.items():
             (folder / f"{name}.yaml").write_text(text.replace("LEDGER", ledger))
+        install(self.folder / "site", "kill-pager", {"pager": "tests.kill.pager:CONNECTOR"}, {})
 
     def environment(self) -> dict[str, str]:
         """The settings of the service. The recovery limit is disabled, because the runs do not cause the crashes."""
@@ -138,4 +141,5 @@ class Home:
             "WAYPOST_SECRET_SENDER": f"whsec_{b64encode(self.sender_secret).decode()}",
             "WAYPOST_RECOVERY_LIMIT": "1000",
             "WAYPOST_ADDRESS_RATE": "none",
+            "PYTHONPATH": str(self.folder / "site"),
         }
