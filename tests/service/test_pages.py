@@ -1,14 +1,17 @@
 """A step whose action returns its output in pages, in a whole service."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse, Response
 
 from durable.action import PAGED_SIZE_LIMIT
 from tests.histories.stage import Stage
+from tests.service.gates import copy_after_crash, truncate_history
+from tests.service.running import outside, running
 
 pytestmark = pytest.mark.anyio
 
@@ -164,3 +167,46 @@ async def test_a_run_and_its_step_say_which_page_they_are_at(stage: Stage) -> No
         assert step["pages"] == {"arrived": 1, "items": 2}
         assert [each["ending"] for each in step["tries"]] == ["completed", *["answered"] * 3]
     assert ended["step_counts"] == {"failed": 1}
+
+
+SHOP = """
+id: shop
+about: Orders
+http: {base_url: "URL"}
+actions:
+  list_orders:
+    about: All orders
+    get: /orders
+    page: {items: answer.body.orders, cursor: answer.body.next, param: after}
+"""
+ORDERS = """
+defaults: {retry: {max_attempts: 2, min_delay: 1ms, max_delay: 2ms}}
+steps: [{id: fetch, use: shop.list_orders}]
+outputs: {orders: "{{ steps.fetch.output }}"}
+"""
+
+
+def _answer_page(number: int) -> Callable[[], Response]:
+    return lambda: JSONResponse({"orders": [{"n": number}], "next": f"c{number}" if number < 3 else None})
+
+
+async def test_a_list_of_a_connector_file_goes_on_after_a_failing_page_and_a_crash(tmp_path: Path) -> None:
+    async with outside() as shop:
+
+        def write_connector(place: Path) -> Path:
+            (place / "config" / "connectors").mkdir(parents=True)
+            (place / "config" / "connectors" / "shop.yaml").write_text(SHOP.replace("URL", shop.url))
+            return place
+
+        pages = [_answer_page(number) for number in range(4)]
+        shop.answers = [*pages[:2], lambda: Response(status_code=500), *pages[2:]]
+        async with running(write_connector(tmp_path), {"orders": ORDERS}) as service:
+            run = (await service.start("orders")).json()["id"]
+            await service.wait_for_end(run)
+            place = write_connector(copy_after_crash(tmp_path))
+        truncate_history(place, run, "step_completed")
+        shop.answers = pages[3:]
+        async with running(place, {"orders": ORDERS}) as service:
+            ended = await service.wait_for_end(run)
+    assert ended["outputs"] == {"orders": [{"n": number} for number in range(4)]}
+    assert len(shop.requests) == 4 + 1 + 1, "after the crash, only the last page is requested again"
