@@ -73,8 +73,8 @@ class EncryptedStore:
         return await self._journal.read(list_sealed_values, kind)
 
     async def reseal(self) -> Resealing:
-        """Encrypt every value with the current key. Each value changes in a commit of its own, so that a crash leaves
-        every value readable with one key of the ring; it keeps its generation. Raises `StoreKeyMissing`."""
+        """Encrypt every value with the current key. Each value is a unit of its own, so that a crash leaves every value
+        readable with one key of the ring; it keeps its generation. Raises `StoreKeyMissing`."""
         key = self._find_current_key()
         unreadable: dict[tuple[str, str], ValueUnreadable] = {}
         count = 0
@@ -83,17 +83,18 @@ class EncryptedStore:
             for value in await asyncio.shield(self._journal.list_values_of_other_keys(key.id))
             if (value.kind, value.name) not in unreadable
         ]:
+            units: list[asyncio.Future[bool]] = []
             for value in left:
                 try:
-                    count += await self._reseal_value(value, key)
+                    units.append(self._journal.reseal_value(self._reseal_value(value, key), value.key))
                 except ValueUnreadable as error:
                     unreadable[value.kind, value.name] = error
+            count += sum(await asyncio.shield(asyncio.gather(*units)))
         return Resealing(key.id, count, tuple(unreadable.values()))
 
-    async def _reseal_value(self, value: SealedValue, key: StoreKey) -> bool:
+    def _reseal_value(self, value: SealedValue, key: StoreKey) -> SealedValue:
         text = self.ring.open(value)
-        sealed = key.seal(value.kind, value.name, value.generation, text, value.updated_at, value.updated_by)
-        return await asyncio.shield(self._journal.reseal_value(sealed, value.key))
+        return key.seal(value.kind, value.name, value.generation, text, value.updated_at, value.updated_by)
 
     def _find_current_key(self) -> StoreKey:
         if self.ring.current is None:

@@ -18,7 +18,7 @@ from alembic.config import Config
 from durable.journal.sqlite.database import SQLite
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.upgrade import MIGRATIONS
-from tests.service.running import Running, running
+from tests.service.running import ENVIRONMENT, Running, running
 
 JOURNALS = Path(__file__).parent.parent / "data" / "journals"
 
@@ -51,6 +51,9 @@ outputs: {child: "{{ steps.call.output.n }}"}
 LARGE = "x" * 40_000
 """A text that is stored as a payload."""
 
+KEYED = {**ENVIRONMENT, "WAYPOST_STORE_KEY": f"wpk_{'recorded' * 5}key"}
+"""The environment of a service that can read the stored secret."""
+
 RENAMED = {("deliveries", "headers"): b'{"data":{"content-type":"application/json"},"size":35}'}
 """Columns that later versions do not have, with a value for them."""
 
@@ -75,6 +78,7 @@ async def _fill(service: Running) -> None:
     for pipeline in ("asks", "naps", "calls"):
         await service.start(pipeline)
     await post("/api/keys", json={"name": "ci", "scope": "read"})
+    (await post("/api/secrets", json={"name": "CRM", "value": "stored-secret"})).raise_for_status()
     while not _is_settled(await service.client.get("/api/runs")):
         await asyncio.sleep(0.02)
 
@@ -87,7 +91,7 @@ def _is_settled(answer: object) -> bool:
 
 async def _record(place: Path) -> Path:
     """A journal of the newest version."""
-    async with running(place, PIPELINES) as service:
+    async with running(place, PIPELINES, KEYED) as service:
         await _fill(service)
         with (
             closing(sqlite3.connect(place / "data" / FILE_NAME)) as database,

@@ -17,7 +17,7 @@ from durable.journal.migrate import HEAD
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.upgrade import MIGRATIONS
 from tests.journal.conftest import SQLitePlace
-from tests.journal.schemas import LARGE, PIPELINES, list_recordings, read_recording
+from tests.journal.schemas import KEYED, LARGE, PIPELINES, list_recordings, read_recording
 from tests.journal.test_migrations import store_version
 from tests.service.running import running
 from tests.service.test_clock import Clock
@@ -47,8 +47,10 @@ async def test_a_journal_of_an_earlier_version_opens_and_its_runs_go_on(tmp_path
     read_recording(version, tmp_path / "data")
     clock = Clock()
     clock.offset = read_newest_time(tmp_path / "data") + parse_duration("1m") - clock()
-    async with running(tmp_path, PIPELINES, now=clock) as service:
+    async with running(tmp_path, PIPELINES, KEYED, now=clock) as service:
         assert await service.service.journal.check_integrity() == []
+        stored = [each for each in (await service.ask("/secrets"))["secrets"] if each["source"] == "store"]
+        assert [(each["name"], each["doubts"]) for each in stored] == ([("CRM", [])] if version >= "0008" else [])
         runs = (await service.client.get("/api/runs")).json()["runs"]
         by_pipeline = {run["pipeline"]: run["id"] for run in reversed(runs)}
         assert len(runs) == 6
