@@ -86,7 +86,9 @@ class DeclaredCall:
         self._judge = Judge(declared)
         self._output = compile_template(declared.output, "output")
         self._pager = Pager(declared, declared.page) if declared.page else None
-        self._optional: Mapping[str, None] = dict.fromkeys(declared.inputs.get("properties", {}))
+        properties: Mapping[str, Any] = declared.inputs.get("properties", {})
+        self._optional: Mapping[str, None] = dict.fromkeys(properties)
+        self._null_by_default = {name for name, each in properties.items() if _is_null_by_default(each)}
         self.input = make_model(f"{name}_input", declared.inputs)
         self.output = None if declared.returns is None else make_model(f"{name}_output", declared.returns)
 
@@ -103,7 +105,8 @@ class DeclaredCall:
         address, params = self._template.find_address(scope), dict[str, JSON]()
         if self._pager:
             address, params = self._pager.place_request(context.page, address, scope["inputs"])
-        request = self._template.make_request(scope, context.next_key(), address, params)
+        nulls = [name for name, value in input.root.items() if value is None and name not in self._null_by_default]
+        request = self._template.make_request(scope, context.next_key(), address, params, nulls)
         received = await self._send(context, request, address)
         context.stop_timeout()
         if len(received.response.body) <= LARGE:
@@ -178,6 +181,10 @@ class DeclaredCall:
             return f"{self._declared.method} {path}"
         url = parse_url(address.base_url)
         return f"{describe_request(self._declared.method, url)}{url.target.decode().rstrip('/')}{path}"
+
+
+def _is_null_by_default(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("default", 0) is None
 
 
 def _make_answer(response: Response, body: ResponseBody) -> dict[str, Any]:

@@ -32,8 +32,6 @@ class EncodedBody(NamedTuple):
 
 def encode_body(declared: DeclaredAction, body: JSON, key: str) -> EncodedBody:
     """Return a rendered body as it is sent; the same bytes for the same body and key. Raises `InvalidRequest`."""
-    if isinstance(body, dict):
-        body = {name: value for name, value in body.items() if value is not None}
     encoded = _ENCODERS[declared.encode](declared, body, key)
     return EncodedBody(encoded.content, declared.media_type) if declared.media_type else encoded
 

@@ -116,7 +116,8 @@ class DeclaredAction(msgspec.Struct, frozen=True, omit_defaults=True):
     segment; `{name...}` may contain several segments.
     `inputs`: the JSON Schema of the inputs, a mapping.
     `params`, `headers`, `body`: mappings of templates (`body` may be any JSON). An entry of `params`, `headers` and,
-    at the top level, of `body` is left out if its value is null.
+    at the top level, of `body` is left out if its value is null; except in JSON, if it is an input that is given as
+    null and not null by default.
     `body`: of a `form`, `multipart` and `graphql` body, a mapping: of fields; of parts (a text, a list of parts, other
     JSON, or a mapping of `text` or `base64` with `filename` and `content_type`); or of `query`, `variables` and
     `operationName`.

@@ -1,6 +1,7 @@
 """The request of a declarative action, made from the action's inputs and its connection."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -20,6 +21,9 @@ from durable.expressions.template import Template
 from durable.values import JSON
 
 Scope: TypeAlias = Mapping[str, Any]
+
+_INPUT = re.compile(r"\{\{\s*inputs(?:\.(\w+)|\['([^'\\]+)'\])\s*\}\}")
+"""A text that is an input and nothing else."""
 
 
 class Address(NamedTuple):
@@ -46,6 +50,7 @@ class RequestTemplate:
         self._params = compile_template(declared.params, "params") if declared.params else None
         self._headers = compile_template(declared.headers, "headers") if declared.headers else None
         self._body = compile_template(declared.body, "body") if declared.has_body else None
+        self._passed = _find_passed(declared.body) if declared.encode == "json" else {}
         if declared.idempotency:
             check_key_rule(declared.idempotency)
 
@@ -67,9 +72,11 @@ class RequestTemplate:
         path = self._path.render(scope["inputs"])
         return Address(self.find_base_url(scope), path if not path or path[0] in "/?" else f"/{path}")
 
-    def make_request(self, scope: Scope, key: str, address: Address, page: dict[str, JSON]) -> OutgoingRequest:
-        """Return the request to an address, with the idempotency key and the parameters of a page. Raises
-        `InvalidRequest`."""
+    def make_request(
+        self, scope: Scope, key: str, address: Address, page: dict[str, JSON], nulls: Collection[str]
+    ) -> OutgoingRequest:
+        """Return the request to an address, with the idempotency key and the parameters of a page. `nulls` are inputs
+        that were given as null, which is sent. Raises `InvalidRequest`."""
         declared, rule = self._declared, self._declared.idempotency
         params: dict[str, JSON] = {}
         if self._params and not address.has_query:
@@ -91,6 +98,8 @@ class RequestTemplate:
         query: Params = make_params(params, declared.styles, "repeat") if params else {}
         if body is None:
             return OutgoingRequest(declared.method, address.url, headers, query)
+        if isinstance(body, dict):
+            body = {name: value for name, value in body.items() if value is not None or self._passed.get(name) in nulls}
         content, media_type = encode_body(declared, body, key)
         return OutgoingRequest(declared.method, address.url, {"content-type": media_type} | headers, query, content)
 
@@ -136,6 +145,12 @@ def _render(template: Template, scope: Scope, what: str) -> JSON:
                 f"the {what} of the action depends on its connection; add 'connection: NAME' to the step"
             ) from None
         raise InvalidRequest(f"the {what} of the request cannot be made: {error}") from None
+
+
+def _find_passed(body: Tree) -> dict[str, str]:
+    """Return the inputs that are fields of a body as they are, by the names of the fields."""
+    texts = {name: value for name, value in body.items() if isinstance(value, str)} if isinstance(body, dict) else {}
+    return {name: found[1] or found[2] for name, text in texts.items() if (found := _INPUT.fullmatch(text))}
 
 
 def _make_headers(given: Mapping[str, JSON]) -> dict[str, str]:

@@ -71,6 +71,8 @@ class BodyReader:
             self._add_whole(form, schema, is_required=body.get("required") is True)
         else:
             self._add_fields(form, fields, is_required=is_required)
+            if form.encode == "form":
+                self._add_styles(fields, media)
         return form
 
     def _choose_form(self, media_type: str, schema: Part) -> BodyForm:
@@ -127,6 +129,15 @@ class BodyReader:
             needed = [name for name in colliding if name in required]
             inner |= {"required": needed} if needed else {}
             self._inputs.add(BODY, inner, "body", is_required=bool(needed))
+
+    def _add_styles(self, fields: _Fields, media: Mapping[str, Any]) -> None:
+        """Repeat the names of lists in a form, which is OpenAPI's default, unless the form says otherwise."""
+        encoding = media.get("encoding")
+        for name, variants in fields.properties.items():
+            own = encoding.get(name) if isinstance(encoding, dict) else None
+            is_deep = isinstance(own, dict) and own.get("style") == "deepObject"
+            if not is_deep and any(self._resolve(part).get("type") == "array" for part in variants):
+                self._inputs.styles[name] = "repeat"
 
     def _convert_field(self, form: BodyForm, variants: list[Part]) -> Schema:
         schemas: list[Schema] = []

@@ -29,7 +29,11 @@ from tests.connectors.servers import answer, answering, serve
 pytestmark = pytest.mark.anyio
 
 JSON_TYPE = "Content-Type: application/json"
-OPEN_INPUTS = {"type": "object", "properties": {name: {} for name in "abcfnptu"}, "additionalProperties": False}
+OPEN_INPUTS = {
+    "type": "object",
+    "properties": {"d": {"default": None}, **{name: {} for name in "abcfnptu"}},
+    "additionalProperties": False,
+}
 OK = answer(b'{"id": 7, "name": "x"}', JSON_TYPE)
 NO_BODY = (None, b"")
 JSON_BODY = "application/json"
@@ -91,6 +95,12 @@ REQUESTS: list[tuple[dict[str, Any], dict[str, Any], str, tuple[str | None, byte
     ({"params": {"f": "{{ inputs.f }}"}}, {"f": {"a": {"b": [1, True]}, "c": None}}, f"/x{DEEP}", NO_BODY),
     ({"body": INPUT}, {"a": {"n": None}}, "/x", (JSON_BODY, b'{"a":{"n":null}}')),
     ({"body": "{{ inputs.a }}"}, {"a": [1]}, "/x", (JSON_BODY, b"[1]")),
+    (
+        {"body": {"x": "{{ inputs.a }}", "d": "{{inputs.d}}", **INPUT}},
+        {"a": None, "d": None},
+        "/x",
+        (JSON_BODY, b'{"x":null,"a":null}'),
+    ),
     ({"body": "{{ inputs.a }}"}, {}, "/x", NO_BODY),
     (
         {"body": INPUT, "media_type": "application/vnd.api+json"},

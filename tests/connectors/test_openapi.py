@@ -90,10 +90,10 @@ SENT: list[tuple[str, dict[str, Any], str, dict[str, str], bytes]] = [
     ),
     (
         "charge",
-        {"amount": 5, "expand": ["a", "b"], "metadata": {"k": "v w"}},
+        {"amount": 5, "expand": ["a", "b"], "tags": ["c", "d"], "metadata": {"k": "v w"}},
         "POST /v1/charges",
         {"content-type": "application/x-www-form-urlencoded"},
-        b"amount=5&expand%5B0%5D=a&expand%5B1%5D=b&metadata%5Bk%5D=v+w",
+        b"amount=5&expand%5B0%5D=a&expand%5B1%5D=b&tags=c&tags=d&metadata%5Bk%5D=v+w",
     ),
     (
         "put_content",
