@@ -214,6 +214,12 @@ class Context:
         if not self.is_open:
             raise AttemptEnded
 
+    def begin_sending(self) -> None:
+        """Raise `AttemptEnded` if the attempt is over; otherwise, a request is being sent."""
+        self.ensure_open()
+        if self.gate is not None:
+            self.gate.note_sent()
+
     def next_key(self) -> str:
         """Return the idempotency key of the attempt's next request: `key`, then `key-2`, `key-3` …"""
         if not self.is_open:
@@ -283,6 +289,10 @@ class RequestGate(Protocol):
     async def pass_request(self, context: Context) -> None:
         """Wait until the next request of the attempt may be sent; the first one need not wait. The attempt's timeout is
         suspended meanwhile."""
+        ...
+
+    def note_sent(self) -> None:
+        """Take note that a request is being sent: there is a connection for it."""
         ...
 
 

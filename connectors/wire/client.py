@@ -156,7 +156,8 @@ class HttpClient:
             headers.append((b"idempotency-key", context.next_key().encode("ascii")))
         if given:
             headers = _replace_headers(headers, given)
-        return Request(method, target, headers, body, self._timeouts, context.ensure_open, context.waiting)
+        begin = context.ensure_open if context.gate is None else context.begin_sending
+        return Request(method, target, headers, body, self._timeouts, begin, context.waiting)
 
     async def _read_response(self, stream: ResponseStream, context: Context) -> Response:
         """Read the complete body; raises `ResponseTooLarge` or `InflateError`."""

@@ -133,6 +133,11 @@ class Gate:
         for meter in self.meters:
             meter.take(now)
 
+    def note_sent(self, now: int) -> None:
+        """Take note that a request is being sent."""
+        for meter in self.meters:
+            meter.note_sent(now)
+
     def note(self, passage: Passage, failed: FailedAttempt | None, now: int) -> None:
         """Take note of how an attempt ended. Without `failed`, it was successful."""
         judgement: Judgement = failed.judgement if failed else "works"

@@ -2,8 +2,11 @@
 
 It is a token bucket, computed as a generic cell rate algorithm (ITU-T I.371). A tenth of the number may start at once,
 and the others are spread evenly, so that no window of the rate's period, wherever it begins, has more than the number.
-The window is a little longer than the period, because requests do not arrive at the intervals at which they start. A
-connection that is always busy therefore gets about nine tenths of its rate.
+
+Requests do not arrive at the intervals at which they start: the first ones need a connection, and may meet those that
+start later. Therefore the window is a little longer than the period, and requests are counted a second time when they
+are sent; the next one starts when both counts permit it. A connection that is always busy gets about nine tenths of its
+rate.
 """
 
 from dataclasses import dataclass
@@ -31,7 +34,9 @@ class Meter:
 
     rate: Rate
     full_at: int = 0
-    """When the whole burst is available again."""
+    """When the whole burst is available again, by the requests that started."""
+    full_after: int = 0
+    """The same by the requests that were sent."""
 
     @property
     def burst(self) -> int:
@@ -47,15 +52,20 @@ class Meter:
     @property
     def free_at(self) -> int:
         """When the next request may start; it may be in the past."""
-        return self.full_at - (self.burst - 1) * self.interval
+        return max(self.full_at, self.full_after) - (self.burst - 1) * self.interval
 
     def count_free(self, now: int) -> int:
         """Return how many requests may start now."""
-        return max(0, self.burst - -(-max(0, self.full_at - now) // self.interval))
+        full_at = max(self.full_at, self.full_after)
+        return max(0, self.burst - -(-max(0, full_at - now) // self.interval))
 
     def take(self, now: int) -> None:
         """Count a request that starts now."""
         self.full_at = max(self.full_at, now) + self.interval
+
+    def note_sent(self, now: int) -> None:
+        """Count a request that is sent now."""
+        self.full_after = max(self.full_after, now) + self.interval
 
     def exhaust(self, now: int) -> None:
         """Use up the burst."""

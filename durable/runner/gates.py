@@ -71,6 +71,9 @@ class GatePass:
             await self.gate.pass_request(self.passage, context)
         self.has_sent = True
 
+    def note_sent(self) -> None:
+        self.gate.note_sent()
+
     def note(self, fact: Fact) -> None:
         """Take note of how the attempt ended."""
         failed = None
@@ -170,6 +173,9 @@ class ConnectionGate:
     def decline(self) -> None:
         self._granted -= 1
         self._advance()
+
+    def note_sent(self) -> None:
+        self.state.note_sent(self._clock())
 
     def note(self, passage: Passage, failed: FailedAttempt | None) -> None:
         self.state.note(passage, failed, self._clock())

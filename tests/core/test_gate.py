@@ -78,6 +78,24 @@ def test_a_busy_connection_gets_nine_tenths_of_its_rate_after_a_burst(text: str,
     assert (now - START) * 0.85 <= 3 * rate.period * MILLISECOND
 
 
+@pytest.mark.parametrize("text", ["1/s", "10/s", "50/s", "100/s", "50/m"])
+def test_requests_that_wait_for_their_first_connections_do_not_meet_those_that_start_later(text: str) -> None:
+    rate, connecting = Rate.parse(text), 200 * MILLISECOND
+    gate, now, sent, unsent = Gate.make(Limit(rate=(rate,))), START, list[int](), list[int]()
+    while len(sent) < 3 * rate.number:
+        start = find_start(gate, now)
+        if unsent and unsent[0] <= start:
+            now = unsent.pop(0)
+            sent.append(now)
+            gate.note_sent(now)
+        else:
+            now = start
+            gate.begin("run", now)
+            unsent.append(now + connecting if now < START + connecting else now)
+    for index, at in enumerate(sent[rate.number :]):
+        assert at - sent[index] >= rate.period * MILLISECOND
+
+
 def test_a_rate_that_changes_begins_without_a_burst_and_an_unchanged_one_goes_on() -> None:
     gate = Gate.make(Limit.parse("20/s"))
     gate.begin("run", START)

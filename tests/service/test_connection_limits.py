@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.connectors.servers import OK, Visit, serve
-from tests.service.gates import begin, kinds
+from tests.service.gates import begin, copy_after_crash, kinds
 from tests.service.running import Running, running
 from tests.service.test_permits import attempts, begin_many
 
@@ -144,21 +144,40 @@ async def test_after_a_429_the_other_steps_of_the_connection_wait_as_long_as_the
     assert len(called.times) == 22
 
 
-async def test_a_failing_service_gets_no_more_requests_until_a_probe_is_answered(tmp_path: Path) -> None:
-    once = ", retry: {max_attempts: 1}"
+async def test_a_failing_service_gets_no_more_requests_until_its_breaker_closes(tmp_path: Path) -> None:
+    once = ", on_crash: park, retry: {max_attempts: 1}"
     async with calling(tmp_path, "{at_once: 1}", once) as (service, called):
         called.answer = lambda line: BROKEN
         runs = await begin_many(service, "p", 15)
         for run in runs[:10]:
             assert (await service.wait_for_end(run))["status"] == "failed"
-        await until_why(
-            service, runs[-1], "get: waits for its turn at http (gh): the service fails: circuit open since "
-        )
+        await until_why(service, runs[-1], "its turn at http (gh): the service fails: circuit open since ")
         assert len(called.times) == 10
+        assert "attempt_started" not in await kinds(service, runs[-1])
         called.answer = lambda line: OK
+        write_limit(tmp_path, called, "{at_once: 1, breaker: off}")
         for run in runs[10:]:
             assert attempts(await service.wait_for_end(run)) == ("completed", 1)
-    assert called.times[10] - called.times[9] >= 4.5
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_runs_that_wait_for_a_connection_when_the_service_stops_continue_with_their_first_attempt(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async with calling(tmp_path, "{rate: 1/h}", ", on_crash: park", drain_timeout="0s") as (service, called):
+        first, *waiting = await begin_many(service, "p", 5)
+        await service.wait_for_end(first)
+        await until_why(service, waiting[-1], "1 request an hour")
+        place = copy_after_crash(tmp_path) if is_killed else tmp_path
+    pipelines = {"p": (tmp_path / "config" / "pipelines" / "p.yaml").read_text()}
+    async with serve(called.behave) as server:
+        called.url = server.url
+        write_limit(place, called, "{at_once: 5}")
+        async with running(place, pipelines) as service:
+            for run in waiting:
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
+                assert (await kinds(service, run)).count("attempt_started") == 1
+    assert len(called.times) == 5
 
 
 async def test_a_changed_limit_applies_at_once_to_the_runs_that_wait(tmp_path: Path) -> None:
