@@ -8,7 +8,7 @@ import msgspec
 from connectors.declared.action import make_action
 from connectors.openapi.document import OperationSkipped
 from connectors.openapi.operations import CompiledOperation, ListedOperation
-from connectors.openapi.schemas import remove_notes
+from connectors.yaml_form.schemas import remove_notes
 from durable.action import Action
 from durable.schema_model import make_model
 

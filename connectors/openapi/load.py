@@ -4,19 +4,25 @@ import re
 from collections.abc import Callable
 
 from connectors.openapi.actions import ImportedActions
+from connectors.openapi.additions import add_to_operation
+from connectors.openapi.additions_check import AdditionsCheck
 from connectors.openapi.document import DocumentRefused, ImportedDocument
 from connectors.openapi.names import shorten_text
-from connectors.openapi.operations import OperationCompiler, list_operations
-from connectors.openapi.security import find_credentials, read_security
+from connectors.openapi.operations import CompiledOperation, ListedOperation, OperationCompiler, list_operations
+from connectors.openapi.security import ConnectionFields, find_credentials, read_security
 from connectors.openapi.selection import check_selection, rename_operations, select_operations
-from connectors.openapi.servers import find_main_server
+from connectors.openapi.servers import BASE_URL, find_main_server
 from connectors.openapi.spec import ImportSpec
+from connectors.yaml_form.hints import CONNECTOR_HINTS
+from connectors.yaml_form.load import add_id
+from connectors.yaml_form.schemas import name_notes
 from durable.action import Connector, LoadedConnector
+from durable.known_values import is_template
 from durable.language.report import Report
 from durable.language.validation import find_data_problems
+from durable.limit import NO_LIMIT
 from durable.schema_model import make_inputs_schema, make_model
-from durable.spec_model import IDENTIFIER, Mapped
-from durable.wording import quote
+from durable.spec_model import Mapped, get_mapping
 from durable.yaml.document import YamlDocument
 
 OpenDocument = Callable[[str], ImportedDocument]
@@ -33,8 +39,8 @@ def load_import(data: str | bytes, file: str, open_document: OpenDocument) -> Lo
         return LoadedConnector(None, report.problems())
     if not isinstance(read.data, dict) or not _check_kind(read.data, report):
         return LoadedConnector(None, report.problems())
-    written = _add_id(read.data, report)
-    report.add_all(find_data_problems(ImportSpec, written))
+    written = add_id(read.data, report)
+    report.add_all(find_data_problems(ImportSpec, written, hints=CONNECTOR_HINTS))
     if _has_errors(report):
         return LoadedConnector(None, report.problems())
     spec = ImportSpec.model_validate(written)
@@ -46,7 +52,7 @@ def load_import(data: str | bytes, file: str, open_document: OpenDocument) -> Lo
             ("openapi",), f"{what} (line {refused.line})" if refused.line > 1 else what, refused.explanation.hint
         )
         return LoadedConnector(None, report.problems())
-    connector = _make_connector(spec, document, report)
+    connector = _make_connector(spec, written, document, report)
     return LoadedConnector(None if _has_errors(report) else connector, report.problems())
 
 
@@ -59,36 +65,38 @@ def _check_kind(data: Mapped, report: Report) -> bool:
     return False
 
 
-def _add_id(data: Mapped, report: Report) -> Mapped:
-    """Return the data with an id, which is the name of the file."""
-    name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
-    if not re.match(IDENTIFIER, name):
-        what = f"the file's name {quote(name)} cannot be a connector's id"
-        report.add((), what, "rename the file: lower-case letters, digits and '_'")
-    elif "id" in data and data["id"] != name:
-        report.add(("id",), f"the id {quote(str(data['id']))} is not the name of the file", f"write {quote(name)}")
-    return {"id": name, **data}
-
-
 def _has_errors(report: Report) -> bool:
     return any(problem.severity == "error" for problem in report.problems())
 
 
-def _make_connector(spec: ImportSpec, document: ImportedDocument, report: Report) -> Connector:
+def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, report: Report) -> Connector:
     operations = list(list_operations(document))
     report.add_all(check_selection(operations, spec.select, spec.rename))
     chosen = rename_operations(select_operations(operations, spec.select), spec.rename)
     if not chosen:
         report.add(("select",), "no operation of the document is selected", "change the patterns, or remove 'select'")
-    connection = read_security(document, find_main_server(document))
-    compiler = OperationCompiler(document, find_credentials(document))
-    actions = ImportedActions(chosen, compiler.compile)
+    http, added = get_mapping(data.get("http")), get_mapping(data.get("actions"))
+    given = spec.http.base_url
+    default = given if given and not is_template(given) else find_main_server(document)
+    compiler = OperationCompiler(document, find_credentials(document), given)
+
+    def compile_operation(operation: ListedOperation) -> CompiledOperation:
+        return add_to_operation(compiler.compile(operation), http, get_mapping(added.get(operation.name)))
+
+    AdditionsCheck(data, ImportedActions(chosen, compiler.compile), report).run()
+    actions = ImportedActions(chosen, compile_operation)
+    connection = read_security(document, default)
+    if spec.connection:
+        fields = {name: name_notes(schema) for name, schema in spec.connection.fields.items()}
+        connection = ConnectionFields({BASE_URL: connection.fields[BASE_URL], **fields}, spec.connection.auth)
     return Connector(
         spec.id,
         spec.about or _find_title(document),
         actions,
         make_model(f"{spec.id}_connection", make_inputs_schema(connection.fields)),
         auth=connection.auth,
+        test=spec.connection.test if spec.connection else None,
+        limit=spec.http.limit or NO_LIMIT,
         skipped=actions.skipped,
     )
 

@@ -106,10 +106,15 @@ def _read_head(raw: msgspec.Raw) -> tuple[_Head, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class OperationCompiler:
-    """Compiles operations of a document. `credentials` are the names in which the connection's credentials are sent."""
+    """Compiles operations of a document.
+
+    `credentials`: the names in which the connection's credentials are sent.
+    `base_url`: what takes the place of the document's servers, if the connector's file says it.
+    """
 
     document: ImportedDocument
     credentials: Credentials
+    base_url: str | None = None
 
     def compile(self, operation: ListedOperation) -> CompiledOperation:
         """Compile an operation; raises `OperationSkipped`."""
@@ -129,7 +134,7 @@ class OperationCompiler:
         self._add_accept(inputs, part)
         declared = DeclaredAction(
             method=operation.method.upper(),
-            base_url=make_base_url(choose_server(self.document, item, part)),
+            base_url=self.base_url or make_base_url(choose_server(self.document, item, part)),
             path=path,
             inputs=inputs.make_schema(converter.definitions),
             params=inputs.params or None,

@@ -204,22 +204,3 @@ def _is_read_only(part: Part) -> bool:
 def _take_notes(part: Part) -> Schema:
     text = shorten_text(part.get("description") or part.get("title"), DESCRIPTION_LIMIT)
     return {"description": text} if text else {}
-
-
-_NAMED = frozenset({"properties", "$defs"})
-_INNER = frozenset({"items", "additionalProperties", "prefixItems", "anyOf", "allOf"})
-
-
-def remove_notes(schema: Any) -> Any:
-    """Return a schema without its descriptions."""
-    if isinstance(schema, list):
-        return [remove_notes(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {}
-    for word, part in schema.items():
-        if word in _NAMED:
-            made[word] = {name: remove_notes(each) for name, each in part.items()}
-        elif word != "description":
-            made[word] = remove_notes(part) if word in _INNER else part
-    return made

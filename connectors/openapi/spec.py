@@ -2,9 +2,11 @@
 
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 from pydantic.types import StringConstraints
 
+from connectors.yaml_form.spec import ConnectionFieldsSpec, ConnectorUndoSpec, HttpSpec, RequestSpec, Schema
+from durable.action import Idempotent
 from durable.spec_model import Identifier, SpecModel
 
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -18,6 +20,23 @@ class SelectSpec(SpecModel, title="Select"):
     paths: tuple[Pattern, ...] = Field((), description="Paths as the document writes them: [/repos/*]")
 
 
+class ImportedActionSpec(RequestSpec, title="ImportedAction"):
+    """What the document does not say of one of its operations."""
+
+    about: str | None = Field(None, description="What it does, in a sentence; default: the document's summary")
+    output: JsonValue = Field(
+        None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
+    )
+    returns: Schema | None = Field(
+        None, description="The output: JSON Schemas by name, or one JSON Schema; of a list in pages, each item"
+    )
+    idempotent: Idempotent | None = Field(
+        None,
+        description="Whether it can be repeated without a second effect; default: by the method and `idempotency`",
+    )
+    undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
+
+
 class ImportSpec(SpecModel, title="OpenAPI import"):
     """A connector whose actions are the operations of an OpenAPI document."""
 
@@ -28,3 +47,12 @@ class ImportSpec(SpecModel, title="OpenAPI import"):
     about: str | None = Field(None, description="What the service is, in a sentence; default: the document's title")
     select: SelectSpec | None = Field(None, description="Which operations become actions; default: all")
     rename: dict[str, Identifier] = Field(default_factory=dict, description="New names of actions by their old ones")
+    connection: ConnectionFieldsSpec | None = Field(
+        None, description="What connections.yaml has for it; default: what the document says of its security"
+    )
+    http: HttpSpec = Field(
+        default_factory=HttpSpec, description="What all requests share, beside what the document says"
+    )
+    actions: dict[Identifier, ImportedActionSpec] = Field(
+        default_factory=dict, description="More about some of the actions, by name"
+    )

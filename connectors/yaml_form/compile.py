@@ -28,6 +28,7 @@ from connectors.yaml_form.spec import (
     ErrorsSpec,
     KeySpec,
     PageSpec,
+    RequestSpec,
     RetryAfterSpec,
 )
 from durable.action import Action, Connector, Undo
@@ -71,11 +72,11 @@ def _compile_action(name: str, merged: Mapped, input: type[BaseModel], secrets: 
     made = make_action(name, declared, summary=spec.about, idempotent=spec.idempotent, undo=undo)
     output = made.output
     if output is None and (schema := find_output_schema(merged)):
-        output = make_model(f"{name}_output", _allow_nothing(schema) if spec.errors and spec.errors.ok else schema)
+        output = make_model(f"{name}_output", allow_nothing(schema) if spec.errors and spec.errors.ok else schema)
     return replace(made, input=input, output=output)
 
 
-def _allow_nothing(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def allow_nothing(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the schema of an output that is null where an error counts as success."""
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -86,8 +87,6 @@ def _compile_request(spec: DeclaredActionSpec, merged: Mapped, secrets: frozense
     added = {name: read_input(name) for name in placement.added}
     base_url = spec.base_url or ""
     given: dict[str, Any] = {"output": spec.output} if "output" in merged else {}
-    if spec.retry_after:
-        given["retry_after"] = tuple(_compile_retry_after(each) for each in spec.retry_after)
     if spec.returns:
         given["returns"] = remove_notes(make_schema_of_output(spec.returns, is_listed=spec.page is not None))
     return DeclaredAction(
@@ -99,17 +98,31 @@ def _compile_request(spec: DeclaredActionSpec, merged: Mapped, secrets: frozense
         headers=dict(spec.headers) if spec.headers else None,
         styles=dict(spec.styles or {}),
         media_type=spec.media_type,
-        errors=_compile_errors(spec.errors) if spec.errors else ErrorRules(),
-        page=_compile_page(spec.page, placement) if spec.page else None,
-        idempotency=_compile_key(spec.idempotency) if spec.idempotency else None,
-        redirects=spec.redirects or "refuse",
         has_secret_url=any(
             name[0] == "connection" and (len(name) == 1 or name[1] in secrets)
             for name in Template.parse(base_url).names
         ),
         **_compile_body(spec, placement, added),
+        **compile_rules(spec, is_in_body=placement.place == "body"),
         **given,
     )
+
+
+def compile_rules(spec: RequestSpec, *, is_in_body: bool) -> dict[str, Any]:
+    """Return the fields of the compiled form that describe responses, pages and the idempotency key, as far as the
+    file says something of them. `is_in_body`: the inputs go to the body."""
+    rules: dict[str, Any] = {}
+    if spec.errors:
+        rules["errors"] = _compile_errors(spec.errors)
+    if spec.retry_after:
+        rules["retry_after"] = tuple(_compile_retry_after(each) for each in spec.retry_after)
+    if spec.page:
+        rules["page"] = _compile_page(spec.page, is_in_body=is_in_body)
+    if spec.idempotency:
+        rules["idempotency"] = _compile_key(spec.idempotency)
+    if spec.redirects:
+        rules["redirects"] = spec.redirects
+    return rules
 
 
 def _compile_body(spec: DeclaredActionSpec, placement: InputPlaces, added: Mapping[str, JSON]) -> dict[str, Any]:
@@ -162,7 +175,7 @@ def _compile_retry_after(spec: RetryAfterSpec) -> RetryAfter:
     return RetryAfter(spec.header and spec.header.lower(), _strip(spec.value), spec.unit, _strip(spec.when))
 
 
-def _compile_page(spec: PageSpec, placement: InputPlaces) -> PageRules:
+def _compile_page(spec: PageSpec, *, is_in_body: bool) -> PageRules:
     return PageRules(
         items=strip_braces(spec.items or ""),
         more=_strip(spec.more),
@@ -177,7 +190,7 @@ def _compile_page(spec: PageSpec, placement: InputPlaces) -> PageRules:
         max_pages=spec.max_pages,
         max_items=spec.max_items,
         delay=spec.delay,
-        is_in_body=placement.place == "body",
+        is_in_body=is_in_body,
     )
 
 

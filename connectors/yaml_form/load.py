@@ -6,24 +6,23 @@ Pure: the caller has read the file. No text or bytes make it raise.
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from connectors.yaml_form.action_check import ActionCheck, check_schemas, check_use
+from connectors.yaml_form.action_check import ActionCheck, check_use
 from connectors.yaml_form.compile import compile_connector
+from connectors.yaml_form.connection_check import check_connection
 from connectors.yaml_form.hints import CONNECTOR_HINTS
 from connectors.yaml_form.merge import list_methods
-from connectors.yaml_form.names import SECRET_HINT, ConnectorNames
+from connectors.yaml_form.names import SECRET_HINT
 from connectors.yaml_form.request_check import RequestCheck
 from connectors.yaml_form.signature import Signature, read_signature, take_signature
 from connectors.yaml_form.spec import ConnectorSpec, ConnectorTestSpec
 from durable.action import Action, LoadedConnector
-from durable.auth_schemes import load_schemes
-from durable.known_values import KnownMapping, has_template, is_template
+from durable.known_values import KnownMapping
 from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
 from durable.language.step_check import check_filled
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer
 from durable.spec_model import IDENTIFIER, Mapped, get_list, get_mapping
-from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import YamlDocument
 from durable.yaml.syntax import Words
@@ -66,10 +65,10 @@ def _read(data: str | bytes, file: str) -> tuple[Report, "Mapped | None"]:
         what = "the file is empty" if document.data is None else "the file is not a mapping"
         report.add((), what, "a connector begins with 'about:', 'http:' and 'actions:'")
         return report, None
-    return report, _add_id(document.data, report)
+    return report, add_id(document.data, report)
 
 
-def _add_id(data: Mapped, report: Report) -> Mapped:
+def add_id(data: Mapped, report: Report) -> Mapped:
     """Return the data with an id, which is the name of the file."""
     name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
@@ -144,7 +143,7 @@ class FileCheck:
             check_filled(get_mapping(data.get(at[0])) if at else data, at, report)
         if not self.signatures and not data.get("actions") and "code" not in data:
             report.add((), "the connector has no actions", "list them under 'actions', by name")
-        self._check_connection()
+        check_connection(self._connection, self.signatures, self._expressions, report)
         http = get_mapping(data.get("http"))
         known = KnownMapping(dict.fromkeys(self._fields))
         requests = RequestCheck(report, self._expressions, known)
@@ -157,35 +156,6 @@ class FileCheck:
             report.add(("triggers",), what, hint, is_key=True, severity="warning")
         for index, test in enumerate(get_list(data.get("tests"))):
             self._check_test(get_mapping(test), ("tests", index))
-
-    def _check_connection(self) -> None:
-        check_schemas(self._fields, ("connection", "fields"), self._report)
-        names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(self._fields))})
-        for index, scheme in enumerate(get_list(self._connection.get("auth"))):
-            for name, settings in get_mapping(scheme).items():
-                self._check_scheme(name, settings, ("connection", "auth", index, name), names)
-        test = self._connection.get("test")
-        if not isinstance(test, str):
-            return
-        used = check_use(test, None, ("connection",), self.signatures, self._report, key="test")
-        if used and not used.is_read:
-            what, hint = f"the test {quote(test)} changes something", "name an action that only reads"
-            self._report.add(("connection", "test"), what, hint, severity="warning")
-
-    def _check_scheme(self, name: str, settings: JSON, pointer: Pointer, names: ConnectorNames) -> None:
-        schemes = load_schemes()
-        scheme = schemes.loaded.get(name)
-        self._expressions.check_templates(settings, pointer, names)
-        if scheme is None:
-            why = f": {schemes.broken[name]}" if name in schemes.broken else ""
-            what = f"there is no authentication {quote(name)}{why}"
-            self._report.add(pointer, what, suggest(name, schemes.loaded), is_key=True)
-            return
-        for each in find_data_problems(scheme.settings, settings, is_open=is_template, context={"connection": None}):
-            self._report.add((*pointer, *each.pointer), each.message, each.hint, is_key=each.is_key)
-        if not has_template(settings):
-            hint = "read a field of the connection: '{{ connection.NAME }}'"
-            self._report.add(pointer, "the same credentials would be used for every connection", hint)
 
     def _check_test(self, test: Mapped, pointer: Pointer) -> None:
         action = test.get("action")

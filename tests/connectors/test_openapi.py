@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from connectors.openapi.document import DocumentRefused, read_document
 from connectors.openapi.form import FORM
-from durable.action import Connector, Context
+from durable.action import Connector, Context, Page, Undo
+from durable.limit import Rate
 from durable.schema_model import SchemaModel
 from tests.connectors.servers import answer, answering, serve
 
@@ -311,3 +312,85 @@ def test_the_size_of_a_document_is_bounded() -> None:
     ]:
         with pytest.raises(DocumentRefused, match=problem):
             read_document(data)
+
+
+ADDED = """
+http:
+  base_url: SERVER/v9
+  headers: {api-version: "2025"}
+  params: {tenant: t1}
+  errors: {code: "{{ answer.body.code }}", ok: [gone]}
+  limit: {rate: 50/m}
+connection:
+  fields: {token: {type: string, secret: true, about: Where to get it}}
+  auth: [{bearer: "{{ connection.token }}"}]
+  test: get_orders
+actions:
+  get_orders: {about: All orders, page: {items: answer.body.orders, number: {param: tag}}}
+  orders_get_line: {page: {items: answer.body.lines, cursor: answer.body.next, param: verbose}}
+  charge:
+    idempotency: {header: Idempotency-Key}
+    output: {id: "{{ answer.body.id }}"}
+    undo: {use: remove_line, with: {order-id: "{{ output.id }}", line: "{{ inputs.amount }}"}}
+  change_order: {idempotent: yes}
+"""
+
+
+async def test_the_file_adds_what_the_document_does_not_say(context: Context, tmp_path: Path) -> None:
+    responses = [b'{"id": "c1"}', b'{"code": "gone"}', b'{"orders": [1]}']
+    statuses = ["200 OK", "404 X", "200 OK"]
+    script = [answer(body, f"Content-Type: {JSON_TYPE}", status=s) for body, s in zip(responses, statuses, strict=True)]
+    async with serve(answering(*script)) as server:
+        shop = load_shop(tmp_path, "elsewhere.test", ADDED.replace("SERVER", server.url))
+        assert await send(context, shop, "charge", {"amount": 1}) == {"id": "c1"}
+        assert await send(context, shop, "change_order", {"order-id": "o", "note": "n"}) is None
+        page = await send(context, shop, "get_orders", {})
+        assert isinstance(page, Page)
+        assert [each.line for each in server.requests] == [
+            "POST /v9/charges?tenant=t1 HTTP/1.1",
+            "PATCH /v9/orders/o?tenant=t1 HTTP/1.1",
+            "GET /v9/orders?tenant=t1&tag=1 HTTP/1.1",
+        ]
+        assert {each.headers["api-version"] for each in server.requests} == {"2025"}
+    charge = shop.actions["charge"]
+    assert (charge.idempotent, charge.undo) == (
+        "key",
+        Undo("remove_line", {"order-id": "{{ output.id }}", "line": "{{ inputs.amount }}"}),
+    )
+    assert (shop.actions["change_order"].on_crash, shop.actions["get_orders"].summary) == ("retry", "All orders")
+    line = shop.actions["orders_get_line"].input.model_json_schema()
+    assert {"limit", "tag"} <= line["properties"].keys()
+    assert not {"verbose", "Api-Version"} & line["properties"].keys()
+    assert (shop.test, shop.limit.rate) == ("get_orders", (Rate(50, 60_000),))
+    assert shop.connection is not None
+    shop.connection.model_validate({"token": "t", "base_url": "https://own.test"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("http: {base_url: 'https://me:pw@x.test'}", "2:18: error: the URL contains a user or password"),
+        ("http: {encode: form}", "2:8: error: 'encode' does not go with a document; the document says"),
+        ("connection: {test: get_order}", "2:20: error: this connector has no action 'get_order'; did you mean 'get_"),
+        ("connection: {auth: [{beaer: x}]}", "2:22: error: there is no authentication 'beaer'; did you mean 'bearer'"),
+        (
+            "actions: {chrge: {about: x}}",
+            "2:11: warning: there is no action 'chrge': the document",
+        ),
+        ("actions: {put_abroad: {about: x}}", "2:11: warning: there is no action 'put_abroad': it refers to another"),
+        ("actions: {charge: {post: /x}}", "2:20: error: unknown key 'post'"),
+        (
+            "actions: {charge: {output: '{{ inputs.amout }}'}}",
+            "2:32: error: the action has no input 'amout'; did you mean",
+        ),
+        (
+            "actions: {get_orders: {page: {items: answer.body}}}",
+            "2:24: error: the page does not say how",
+        ),
+        ("actions: {charge: {undo: {use: remove_line, with: {line: 1}}}}", "2:51: error: 'order-id' is missing"),
+    ],
+)
+def test_mistakes_in_what_the_file_adds_are_explained(tmp_path: Path, settings: str, problem: str) -> None:
+    connector, problems = load_with_problems(tmp_path, SHOP.read_text().replace("SERVER", "x.test"), settings)
+    assert any(each.startswith(problem) for each in problems), problems
+    assert (connector is None) is ("error" in problem)
