@@ -110,9 +110,9 @@ class DeclaredCall:
         received = await self._send(context, request, address)
         context.stop_timeout()
         if len(received.response.body) <= LARGE:
-            return self._read(context.page, received, scope, address)
+            return self.read_response(context.page, received, scope, address)
         await take_turn()
-        output = self._read(context.page, received, scope, address)
+        output = self.read_response(context.page, received, scope, address)
         await take_turn()
         return output
 
@@ -148,7 +148,7 @@ class DeclaredCall:
 
     # -- reading
 
-    def _read(
+    def read_response(
         self, position: PagePosition, received: PageResponse, scope: Scope, address: Address
     ) -> "BaseModel | InvalidOutput | Page | JSON":
         """Return the output that a response gives; raises `ActionError` if the response is an error. The effect of a

@@ -7,7 +7,7 @@ its size, if pages are counted. A URL never leads to another origin than `base_u
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin
 
 import httpx
 
@@ -169,7 +169,7 @@ def _resolve_next(there: str, base_url: str) -> Address:
 
 def find_link(response: Response, relation: str) -> str | None:
     """Return the URL of a relation in the Link header (RFC 8288)."""
-    links = httpx.Response(200, headers={"link": response.headers.get("link", "")}).links
+    links = httpx.Response(200, headers=[(b"link", response.headers.get("link", "").encode())]).links
     for link in links.values():
         if relation.lower() in link.get("rel", "").lower().split():
             return link["url"]
@@ -208,16 +208,18 @@ def _parse_next(there: JSON, received: PageResponse) -> ParsedURL:
 
 def _list_names(request: OutgoingRequest) -> set[str]:
     """Return the names of the query parameters of a request."""
-    return {name for name, _ in parse_qsl(urlsplit(request.url).query, keep_blank_values=True)} | request.params.keys()
+    return {
+        name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)
+    } | request.params.keys()
 
 
 def _remove_params(path: str, names: Collection[str]) -> str:
     """Return a path without some parameters of its query, which are added again when it is requested."""
-    query = urlsplit(path).query
-    if not names or not query:
-        return path
-    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in names]
-    return f"{path.partition('?')[0]}?{urlencode(kept)}" if kept else path.partition("?")[0]
+    path, _, query = path.partition("?")
+    if names:
+        kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in names]
+        query = urlencode(kept)
+    return f"{path}?{query}" if query else path
 
 
 def refuse_page(where: str, code: str, message: str) -> ActionError:
