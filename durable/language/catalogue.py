@@ -62,7 +62,7 @@ class Catalogue:
 
 def explain_broken(connector: str, why: str) -> Explanation:
     """Explain that a connector is installed but cannot be used."""
-    return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "fix or remove its package")
+    return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "fix or remove it")
 
 
 def _one_of(names: list[str]) -> str:

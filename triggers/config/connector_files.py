@@ -48,10 +48,9 @@ class ConnectorFile:
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
     def explain(self) -> str:
-        """Why it cannot be used, as the end of a sentence."""
-        errors = [each for each in self.problems if each.severity == "error"]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return f"{errors[0]}{more}" if errors else "it is invalid"
+        """Why it cannot be used, as the end of a sentence; its own problems are reported with it."""
+        first = next((each for each in self.problems if each.severity == "error"), None)
+        return f"{self.path} has errors" + (f", the first on line {first.line}" if first else "")
 
 
 class ConnectorFolder:
