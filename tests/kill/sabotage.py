@@ -9,11 +9,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from durable import replay
 from durable.blocks import action, try_, undo
 from durable.blocks.endings import end_block
 from durable.clock import new_id
 from durable.effects import StartChild
-from durable.history.entries import RetryScheduled
+from durable.history.entries import PageCompleted, RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.inbox import InboxWrites
 from durable.journal.subscriptions import EventSubscriptions
@@ -250,6 +251,36 @@ def a_lost_attempt_is_forgotten() -> None:
     _change(takeover, "find_lost_attempts", wrap)
 
 
+def a_page_is_forgotten() -> None:
+    """A page that arrived is missing in the output of its step."""
+    is_forgotten = _sometimes()
+
+    def wrap(fold: Any) -> Any:
+        def fold_unless_forgotten(state: Any, entry: Any) -> None:
+            fold(state, entry)
+            if is_forgotten():
+                state.steps[entry.path].pages.items.pop()
+
+        return fold_unless_forgotten
+
+    replay._FOLDS[PageCompleted] = wrap(replay._FOLDS[PageCompleted])
+
+
+def a_page_is_requested_again() -> None:
+    """A step gets its first page, and the ones after it, again."""
+    is_forgotten = _sometimes()
+
+    def wrap(fold: Any) -> Any:
+        def fold_unless_forgotten(state: Any, entry: Any) -> None:
+            fold(state, entry)
+            if entry.page == 2 and is_forgotten():
+                state.steps[entry.path].pages = None
+
+        return fold_unless_forgotten
+
+    replay._FOLDS[PageCompleted] = wrap(replay._FOLDS[PageCompleted])
+
+
 SABOTAGES: Mapping[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -272,5 +303,7 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
         nothing_waits_for_its_commit,
         a_timer_is_forgotten,
         a_lost_attempt_is_forgotten,
+        a_page_is_forgotten,
+        a_page_is_requested_again,
     )
 }

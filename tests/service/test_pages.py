@@ -137,6 +137,18 @@ async def test_a_crash_between_pages_repeats_only_the_page_that_has_not_arrived(
     assert stage.stand.done == ["fetch.page[1]", "fetch.page[2]"]
 
 
+async def test_a_fork_from_a_page_is_refused_and_one_from_its_step_gets_all_pages_anew(stage: Stage) -> None:
+    run = await stage.begins("three")
+    await stage.ends(run)
+    for more in ({}, {"set": {"length": 1}}):
+        refused = await stage.service.client.post(f"/api/runs/{run}/fork", json={"step": "fetch.page[1]", **more})
+        assert refused.status_code == 409, refused.text
+        assert "fetch.page[1] is a page of fetch: fork from fetch" in refused.json()["detail"]
+    fork = await stage.forks(run, step="fetch", set={"length": 1})
+    assert (await stage.ends(fork))["outputs"] == {"got": _items(3)}
+    assert stage.stand.keys[3:] == [f"{fork}:fetch.page[{number}]" for number in range(3)]
+
+
 async def test_a_cancel_between_pages_ends_the_run(stage: Stage) -> None:
     run = await stage.begins("cancelled")
     await stage.stand.holds()
