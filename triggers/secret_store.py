@@ -60,6 +60,8 @@ class SecretStore:
         """Read the stored secrets, so that they are used from now on."""
         stored, unreadable = decrypt_secrets(self._store.ring, await self._store.list_values())
         self.unreadable = tuple(unreadable)
+        for key in self._store.ring.keys:
+            self.secrets.redactor.learn(key.encode())
         self.secrets.replace_stored(stored)
 
     async def list_secrets(self) -> SecretListDocument:

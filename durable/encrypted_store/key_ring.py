@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from typing import Self
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from durable.encrypted_store.errors import NEW_KEY, ValueUnreadable
+from durable.lazy import load_module
 from durable.units import SealedKind, SealedValue
 
 PREFIX = "wpk_"
@@ -30,6 +29,9 @@ NONCE_BYTES = 12
 """96 random bits for each value: NIST SP 800-38D allows 2**32 values with one key."""
 
 ID_DIGITS = 12
+
+CIPHER = "durable.encrypted_store.cipher"
+"""Loaded for the first value."""
 
 
 class KeyRingInvalid(ValueError):
@@ -42,11 +44,10 @@ class StoreKey:
     def __init__(self, data: bytes) -> None:
         self.id = hashlib.sha256(b"waypost store key id\0" + data).hexdigest()[:ID_DIGITS]
         self._data = data
-        self._cipher = AESGCM(data)
 
     @classmethod
     def generate(cls) -> Self:
-        return cls(AESGCM.generate_key(8 * KEY_BYTES))
+        return cls(os.urandom(KEY_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -67,15 +68,17 @@ class StoreKey:
     def seal(self, kind: SealedKind, name: str, generation: int, text: str, at: int, by: str) -> SealedValue:
         """Encrypt a value."""
         nonce = os.urandom(NONCE_BYTES)
-        data = self._cipher.encrypt(nonce, text.encode(), _bind(kind, name, generation, self.id))
+        bound = _bind(kind, name, generation, self.id)
+        data: bytes = load_module(CIPHER).encrypt(self._data, nonce, text.encode(), bound)
         return SealedValue(kind, name, generation, self.id, nonce, data, at, by)
 
     def open(self, value: SealedValue) -> str:
         """Decrypt a value that this key encrypted; raises `ValueUnreadable`."""
         bound = _bind(value.kind, value.name, value.generation, self.id)
         try:
-            return self._cipher.decrypt(value.nonce, value.data, bound).decode()
-        except (InvalidTag, ValueError):  # ValueError: the nonce has another length
+            data: bytes = load_module(CIPHER).decrypt(self._data, value.nonce, value.data, bound)
+            return data.decode()
+        except ValueError:
             problem = "was changed outside of Waypost, or copied from another row"
             raise ValueUnreadable(value.kind, value.name, problem) from None
 
@@ -107,6 +110,11 @@ class KeyRing:
     def ids(self) -> tuple[str, ...]:
         """The ids of the keys, the current one first."""
         return tuple(self._keys)
+
+    @property
+    def keys(self) -> tuple[StoreKey, ...]:
+        """The keys, the current one first."""
+        return tuple(self._keys.values())
 
     def open(self, value: SealedValue) -> str:
         """Decrypt a value; raises `ValueUnreadable`."""

@@ -184,11 +184,8 @@ class ExpressionCheck:
             self._report.add(pointer, f"the secret {quote(name)} cannot be used here", self._secret_hint, place=place)
         elif self._has_secret:
             for problem in self._find_secret_problems(name, has_value=self._has_secret(name)):
-                is_unset = problem.startswith("is not set")
-                places = f"set WAYPOST_SECRET_{name}, or run `waypost secrets set {name}`"
-                hint = places if is_unset else f"correct WAYPOST_SECRET_{name}, its file or its stored value"
                 what = f"the secret {quote(name)} {make_printable(problem)}"
-                self._report.add(pointer, what, hint, place=place, severity="warning")
+                self._report.add(pointer, what, _explain_secret_cure(name, problem), place=place, severity="warning")
 
     def _find_secret_problems(self, name: str, *, has_value: bool) -> Sequence[str]:
         if self._examine_secret:
@@ -211,6 +208,14 @@ class ExpressionCheck:
         place = self._report.document.position_in(pointer, error.line or 1, error.column or 1)
         message, _, hint = error.message.partition("; ")
         self._report.add(pointer, message, hint or None, place=place)
+
+
+def _explain_secret_cure(name: str, problem: str) -> str:
+    if problem.startswith("is not set"):
+        return f"set WAYPOST_SECRET_{name}, or run `waypost secrets set {name}`"
+    if problem.startswith("is encrypted"):
+        return "set WAYPOST_STORE_KEY_FILE to the file of that key"
+    return f"correct WAYPOST_SECRET_{name}, its file or its stored value"
 
 
 def _find_problems(expression: Expression, scope: Names) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:

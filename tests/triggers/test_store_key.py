@@ -80,7 +80,8 @@ async def test_commands_without_a_service_know_the_stored_secrets(tmp_path: Path
 
     assert check(None) == ["the secret 'CRM' is not set"]
     await store_secret(tmp_path, RIGHT)
-    assert check(None) == [f"the secret 'CRM' is encrypted with the store key {RIGHT.id}, which is not here"]
+    why = f"is encrypted with the store key {RIGHT.id}, which is not here"
+    assert check(None) == [f"the secret 'CRM' {why}"]
     assert check(write_keys(tmp_path, RIGHT)) == []
 
 
