@@ -34,15 +34,15 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
 class SecretStore:
     """Keeps the values of the encrypted store and what is served with them the same.
 
-    `secrets`: those that are served. `unreadable`: the values that cannot be decrypted. `reload` is called after each
-    change.
+    `secrets`: those that are served. `store`: the encrypted values, tokens included. `unreadable`: the values
+    that cannot be decrypted. `reload` is called after each change.
     """
 
     def __init__(self, secrets: Secrets, store: EncryptedStore, source: StoreKeySource) -> None:
         self.unreadable: tuple[ValueUnreadable, ...] = ()
         self.reload: Callable[[], Awaitable[None]] = _do_nothing
         self.secrets = secrets
-        self._store = store
+        self.store = store
         self._source = source
         self._rotation = asyncio.Lock()
 
@@ -52,37 +52,37 @@ class SecretStore:
 
     def find_problems(self) -> list[str]:
         """What is wrong with the store key and the stored values, as whole sentences."""
-        own = [self._store.ring.problem] if self._store.ring.problem else []
+        own = [self.store.ring.problem] if self.store.ring.problem else []
         values = [f"{each}: {explain_cure(each)}" for each in self.unreadable]
         return [*own, *self._source.find_doubts(), *values]
 
     async def load(self) -> None:
         """Read the stored secrets, so that they are used from now on."""
-        stored, unreadable = decrypt_secrets(self._store.ring, await self._store.list_values())
+        stored, unreadable = decrypt_secrets(self.store.ring, await self.store.list_values())
         self.unreadable = tuple(unreadable)
-        for key in self._store.ring.keys:
+        for key in self.store.ring.keys:
             self.secrets.redactor.learn(key.encode())
         self.secrets.replace_stored(stored)
 
     async def list_secrets(self) -> SecretListDocument:
         """List every secret that is set."""
-        stored = {value.name: value for value in await self._store.list_values("secret")}
+        stored = {value.name: value for value in await self.store.list_values("secret")}
         names = sorted({*self.secrets.names(), *stored})
-        key = self._store.ring.current
+        key = self.store.ring.current
         return SecretListDocument(
             [document for name in names if (document := self._describe(name, stored.get(name)))],
             key.id if key else None,
-            self._store.ring.problem,
+            self.store.ring.problem,
         )
 
     async def set_secret(self, name: str, value: str, by: str) -> SecretDocument:
         """Store a secret; `by` is who does it. Raises `SecretRefused` and `StoreError`."""
         check_secret(name, value)
         self.secrets.redactor.learn(value)
-        await self._store.set("secret", name, value, by=by)
+        await self.store.set("secret", name, value, by=by)
         await self._apply()
         log.info("the secret %s was set by %s", quote(name), quote(by))
-        stored = {each.name: each for each in await self._store.list_values("secret")}
+        stored = {each.name: each for each in await self.store.list_values("secret")}
         document = self._describe(name, stored.get(name))
         if document is None:
             raise SecretNotFound(name)  # another request has just removed it
@@ -90,7 +90,7 @@ class SecretStore:
 
     async def remove_secret(self, name: str, by: str) -> RemovedSecretDocument:
         """Remove a stored secret; raises `SecretNotFound`."""
-        if not await self._store.remove("secret", name):
+        if not await self.store.remove("secret", name):
             raise SecretNotFound(name, is_variable=self.secrets.find_source(name) is not None)
         await self._apply()
         log.info("the stored secret %s was removed by %s", quote(name), quote(by))
@@ -106,8 +106,8 @@ class SecretStore:
             is_new = not await self._has_newer_key(ring)
             if is_new:
                 ring = await asyncio.to_thread(self._source.add_key)
-            self._store.ring = ring
-            done = await self._store.reseal()
+            self.store.ring = ring
+            done = await self.store.reseal()
             await self._apply()
         log.info("the store key was rotated to %s by %s: %d values", done.key, quote(by), done.count)
         left = [str(each) for each in done.unreadable]
@@ -115,10 +115,10 @@ class SecretStore:
 
     async def _has_newer_key(self, ring: KeyRing) -> bool:
         """Whether there are values to be encrypted with the ring's first key, or it was put there since the start."""
-        known, newest = self._store.ring.current, ring.current
+        known, newest = self.store.ring.current, ring.current
         if known is None or newest is None or known.id != newest.id:
             return True
-        return any(value.key in ring.ids[1:] for value in await self._store.list_values())
+        return any(value.key in ring.ids[1:] for value in await self.store.list_values())
 
     async def _apply(self) -> None:
         await self.load()
