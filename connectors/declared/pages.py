@@ -110,13 +110,9 @@ class Pager:
             kept = items[: max(0, limit - position.items)]
             return Page(kept, is_complete=following is None and len(kept) == len(items))
         if following is not None and position.number + 1 >= rules.max_pages:
-            cure = "set the input 'limit', or" if self._has_limit else ""
-            raise refuse_page(
-                where,
-                "too_many_pages",
-                f"the list has more than {rules.max_pages:,} pages, which is the limit; {cure} raise 'max_pages' in "
-                "the connector".replace("  ", " "),
-            )
+            cure = "set its input 'limit', or change" if self._has_limit else "change"
+            message = f"the list has more than {rules.max_pages:,} pages; {cure} 'max_pages' in the connector"
+            raise refuse_page(where, "too_many_pages", message)
         fingerprint = hashlib.blake2b(received.response.body, digest_size=16).hexdigest() if items else None
         return Page(items, next=following, fingerprint=fingerprint, delay=rules.delay)
 
