@@ -7,7 +7,9 @@ that need the whole file (names and their scope, the order of steps) are left to
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import msgspec
 from pydantic import BaseModel
 
 from durable.blocks.action import OF_CONNECTORS
@@ -29,6 +31,10 @@ from durable.language.model_schema import (
 from durable.language.pipeline import PipelineSpec
 from durable.language.steps import SYNTAX_BY_KEY
 
+SIZE_LIMIT = 2_000_000
+"""The maximum size, in bytes, of the definitions of one connector's inputs."""
+
+_OUTSIDE = ("type", "description", "default", "enum", "pattern", "patternErrorMessage")
 _FILLED = ["object", "array", "string", "number", "boolean"]
 
 
@@ -59,7 +65,8 @@ def make_pipeline_schema(catalogue: Catalogue) -> Schema:
     for owner, usables in (("Undo", actions), ("TriggerSpec", triggers)):
         definitions[owner]["properties"] |= _define_use(definitions[owner]["properties"], usables)
         definitions[owner] = _add_cases(definitions[owner], usables)
-    for use, usable in {**actions, **core, **triggers}.items():
+    definitions |= _define_all_inputs(actions)
+    for use, usable in {**core, **triggers}.items():
         definitions |= _define_inputs(use, usable)
     definitions |= _define_waits(definitions, core)
     return {"$schema": DIALECT, **file, "title": "Waypost pipeline", "definitions": dict(sorted(definitions.items()))}
@@ -201,6 +208,29 @@ def _define_use(fields: Schema, usables: Usables) -> Schema:
         "anyOf": [*({"const": name, "description": usables[name].summary} for name in names), {"type": "string"}],
     }
     return {"use": use, "with": {"description": fields["with"]["description"], "type": ["object", "null"]}}
+
+
+def _define_all_inputs(actions: Usables) -> dict[str, Schema]:
+    """Define the inputs of all actions. If those of one connector are larger than `SIZE_LIMIT`, only what is directly
+    under `with` is described: editors become slow with much larger schemas."""
+    definitions: dict[str, Schema] = {}
+    for _, group in groupby(actions, key=lambda use: use.partition(".")[0]):
+        uses = list(group)
+        defined = [_define_inputs(use, actions[use]) for use in uses]
+        if sum(len(msgspec.json.encode(each)) for each in defined) > SIZE_LIMIT:
+            defined = [{use: _drop_inside(each[use])} for use, each in zip(uses, defined, strict=True)]
+        for each in defined:
+            definitions |= each
+    return definitions
+
+
+def _drop_inside(schema: Schema) -> Schema:
+    """Return the schema of inputs without what their values contain."""
+    plain = {
+        name: {word: part for word, part in each.items() if word in _OUTSIDE}
+        for name, each in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": plain}
 
 
 def _define_inputs(use: str, usable: Usable) -> dict[str, Schema]:

@@ -125,6 +125,8 @@ async def test_each_operation_sends_the_request_that_the_document_describes(cont
             assert request.body == body
             assert "authorization" not in request.headers
             assert "x-key" not in request.headers
+        await send(context, shop, "change_order", {"order-id": "o", "note": None})
+        assert server.requests.pop().body == b'{"note":null}'
 
 
 async def test_a_file_is_a_part_of_a_multipart_body(context: Context, tmp_path: Path) -> None:
