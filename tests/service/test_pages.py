@@ -12,6 +12,8 @@ from durable.action import PAGED_SIZE_LIMIT
 from tests.histories.stage import Stage
 from tests.service.gates import copy_after_crash, truncate_history
 from tests.service.running import outside, running
+from triggers.commands.output import format_pages
+from triggers.documents.runs import PagesDocument
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +154,7 @@ async def test_a_fork_from_a_page_is_refused_and_one_from_its_step_gets_all_page
 async def test_a_cancel_between_pages_ends_the_run(stage: Stage) -> None:
     run = await stage.begins("cancelled")
     await stage.stand.holds()
+    assert (await stage.service.run(run))["why"] == "performs fetch.page[1]"
     await stage.says(run, "cancel")
     assert (await stage.ends(run))["status"] == "cancelled"
     assert stage.stand.done == ["fetch.page[0]"]
@@ -177,6 +180,7 @@ async def test_a_run_and_its_step_say_which_page_they_are_at(stage: Stage) -> No
         step = (await stage.service.client.get(f"/api/runs/{run}/steps/{path}")).json()
         assert step["path"] == "fetch"
         assert step["pages"] == {"arrived": 1, "items": 2}
+        assert format_pages(PagesDocument(**step["pages"]), step["status"]) == "page 2 (2 items so far)"
         assert [each["ending"] for each in step["tries"]] == ["completed", *["answered"] * 3]
     assert ended["step_counts"] == {"failed": 1}
 

@@ -24,6 +24,7 @@ from triggers.commands.output import (
     format_counts,
     format_error,
     format_items,
+    format_pages,
     format_seconds,
     format_span,
     format_time,
@@ -120,6 +121,8 @@ def _list_notes(run: RunDocument, step: StepDocument) -> Iterator[str]:
     """How far a loop is; what a step that has not ended waits for, why, and what to do about it."""
     if step.items and step.status != "skipped":
         yield format_items(step.items)
+    if step.pages:
+        yield format_pages(step.pages, step.status)
     if step.status in ("completed", "skipped", "cancelled"):
         return
     waits = [wait for wait in run.waits if wait.step == step.path]

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from durable.history.words import StepStatus
 from durable.wording import make_printable
-from triggers.documents.runs import FailureDocument, ItemsDocument
+from triggers.documents.runs import FailureDocument, ItemsDocument, PagesDocument
 
 GAP = 2
 """Blanks between two columns."""
@@ -193,6 +193,13 @@ def format_items(items: ItemsDocument) -> str:
     more = ", …" if len(items.failed) > 5 else ""
     total = f"{items.total:,} items" if items.total is not None else "turns"
     return f"{total}: {counts or 'none'}" + (f" (failed: {failed}{more})" if failed else "")
+
+
+def format_pages(pages: PagesDocument, status: StepStatus) -> str:
+    """How many pages of its output a step has, or which one comes next."""
+    if status == "completed":
+        return format_count(pages.arrived, "page")
+    return f"page {pages.arrived + 1:,} ({format_count(pages.items, 'item')} so far)"
 
 
 def format_counts(counts: Mapping[StepStatus, int]) -> str:

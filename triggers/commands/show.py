@@ -20,6 +20,7 @@ from triggers.commands.output import (
     format_error,
     format_items,
     format_json,
+    format_pages,
     format_span,
     format_time,
     open_console,
@@ -239,18 +240,11 @@ def _print_step(out: Console, run: str, step: StepDocument) -> None:
     lost = f" ({step.lost} lost)" if step.lost else ""
     attempts = format_count(step.attempts, "attempt") + lost if step.attempts else ""  # a block has none
     items = format_items(step.items) if step.items else ""
-    pages = _describe_pages(step) if step.pages else ""
+    pages = format_pages(step.pages, step.status) if step.pages else ""
     copied = "copied" if step.copied else ""
     notes = "  ".join(note for note in (attempts, items, pages, took, copied) if note)
     out.print(Text.assemble("  ", (step.path, "bold"), "  ", style_status(step.status), f"  {notes}".rstrip()))
     print_fields(out, _list_step_fields(out, run, step), indent=4)
-
-
-def _describe_pages(step: StepDocument) -> str:
-    """How many pages of its output a step has, or which one comes next."""
-    if step.pages is None or step.status == "completed":
-        return format_count(step.pages.arrived, "page") if step.pages else ""
-    return f"page {step.pages.arrived + 1} ({format_count(step.pages.items, 'item')} so far)"
 
 
 def _list_step_fields(out: Console, run: str, step: StepDocument) -> Iterator[tuple[str, str | None]]:
