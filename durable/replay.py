@@ -144,6 +144,7 @@ def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
         decided_at=at,
         scheduled_at=at,
         pages=copy_pages(before.pages) if before is not None and before.pages is not None else None,
+        connection=entry.connection,
     )
     state.active[path] = None
     if entry.has_undo:

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 from durable import retry
 from durable.action import Action, OnCrash
 from durable.blocks.block import Block
+from durable.blocks.connection import ConnectionChoiceSpec, StepConnection, resolve_connection
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
 from durable.blocks.pages import fold_page, locate_attempt, locate_loss, request_next_page
@@ -30,7 +31,7 @@ from durable.problem import Pointer
 from durable.scope import RunScope
 from durable.spec_model import Identifier, Mapped, SpecModel
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
-from durable.steps.resolved import ActionStep, Steps
+from durable.steps.resolved import ActionStep, ConnectionChoice, Steps
 from durable.values import NotJSON, Value
 from durable.wording import PROBLEMS_LIMIT, explain_error
 
@@ -66,7 +67,11 @@ class ActionSpec(StepSpec):
 
     use: str = Field(description="The action: connector.action, flow.… or wait.…")
     with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The inputs of the action")
-    connection: Identifier | None = Field(None, description="The name of the connection that the connector uses")
+    connection: StepConnection | None = Field(
+        None,
+        description="The name of the connection that the connector uses, or `{one_of: […], name: …}`, of which an "
+        "expression chooses one",
+    )
     retry: RetrySpec | None = Field(
         None, description="The retry policy; keys that are left out come from `defaults.retry`"
     )
@@ -115,14 +120,14 @@ def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:
         condition=spec.if_,
         keep=spec.keep,
         timeout=parse_duration(spec.timeout) if spec.timeout else None,
-        connection=spec.connection,
+        connection=resolve_connection(spec.connection),
     )
     if spec.use in CORE_ACTIONS:
         return _add_timeout(plain, spec, resolver)
     return msgspec.structs.replace(
         _add_policy(plain, resolver, spec.retry, spec.on_crash),
         on_exhausted=spec.on_exhausted or "fail",
-        undo=_resolve_undo(spec, resolver),
+        undo=_resolve_undo(spec, plain, resolver),
     )
 
 
@@ -153,11 +158,11 @@ def _add_policy(plain: ActionStep, resolver: Resolver, retry: RetrySpec | None, 
     )
 
 
-def _resolve_undo(spec: ActionSpec, resolver: Resolver) -> ActionStep | None:
+def _resolve_undo(spec: ActionSpec, step: ActionStep, resolver: Resolver) -> ActionStep | None:
     """Resolve the undo of a step, or that which the connector declares."""
     if isinstance(spec.undo, UndoSpec):
-        undo = spec.undo
-        plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
+        undo, connection = spec.undo, _inherit_connection(spec.undo, step)
+        plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=connection)
         return _add_policy(plain, resolver, None, None)
     action = resolver.find_action(spec.use) if resolver.fills_undo else None
     if spec.undo == "none" or action is None or action.undo is None:
@@ -167,10 +172,18 @@ def _resolve_undo(spec: ActionSpec, resolver: Resolver) -> ActionStep | None:
         id="undo",
         use=f"{spec.use.partition('.')[0]}.{action.undo.action}",
         input=given,
-        connection=spec.connection,
+        connection=step.connection,
         step_inputs=_find_defaults(action, Template.parse(given)),
     )
     return _add_policy(plain, resolver, None, None)
+
+
+def _inherit_connection(undo: UndoSpec, step: ActionStep) -> str | ConnectionChoice | None:
+    """Return the connection of an undo: if its step chooses one, and it names none, that one."""
+    is_same = undo.use.partition(".")[0] == step.use.partition(".")[0]
+    if undo.connection is None and isinstance(step.connection, ConnectionChoice) and is_same:
+        return step.connection
+    return undo.connection
 
 
 def _find_defaults(action: Action, undo: Template) -> dict[str, Any]:
@@ -197,6 +210,7 @@ def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
         keep=_parse_template(step.keep),
         undo=Template.parse(step.undo.input, step.undo.urls) if step.undo else None,
         timeout_value=_parse_template(step.timeout_value) if step.times_out == "value" else None,
+        connection=Template.parse(step.connection.name) if isinstance(step.connection, ConnectionChoice) else None,
         links=core.links(step.input) if core and core.links else None,
         listens=core is not None and core.listens,
         counts_once=core is not None and core.counts_once,
@@ -372,7 +386,7 @@ _SYNTAX = StepSyntax(
     resolve=_resolve_spec,
     list_branches=_list_written_branches,
     mapping_keys=("retry", "undo"),
-    parts=(UndoSpec,),
+    parts=(UndoSpec, ConnectionChoiceSpec),
     examples={
         "use": "http.get",
         "undo": "{use: http.delete, with: {…}}",

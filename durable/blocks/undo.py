@@ -23,6 +23,7 @@ from durable.problem import DataProblem
 from durable.scope import RunScope, to_document
 from durable.spec_model import Identifier, Mapped, get_in, get_list
 from durable.steps.node import ActionNode, CompiledPipeline
+from durable.steps.resolved import ConnectionChoice
 from durable.values import JSON, NotJSON, Value
 from durable.wording import quote, suggest
 
@@ -124,12 +125,12 @@ def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -
     undo, step = state.undos[target], state.steps[target]
     if undo.input is not None:
         path = make_undo_path(target, undo.passes)
-        return _schedule(state, target, path, at, undo.input, undo.secrets)
+        return _schedule(pipeline, state, target, path, at, undo.input, undo.secrets)
     if step.status == "completed" or step.has_returned:
         return _schedule_undo(pipeline, state, target, step.output, at)
     if pipeline.actions[target].step.on_crash == "retry":
         path = make_again_path(target, undo.passes)
-        return _schedule(state, target, path, at, step.input, step.secrets)
+        return _schedule(pipeline, state, target, path, at, step.input, step.secrets)
     message = "it is not known whether the step took effect, and it must not be repeated to find out"
     return UndoFailed(at=at, path=target, error=Failure.of("crash", "unknown_effect", message, target))
 
@@ -141,14 +142,28 @@ def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output
     except (ExpressionError, NotJSON) as error:
         return UndoFailed(at=at, path=target, error=Failure.of("invalid", "expression", f"undo: {error}", target))
     path = make_undo_path(target, state.undos[target].passes)
-    return _schedule(state, target, path, at, given or Value.of(None), secrets)
+    return _schedule(pipeline, state, target, path, at, given or Value.of(None), secrets)
 
 
 def _schedule(
-    state: State, target: str, path: str, at: int, given: Value, secrets: tuple[SecretPlaceholder, ...]
+    pipeline: CompiledPipeline,
+    state: State,
+    target: str,
+    path: str,
+    at: int,
+    given: Value,
+    secrets: tuple[SecretPlaceholder, ...],
 ) -> StepScheduled:
-    cleanup_pass = state.steps[target].cleanup_pass
-    return StepScheduled(at=at, path=path, input=given, secrets=secrets, cleanup_pass=cleanup_pass)
+    """Schedule the undo of a step, or its repetition, with the connection that was chosen for the step."""
+    step, is_chosen = state.steps[target], isinstance(pipeline.actions[path].step.connection, ConnectionChoice)
+    return StepScheduled(
+        at=at,
+        path=path,
+        input=given,
+        secrets=secrets,
+        cleanup_pass=step.cleanup_pass,
+        connection=step.connection if is_chosen else None,
+    )
 
 
 def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompleted | StepFailed) -> Consequences:

@@ -31,7 +31,13 @@ def release_fork(state: State, at: int) -> list[FollowUp]:
 def _schedule_anew(pipeline: CompiledPipeline, state: State, path: str, at: int) -> StepScheduled:
     step, has_undo = state.steps[path], pipeline.actions[path].undo is not None
     return StepScheduled(
-        at=at, path=path, input=step.input, secrets=step.secrets, has_undo=has_undo, cleanup_pass=step.cleanup_pass
+        at=at,
+        path=path,
+        input=step.input,
+        secrets=step.secrets,
+        has_undo=has_undo,
+        cleanup_pass=step.cleanup_pass,
+        connection=step.connection,
     )
 
 

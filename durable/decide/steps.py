@@ -3,13 +3,14 @@
 from durable.blocks import loops
 from durable.blocks.action import reopen_action
 from durable.blocks.block import NONE, Decide
+from durable.blocks.connection import choose_connection
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import end_sequence, explain_failure, refuse_step
 from durable.blocks.kinds import BLOCKS
 from durable.blocks.reopening import resume_sequence
 from durable.blocks.undo import follow_inner_step
 from durable.decide.interruption import interrupt_steps
-from durable.effects import BeginBranch, Consequences, EnterStep, HoldFork, Wake
+from durable.effects import BeginBranch, Consequences, EnterStep, FollowUp, HoldFork, Wake
 from durable.expressions.expression import ExpressionError
 from durable.history import entries
 from durable.history.state import State
@@ -31,7 +32,7 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
     if path == state.fork_at:
         return [], [HoldFork(path)]
     if state.forked is not None and path == state.forked.path and state.forked.input is not None:
-        return [_schedule_edited(node, state.forked, state.forked.input, at)], []
+        return [_schedule_edited(pipeline, state, node, state.forked, state.forked.input, at)], []
     scope = RunScope(pipeline, state, path)
     try:
         if node.condition and not node.condition.holds(scope):
@@ -50,16 +51,32 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
             secrets=secrets,
             has_undo=node.undo is not None,
             cleanup_pass=state.retries + 1 if node.is_cleanup else 1,
+            connection=choose_connection(node, scope),
         )
         return [scheduled], []
     except (ExpressionError, NotJSON) as error:
         return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
 
 
-def _schedule_edited(node: AnyNode, fork: entries.RunForked, input: Value, at: int) -> entries.StepScheduled:
+def _schedule_edited(
+    pipeline: CompiledPipeline, state: State, node: AnyNode, fork: entries.RunForked, input: Value, at: int
+) -> FollowUp:
     """Start the step of a fork with the input that it was given, even if its `if` is false."""
-    has_undo = isinstance(node, ActionNode) and node.undo is not None
-    return entries.StepScheduled(at=at, path=fork.path, input=input, secrets=fork.secrets, has_undo=has_undo)
+    path = fork.path
+    if not isinstance(node, ActionNode):
+        return entries.StepScheduled(at=at, path=path, input=input, secrets=fork.secrets)
+    try:
+        connection = choose_connection(node, RunScope(pipeline, state, path))
+    except ExpressionError as error:
+        return refuse_step(path, at, explain_failure(pipeline, state, path, error))
+    return entries.StepScheduled(
+        at=at,
+        path=path,
+        input=input,
+        secrets=fork.secrets,
+        has_undo=node.undo is not None,
+        connection=connection,
+    )
 
 
 def is_to_end(state: State, node: AnyNode, path: str) -> bool:

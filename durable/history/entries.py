@@ -264,13 +264,15 @@ class RunRetried(Entry, frozen=True, tag="run_retried"):
 class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
     """The first attempt of a step is due now, with this input. References to secrets are stored in `secrets`, never in
     `input`. `has_undo` is recorded before the step has an effect. `cleanup_pass`: which performance of the run's
-    cleanup the step belongs to; each one after a retry has idempotency keys of its own."""
+    cleanup the step belongs to; each one after a retry has idempotency keys of its own. `connection`: the name of the
+    connection, if an expression has chosen it."""
 
     path: str
     input: Value = NULL
     secrets: tuple[SecretPlaceholder, ...] = ()
     has_undo: bool = False
     cleanup_pass: int = 1
+    connection: str | None = None
 
 
 class StepSkipped(Entry, frozen=True, tag="step_skipped"):

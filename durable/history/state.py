@@ -54,6 +54,7 @@ class StepState(msgspec.Struct):
     `is_doubtful`: an attempt ended without a known result, so the step may have had its effect.
     `is_copied`: its checkpoint was copied from another run.
     `pages`: the pages that have arrived, if it gets its output in pages and there is more than one.
+    `connection`: the connection that an expression has chosen.
     """
 
     status: StepStatus
@@ -77,6 +78,7 @@ class StepState(msgspec.Struct):
     child: str | None = None
     is_copied: bool = False
     pages: PagesState | None = None
+    connection: str | None = None
 
     @property
     def can_be_answered(self) -> bool:

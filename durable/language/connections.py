@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from durable.language.report import Report
 from durable.problem import Explanation, Pointer
-from durable.spec_model import Mapped
+from durable.spec_model import Mapped, get_in, get_list
 from durable.wording import find_nearest, quote
 
 FILE = "connections.yaml"
@@ -29,6 +29,14 @@ def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
     return Explanation(message, f"use a connection of {quote(wanted)}")
 
 
+def inherit_connection(undo: Mapped, step: Mapped) -> Mapped:
+    """Return an undo with the connection that it uses: if its step chooses one, and it names none, that one."""
+    chosen = step.get("connection")
+    is_same = str(undo.get("use")).partition(".")[0] == str(step.get("use")).partition(".")[0]
+    inherits = isinstance(chosen, dict) and is_same and "connection" not in undo
+    return {**undo, "connection": chosen} if inherits else undo
+
+
 class ConnectionChecker:
     """Checks `connection:`.
 
@@ -47,14 +55,34 @@ class ConnectionChecker:
 
     def check(self, owner: Mapped, pointer: Pointer) -> None:
         """Check the connection of a step or an undo, if it has one."""
-        name, use = owner.get("connection"), owner.get("use")
-        if self._find is None or not isinstance(name, str) or not isinstance(use, str):
+        named, use = owner.get("connection"), owner.get("use")
+        if self._find is None or not isinstance(use, str):
             return
-        connector, wanted = self._find(name), use.partition(".")[0]
         where = (*pointer, "connection")
+        if isinstance(named, str):
+            self._check_name(named, use, where)
+        for index, pattern in enumerate(get_list(get_in(named, "one_of"))):
+            if isinstance(pattern, str):
+                self._check_pattern(pattern, use, (*where, "one_of", index))
+
+    def _check_name(self, name: str, use: str, where: Pointer) -> None:
+        assert self._find, "the connections are known"
+        connector, wanted = self._find(name), use.partition(".")[0]
         if connector is None:
             problem = explain_missing(name, self._names, is_broken=self._is_broken(name))
             self._report.add(where, *problem)
         elif connector != wanted:
             problem = explain_mismatch(name, connector, wanted)
             self._report.add(where, *problem)
+
+    def _check_pattern(self, pattern: str, use: str, where: Pointer) -> None:
+        """Check a name that may be chosen, or that a pattern matches a connection of the connector."""
+        assert self._find, "the connections are known"
+        beginning, star, _ = pattern.partition("*")
+        if not star:
+            self._check_name(pattern, use, where)
+            return
+        wanted = use.partition(".")[0]
+        if not any(name.startswith(beginning) and self._find(name) == wanted for name in self._names):
+            what = f"no connection of {quote(wanted)} begins with {quote(beginning)}"
+            self._report.add(where, what, f"add one to {FILE}")

@@ -15,7 +15,7 @@ from durable.expressions.expression import Expression, ExpressionError, shorten
 from durable.expressions.template import Template
 from durable.known_values import is_template
 from durable.language.catalogue import Catalogue
-from durable.language.connections import ConnectionChecker
+from durable.language.connections import ConnectionChecker, inherit_connection
 from durable.language.core_action_check import CoreActionCheck
 from durable.language.expression_check import ExpressionCheck, anywhere
 from durable.language.foreign import INPUT_HINTS
@@ -27,7 +27,7 @@ from durable.language.steps import SYNTAX_BY_KEY, SYNTAXES, find_key_problems, l
 from durable.language.validation import find_data_problems
 from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
-from durable.spec_model import Mapped, get_list, get_mapping
+from durable.spec_model import Mapped, get_in, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote
 
@@ -198,6 +198,7 @@ class StepCheck:
             self._core.check(core, step, pointer)
         else:
             self._connections.check(step, pointer)
+            self._check_choice(step.get("connection"), (*pointer, "connection"), scope)
         with_output = scope.after(find_returned(use, get_mapping(step.get("with")), self._catalogue))
         self._expressions.check_templates(step.get("keep"), (*pointer, "keep"), with_output)
         if isinstance(get_mapping(step.get("on_timeout")).get("steps"), list):
@@ -207,7 +208,18 @@ class StepCheck:
             self._expressions.check_templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
         undo = step.get("undo")
         if isinstance(undo, dict):
-            self._check_undo(undo, (*pointer, "undo"), with_output)
+            self._check_undo(undo, step, (*pointer, "undo"), with_output)
+
+    def _check_choice(self, connection: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Check the expression that chooses a connection."""
+        name = get_in(connection, "name")
+        if not isinstance(name, str):
+            return
+        self._expressions.check_templates(name, (*pointer, "name"), scope)
+        if "{{" not in name:
+            self._report.add(
+                (*pointer, "name"), "the name has no expression, so nothing is chosen", f"write 'connection: {name}'"
+            )
 
     def _find_misplaced_keys(self, use: str) -> dict[str, str]:
         """Return the keys that an action does not accept, and what to do about each."""
@@ -218,7 +230,7 @@ class StepCheck:
         strange = {key: hint for key, hint in _BESIDE_CORE.items() if key not in fitting}
         return strange | (dict.fromkeys(OF_CONNECTORS, "it is allowed only with a connector's action") if core else {})
 
-    def _check_undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
+    def _check_undo(self, undo: Mapped, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")
         if not isinstance(use, str):
             return
@@ -227,7 +239,7 @@ class StepCheck:
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
         check_given(
             self._find_model(use, pointer),
-            undo,
+            inherit_connection(undo, step),
             pointer,
             scope=scope,
             report=self._report,

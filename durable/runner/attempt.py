@@ -201,7 +201,7 @@ class Attempt:
         try:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
-            if name := self._node.step.connection:
+            if name := self._connection:
                 values |= self._open_connection(name)
         except (SecretMissing, ConnectionMissing) as missing:
             # A mistake of the operator, not of the pipeline: no cleanup and no undo should follow from it.
@@ -234,6 +234,14 @@ class Attempt:
             return
         self.target = None if action.is_immediate else self._find_target(action, self._input)
 
+    @property
+    def _connection(self) -> str | None:
+        """The name of the step's connection."""
+        connection = self._node.step.connection
+        return (
+            connection if connection is None or isinstance(connection, str) else self._state.steps[self.path].connection
+        )
+
     def _open_connection(self, name: str) -> frozenset[str]:
         """Put the step's connection into the context; returns the secret values in it."""
         opened, context = self._runtime.connect(name, self._node.step.use), self.context
@@ -251,7 +259,7 @@ class Attempt:
         if target:
             return target
         connector, _, _ = self._node.step.use.partition(".")
-        return f"{connector} ({name})" if (name := self._node.step.connection) else connector
+        return f"{connector} ({name})" if (name := self._connection) else connector
 
     @property
     def use(self) -> str:

@@ -60,6 +60,7 @@ class ActionNode(Node):
     keep: Template | None = None
     undo: Template | None = None
     timeout_value: Template | None = None
+    connection: Template | None = None
     links: tuple[str, ...] | None = None
     listens: bool = False
     counts_once: bool = False
@@ -68,7 +69,7 @@ class ActionNode(Node):
     @property
     def names(self) -> frozenset[tuple[str, ...]]:
         """The names that its expressions read."""
-        read = [self.condition, self.input, self.keep, self.undo, self.timeout_value]
+        read = [self.condition, self.input, self.keep, self.undo, self.timeout_value, self.connection]
         return frozenset().union(*(each.names for each in read if each))
 
 

@@ -47,11 +47,19 @@ def make_steps(steps: Iterable[ResolvedStep]) -> Steps:
     return Steps(steps) or NO_STEPS
 
 
+class ConnectionChoice(msgspec.Struct, frozen=True):
+    """A connection that an expression chooses: `name` is a template, whose text must match one of `one_of`."""
+
+    name: str
+    one_of: tuple[str, ...]
+
+
 class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", omit_defaults=True):
     """A step that uses an action, with every policy filled in.
 
     `timeout`: of one attempt, of a whole wait, or of a called run, in ms.
     `times_out`: when a wait times out, it fails, returns `timeout_value`, or performs `timeout_steps`.
+    `connection`: an undo with a `ConnectionChoice` uses the connection that was chosen for its step.
     `undo`: the action that undoes the step's effect.
     `urls`: the places in the input where an expression is part of a URL.
     `is_paged`: the action returns its output in pages.
@@ -68,7 +76,7 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     timeout: int | None = None
     on_crash: OnCrash = "retry"
     on_exhausted: OnExhausted = "fail"
-    connection: str | None = None
+    connection: str | ConnectionChoice | None = None
     undo: "ActionStep | None" = None
     times_out: TimesOut = "fail"
     timeout_value: Tree = None

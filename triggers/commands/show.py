@@ -242,7 +242,8 @@ def _print_step(out: Console, run: str, step: StepDocument) -> None:
     items = format_items(step.items) if step.items else ""
     pages = format_pages(step.pages, step.status) if step.pages else ""
     copied = "copied" if step.copied else ""
-    notes = "  ".join(note for note in (attempts, items, pages, took, copied) if note)
+    connection = f"connection {step.connection}" if step.connection else ""
+    notes = "  ".join(note for note in (attempts, items, pages, took, copied, connection) if note)
     out.print(Text.assemble("  ", (step.path, "bold"), "  ", style_status(step.status), f"  {notes}".rstrip()))
     print_fields(out, _list_step_fields(out, run, step), indent=4)
 

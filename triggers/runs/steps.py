@@ -170,6 +170,7 @@ class StepEncoder:
             due_at=format_time(step.due),
             decision_needed=step.needs_person,
             copied=step.is_copied,
+            connection=step.connection,
             tries=omissions.take_list("tries", [make_attempt(each) for each in self._fold.traces[path].tries]),
             items=count_items(step, state.blocks.get(path)),
             pages=PagesDocument(step.pages.number, step.pages.count) if step.pages else None,
