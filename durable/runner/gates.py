@@ -151,7 +151,9 @@ class ConnectionGate:
         """Enter, after `may_enter`."""
         if turn:
             self._granted -= 1
-        return GatePass(self, self.state.begin(run, self._clock()))
+        passage = self.state.begin(run, self._clock())
+        self._advance()  # the next one is due in a while, even if this attempt does not end
+        return GatePass(self, passage)
 
     def make_turn(self, pipeline: str, priority: int, number: int) -> GateTurn:
         """Make a turn, for which to `wait`."""
@@ -213,6 +215,8 @@ class ConnectionGate:
 
     def _advance(self) -> None:
         """Grant the turns that are due, and come back when the next one will be."""
+        if not self._lines and not self._requests:
+            return
         now = self._clock()
         while self._requests:
             granted, passage = self._requests[0]

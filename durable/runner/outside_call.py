@@ -79,19 +79,18 @@ async def _perform(
     action: Action, context: Context, input: BaseModel, gate: ConnectionGate, redactor: Redactor
 ) -> JSON:
     passed = context.gate = gate.enter("", None)
-    failed: FailedAttempt | None = None
     try:
         async with asyncio.timeout(TIMEOUT):
             returned = await action.perform(context, input)
+        gate.note(passed.passage, None)
     except Exception as error:  # noqa: BLE001  # an action may raise anything
         caught = _read_error(error, redactor)
         wait = None if caught.retry_after is None else round(caught.retry_after * 1000)
-        failed = FailedAttempt(caught.error_class, caught.code, caught.ending, wait)
+        gate.note(passed.passage, FailedAttempt(caught.error_class, caught.code, caught.ending, wait))
         raise await redact_error(caught, redactor) from None
     finally:
         context.close()
-        gate.note(passed.passage, failed)
-        passed.leave()
+        passed.leave()  # a call that was cancelled tells nothing of the service
     if isinstance(returned, Page):
         return redactor.redact(list(returned.items))
     output = await settle_output(action.output, returned, redactor)

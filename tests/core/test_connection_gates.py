@@ -251,6 +251,53 @@ async def test_no_place_is_lost_and_nobody_waits_while_there_is_one(seed: int) -
     assert crowd.gate.may_enter(None)
 
 
+@pytest.mark.parametrize("seed", range(10))
+async def test_everybody_enters_in_time_although_some_hang_fail_send_more_or_go_away(seed: int) -> None:
+    chance = random.Random(seed)
+    gates = ConnectionGates(now)
+    limit = Limit.parse(chance.choice(["40/20ms", "1/1ms", "500/50ms"]), "2000/s", at_once=chance.choice([4, 10_000]))
+    gate = gates.find("gh", "github.get", lambda name: limit)
+    all_entered, entered, waiting = asyncio.Event(), list[int](), set(range(150))
+
+    async def visit(number: int, pipeline: str) -> None:
+        turn = None
+        try:
+            while not gate.may_enter(turn):
+                if turn:
+                    turn.decline()
+                turn = gate.make_turn(pipeline, 0, number)
+                await gate.wait(turn)
+                if chance.random() < 0.1:  # no permit
+                    turn.decline()
+                    turn = None
+                    await asyncio.sleep(0)
+            inside = gate.enter(f"run-{number}", turn)
+        finally:
+            waiting.discard(number)
+            if not waiting:
+                all_entered.set()
+        entered.append(number)
+        try:
+            for _ in range(chance.randrange(3)):
+                await inside.pass_request(make_context())
+            if number < 3:  # hangs
+                await all_entered.wait()
+            if chance.random() < 0.05:
+                inside.gate.note(inside.passage, FailedAttempt("rate_limit", "429", "answered", 5))
+        finally:
+            inside.leave()
+
+    tasks = [asyncio.create_task(visit(number, chance.choice("abc"))) for number in range(150)]
+    await settle()
+    for task in chance.sample(tasks[3:], 30):
+        task.cancel()
+    async with asyncio.timeout(60):
+        await asyncio.wait(tasks)
+    assert not [task for task in tasks if not task.cancelled() and task.exception()]
+    assert len(entered) >= 120
+    assert (gate.state.in_flight, gate.waiting) == (0, 0)
+
+
 async def until(is_so: Callable[[], bool]) -> None:
     for _ in range(10_000):
         if is_so():

@@ -123,6 +123,17 @@ async def test_attempts_at_once_are_limited_and_a_waiting_run_ends_at_once_when_
     assert (len(called.times), called.most) == (4, 2)
 
 
+async def test_attempts_start_at_the_rate_even_if_none_of_those_before_them_has_ended(tmp_path: Path) -> None:
+    async with calling(tmp_path, "{rate: 20/s}") as (service, called):
+        called.released.clear()
+        runs = await begin_many(service, "p", 6)
+        await called.until_called(6)
+        assert called.at_once == 6
+        called.released.set()
+        for run in runs:
+            assert attempts(await service.wait_for_end(run)) == ("completed", 1)
+
+
 async def test_after_a_429_the_other_steps_of_the_connection_wait_as_long_as_the_service_asks(tmp_path: Path) -> None:
     async with calling(tmp_path, "{}", max_attempts_in_flight=1) as (service, called):
         called.answer = lambda line: REFUSED % 2 if len(called.times) == 1 else OK

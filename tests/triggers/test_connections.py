@@ -9,6 +9,7 @@ from pydantic import BaseModel, field_validator
 from connectors.http import HttpConnection
 from durable.action import Action, ActionError, Connector, Context
 from durable.language.connections import FILE
+from durable.limit import Limit
 from durable.redactor import MARK
 from durable.secrets import SecretMissing, Secrets
 from triggers.config.catalogue import Connectors, load_connectors
@@ -72,6 +73,24 @@ def test_the_auth_of_a_connection_is_opened_with_its_secrets(tmp_path: Path) -> 
         "basic": {"username": "me", "password": "canary-crm-1"},
     }
     assert opened.secrets == {"canary-crm-1", "crm.example.com"}
+
+
+def test_a_connection_has_the_limits_of_its_connector_with_what_the_file_says_in_their_place(tmp_path: Path) -> None:
+    shop = Connector("shop", "A shop", (), HttpConnection, limit=Limit.parse("50/m", at_once=5))
+    own = "{use: shop, base_url: https://shop.example.com"
+    (tmp_path / FILE).write_text(
+        f"as_declared: {own}}}\nslower: {own}, limit: {{rate: 5/m}}}}\n"
+        f"free: {own}, limit: {{rate: none, at_once: none}}}}\n"
+    )
+    found = Connections(tmp_path, Connectors({"shop": shop}), Secrets({}))
+    assert found.problems == ()
+    limits = {name: found.find_limit(name).describe() for name in [*found.names, "missing"]}
+    assert limits == {
+        "as_declared": ["50 requests a minute", "5 at once"],
+        "slower": ["5 requests a minute", "5 at once"],
+        "free": [],
+        "missing": [],
+    }
 
 
 def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
