@@ -300,6 +300,16 @@ def test_a_document_is_read_once_while_it_does_not_change(tmp_path: Path) -> Non
     assert first.actions["charge"] is first.actions["charge"]
 
 
+def test_the_files_of_a_new_connector_load(tmp_path: Path) -> None:
+    files = FORM.scaffold("shop")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    loaded = FORM.load(str(tmp_path / "shop.yaml"), files["shop.yaml"].encode())
+    assert loaded.connector is not None
+    assert ([*loaded.connector.actions], loaded.problems) == (["get_item"], ())
+
+
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )

@@ -13,12 +13,14 @@ import pytest
 
 from durable.auth_schemes import load_schemes
 from durable.language.connections import FILE as CONNECTIONS
+from durable.language.load import load_pipeline
 from durable.secrets import Secrets
 from tests.docs import mistakes, reference
 from tests.docs.mistakes import MISTAKES, Mistake, load_text
 from tests.plugins import install
 from triggers.config.catalogue import GROUP, load_connectors
 from triggers.config.connections import Connections
+from triggers.config.folder import make_catalogue
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -73,6 +75,35 @@ def test_the_page_of_connections_is_valid_and_lists_every_scheme(tmp_path: Path)
             secrets = {f"WAYPOST_SECRET_{name}": "a-value-1" for name in re.findall(r"secrets\.(\w+)", text)}
             assert Connections(tmp_path, load_connectors(), Secrets(secrets)).problems == ()
     assert set(re.findall(r"^\| `(\w+)` \|", page.read_text("utf-8"), re.MULTILINE)) >= set(load_schemes().loaded)
+
+
+def test_the_examples_of_the_page_of_openapi_documents_work_together(tmp_path: Path) -> None:
+    operations = {
+        "/issues": {"get": {"operationId": "issues/list", "tags": ["issues"]}},
+        "/repos/{owner}/{repo}": {"get": {"operationId": "repos/get"}, "put": {"operationId": "other"}},
+        "/repos/{owner}/{repo}/issues": {
+            "post": {
+                "operationId": "issues/create",
+                "tags": ["issues"],
+                "requestBody": {"content": {"application/json": {"schema": {"properties": {"title": {}}}}}},
+            }
+        },
+    }
+    document = {"openapi": "3.0.3", "servers": [{"url": "https://api.github.com"}], "paths": operations}
+    folder = tmp_path / "connectors" / "documents"
+    folder.mkdir(parents=True)
+    (folder / "github.json").write_text(json.dumps(document))
+    texts = [*blocks(ROOT / "docs" / "openapi.md", "yaml")]
+    for text in [each for each in texts if "openapi:" in each]:
+        (folder.parent / "github.yaml").write_text(text)
+        connectors = load_connectors(tmp_path)
+        assert connectors.find("github") is not None
+        assert connectors.folder.files["github"].problems == ()
+    (tmp_path / CONNECTIONS).write_text(next(each for each in texts if "use: github," in each))
+    connections = Connections(tmp_path, connectors, Secrets({"WAYPOST_SECRET_GITHUB_TOKEN": "a-value-1"}))
+    assert connections.problems == ()
+    [pipeline] = [each for each in texts if each.startswith("steps:")]
+    assert load_pipeline(pipeline, file="a.yaml", catalogue=make_catalogue(connectors, {})).problems == ()
 
 
 def test_the_readme_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:

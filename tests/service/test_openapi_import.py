@@ -14,6 +14,8 @@ from durable.schema_model import make_model
 from tests.connectors.servers import answer, answering, serve
 from tests.connectors.test_openapi import JSON_TYPE, SHOP
 from tests.service.running import ENVIRONMENT, running
+from triggers.commands.connectors import find_offers
+from triggers.commands.failure import CommandFailed
 from triggers.config.catalogue import load_connectors
 from triggers.config.folder import make_catalogue
 
@@ -72,6 +74,15 @@ def test_a_pipeline_that_uses_a_skipped_operation_learns_the_reason(tmp_path: Pa
     message, _ = catalogue.explain_unknown("shop.put_abroad")
     assert message.startswith("the operation 'put_abroad' of the connector 'shop' cannot be used: it refers to another")
     assert "did you mean 'shop.charge'" in str(catalogue.explain_unknown("shop.charg"))
+
+
+def test_actions_are_listed_by_connector_and_by_pattern(tmp_path: Path) -> None:
+    write_config(tmp_path, "http://x.test")
+    connectors = load_connectors(tmp_path)
+    assert [offer.use for offer in find_offers(connectors, "shop.*order")] == ["shop.create_order", "shop.change_order"]
+    assert len(find_offers(connectors, "shop")) == 11
+    with pytest.raises(CommandFailed, match="cannot be used: the method TRACE is not supported"):
+        find_offers(connectors, "shop.trace_it")
 
 
 def test_the_schema_for_editors_is_bounded() -> None:

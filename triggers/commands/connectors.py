@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -30,7 +31,13 @@ from triggers.instance import Instance
 Schema: TypeAlias = Mapping[str, Any]
 
 
-Name = Annotated[str | None, typer.Argument(help="A connector, or one of its actions.", metavar="[NAME[.ACTION]]")]
+MANY = 50
+"""The number of actions of a connector above which its list ends with a hint."""
+
+Name = Annotated[
+    str | None,
+    typer.Argument(help="A connector, one of its actions, or a pattern of actions with *.", metavar="[NAME[.ACTION]]"),
+]
 
 
 def connectors(name: Name = None, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
@@ -101,11 +108,16 @@ def find_offers(connectors: Connectors, wanted: str | None = None) -> list[Actio
     actions = {f"{name}.{each}": made for each, made in connector.actions.items()} if connector else connectors.actions
     offered = [ActionOffer(use, each.summary, each.input, each.on_crash) for use, each in actions.items()]
     offered += [ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_INPUTS.items()]
-    found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
+    found = [offer for offer in offered if wanted in (None, offer.use, offer.connector) or _matches(offer.use, wanted)]
     if not found and wanted is not None:
         hint = suggest(wanted, {*(offer.use for offer in offered), *connectors.names, *CORE_NAMES})
         raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or '`waypost connectors` lists them'}")
     return found
+
+
+def _matches(use: str, wanted: str | None) -> bool:
+    """Whether a pattern such as `github.*issue*` matches an action."""
+    return wanted is not None and "*" in wanted and fnmatchcase(use, wanted)
 
 
 def print_installed(out: Console, installed: Sequence[InstalledConnector], folder: ConnectorFolder) -> None:
@@ -121,6 +133,12 @@ def print_installed(out: Console, installed: Sequence[InstalledConnector], folde
 def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
     """Print one line for each action."""
     print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
+    if len(offered) > MANY and len({offer.connector for offer in offered}) == 1:
+        out.print()
+        name = offered[0].connector
+        out.print(
+            f"{len(offered):,} actions. `waypost connectors '{name}.*WORD*'` lists those with a word in their names."
+        )
 
 
 def print_skipped(out: Console, connector: Connector | None) -> None:
