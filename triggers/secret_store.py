@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from durable.encrypted_store.errors import StoreKeyMissing, ValueUnreadable
+from durable.encrypted_store.errors import StoreKeyFixed, StoreKeyMissing, ValueUnreadable
 from durable.encrypted_store.key_ring import KeyRing
 from durable.encrypted_store.secrets import decrypt_secrets, explain_cure
 from durable.encrypted_store.store import EncryptedStore
@@ -103,7 +103,9 @@ class SecretStore:
             ring = await asyncio.to_thread(self._source.load)
             if ring.current is None:
                 raise StoreKeyMissing(ring.problem)
-            is_new = not await self._has_newer_key(ring)
+            values = await self.store.list_values()
+            self._ensure_complete(ring, values)
+            is_new = not self._has_newer_key(ring, values)
             if is_new:
                 ring = await asyncio.to_thread(self._source.add_key)
             self.store.ring = ring
@@ -113,12 +115,21 @@ class SecretStore:
         left = [str(each) for each in done.unreadable]
         return RotationDocument(done.key, is_new, [*ring.ids[1:]], done.count, left)
 
-    async def _has_newer_key(self, ring: KeyRing) -> bool:
+    def _ensure_complete(self, ring: KeyRing, values: Sequence[SealedValue]) -> None:
+        """Raise `StoreKeyFixed` if the ring lacks a key that is in use: a crash would leave values unreadable."""
+        used = {value.key for value in values}
+        if lost := [id for id in self.store.ring.ids if id in used and id not in ring.ids]:
+            raise StoreKeyFixed(
+                f"the store key {', '.join(lost)}, which stored values are encrypted with, is no longer where the "
+                "service finds its key: put it there again, after the new one, and repeat this command"
+            )
+
+    def _has_newer_key(self, ring: KeyRing, values: Sequence[SealedValue]) -> bool:
         """Whether there are values to be encrypted with the ring's first key, or it was put there since the start."""
         known, newest = self.store.ring.current, ring.current
         if known is None or newest is None or known.id != newest.id:
             return True
-        return any(value.key in ring.ids[1:] for value in await self.store.list_values())
+        return any(value.key in ring.ids[1:] for value in values)
 
     async def _apply(self) -> None:
         await self.load()

@@ -71,8 +71,12 @@ async def test_a_stored_secret_is_used_at_once_and_shown_nowhere(
                 assert crm.requests[-1]["headers"]["authorization"] == f"Bearer {CANARY}"
                 crm.echo = True
                 assert (await service.wait_for_end(await start(service)))["status"] == "completed"
-                await service.client.get(f"/api/runs/{run}/history")
+                for path in (f"runs/{run}/history", f"runs/{run}", "deliveries", "secrets", "openapi.json"):
+                    await service.client.get(f"/api/{path}")
+                await service.client.get("/ready")
                 write_backup(tmp_path / "data", tmp_path / "backup")
+                assert (await service.client.post("/api/secrets/key/rotate")).is_success
+                write_backup(tmp_path / "data", tmp_path / "later")
             async with running(tmp_path, {"asks": asks}, environment) as service:
                 assert (await service.wait_for_end(await start(service)))["status"] == "completed"
                 assert crm.requests[-1]["headers"]["authorization"] == f"Bearer {CANARY}"
@@ -170,6 +174,20 @@ async def test_a_rotation_makes_a_key_before_the_old_one_while_the_service_runs(
     file.write_text(new)
     async with running(tmp_path, {}, environment) as service:
         assert (await list_secrets(service))["CRM"]["doubts"] == []
+
+
+async def test_a_rotation_is_refused_if_the_key_in_use_is_no_longer_in_its_file(tmp_path: Path) -> None:
+    old, new = StoreKey.generate(), StoreKey.generate()
+    environment = make_environment(tmp_path, old)
+    async with running(tmp_path, {}, environment) as service:
+        await set_secret(service)
+        make_environment(tmp_path, new)
+        refused = await service.client.post("/api/secrets/key/rotate")
+        assert (refused.status_code, f"the store key {old.id}, which" in refused.text) == (409, True)
+        assert (await list_secrets(service))["CRM"]["doubts"] == []
+        make_environment(tmp_path, new, old)
+        done = (await service.client.post("/api/secrets/key/rotate")).json()
+        assert (done["store_key"], done["is_new"], done["resealed"]) == (new.id, False, 1)
 
 
 async def test_a_key_in_a_variable_is_rotated_by_setting_both(tmp_path: Path) -> None:
