@@ -6,6 +6,7 @@ from typing import Self
 
 import httpx
 
+from connectors.wire.certificate import ClientCertificate
 from connectors.wire.errors import InvalidRequest
 from connectors.wire.url import MalformedURL, Params, ParsedURL, Scalar, add_params, parse_url
 
@@ -13,13 +14,14 @@ from connectors.wire.url import MalformedURL, Params, ParsedURL, Scalar, add_par
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
     """A request before its credentials are added. `content` is the body as it will be sent; `headers` include its
-    content type."""
+    content type. `certificate` is for the connection that it is sent on."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Params = field(default_factory=dict)
     content: bytes | None = None
+    certificate: ClientCertificate | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """Return the request with these headers instead of its own ones of the same names."""

@@ -32,4 +32,5 @@ async def send_unsigned(context: Context, request: OutgoingRequest, *, has_key: 
         params=request.params,
         content=request.content or b"",
         has_key=has_key,
+        certificate=request.certificate,
     )

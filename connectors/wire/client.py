@@ -4,13 +4,15 @@ It adds the idempotency key to requests that change something, limits the size o
 an `ActionError` that says whether the effect did not happen, was answered, or is unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, Self
 
 import httpx
 from msgspec import UNSET, UnsetType
 
 from connectors.wire import errors
+from connectors.wire.certificate import CertificateRefused, ClientCertificate
 from connectors.wire.egress import Egress
 from connectors.wire.errors import InvalidRequest, describe_request
 from connectors.wire.httpx_transport import HttpxTransport
@@ -85,8 +87,13 @@ class HttpClient:
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        transport = transport or Transport(egress or Egress(), limits=PoolLimits(total=connections), proxy=proxy)
+        self._make_transport: Callable[..., Transport] | None = None
+        if transport is None:
+            limits = PoolLimits(total=connections)
+            self._make_transport = partial(Transport, egress or Egress(), limits=limits, proxy=proxy)
+            transport = self._make_transport()
         self._sender: _Sender = transport if isinstance(transport, Transport) else HttpxTransport(transport)
+        self._certified: dict[ClientCertificate, Transport] = {}
         self._limit = max_response_bytes
         self._timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
 
@@ -102,18 +109,21 @@ class HttpClient:
         json: "JSON | UnsetType" = UNSET,
         form: Params | None = None,
         has_key: bool = True,
+        certificate: ClientCertificate | None = None,
     ) -> Response:
         """Send one request and return its complete response, whatever its status; raises `ActionError`.
 
         The body is the first of `content`, `json` and `form` that is given. `has_key`: a request that changes something
-        gets the header `Idempotency-Key`, unless it has one.
+        gets the header `Idempotency-Key`, unless it has one. `certificate`: that of the connection on which the request
+        is sent.
         """
         body, described_by = encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
+        sender = self._sender if certificate is None else self._find_sender(certificate)
         if context.gate is not None:
             await context.gate.pass_request(context)
         try:
-            stream = await self._sender.exchange(request)
+            stream = await sender.exchange(request)
             try:
                 return await self._read_response(stream, context)
             except (ResponseTooLarge, InflateError, httpx.TransportError) as error:
@@ -128,6 +138,21 @@ class HttpClient:
     async def close(self) -> None:
         """Close every connection."""
         await self._sender.aclose()
+        for transport in self._certified.values():
+            await transport.aclose()
+
+    def _find_sender(self, certificate: ClientCertificate) -> _Sender:
+        """Return what sends requests with a client certificate: a transport of its own, because connections with
+        different certificates must not be shared. Raises `InvalidRequest`."""
+        if self._make_transport is None:
+            return self._sender
+        if certificate not in self._certified:
+            try:
+                tls = certificate.make_context()
+            except CertificateRefused as refused:
+                raise InvalidRequest(f"the client certificate cannot be used: {refused}") from None
+            self._certified[certificate] = self._make_transport(tls=tls)
+        return self._certified[certificate]
 
     async def __aenter__(self) -> Self:
         return self

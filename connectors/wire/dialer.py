@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import TypeVar
 
-import certifi
-
+from connectors.wire.certificate import make_tls_context
 from connectors.wire.connection import Connection
 from connectors.wire.egress import Address, Egress, Resolve, normalize_host, parse_address
 from connectors.wire.origin import Origin
@@ -110,7 +109,4 @@ class Dialer:
         """Trusts the certificates that the machine and browsers trust; created on first use, because that is slow."""
         if self._given_tls is not None:
             return self._given_tls
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        return make_tls_context()

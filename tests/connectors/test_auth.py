@@ -33,7 +33,7 @@ WAYS: list[dict[str, Any]] = [
 def test_every_scheme_that_ships_is_installed() -> None:
     schemes = load_schemes()
     assert schemes.broken == {}
-    assert schemes.loaded.keys() >= {"aws_sigv4", "basic", "bearer", "header", "hmac", "query"}
+    assert schemes.loaded.keys() >= {"aws_sigv4", "basic", "bearer", "client_certificate", "header", "hmac", "query"}
 
 
 @pytest.mark.parametrize(
