@@ -479,6 +479,11 @@ class TriggerInputs(Inputs):
         return iter(())
 
 
+def always_returns_pages(given: Mapping[str, Any]) -> bool:
+    """The `returns_pages` of an action that returns a `Page` whatever its inputs are."""
+    return True
+
+
 def action(
     name: str,
     *,
@@ -487,14 +492,14 @@ def action(
     on_crash: OnCrash = "retry",
     target: FindTarget | None = None,
     is_immediate: bool = False,
-    returns_pages: ReturnsPages | None = None,
+    returns_pages: ReturnsPages | bool = False,
 ) -> Callable[[ActionFunction], Action]:
-    """Make an action from an async function. The first line of its docstring is the summary."""
+    """Make an action from an async function. The first line of its docstring is the summary. `returns_pages` is True if
+    it always returns a `Page`."""
+    has_pages = returns_pages if callable(returns_pages) else always_returns_pages if returns_pages else None
 
     def make(perform: ActionFunction) -> Action:
         summary = (perform.__doc__ or "").strip().partition("\n")[0]
-        return Action(
-            name, perform, input, output, on_crash, summary, target, is_immediate, returns_pages=returns_pages
-        )
+        return Action(name, perform, input, output, on_crash, summary, target, is_immediate, returns_pages=has_pages)
 
     return make

@@ -20,7 +20,18 @@ from connectors.wire.errors import describe_path, describe_request
 from connectors.wire.redirect import Hop, follow_redirects, is_redirect
 from connectors.wire.response import Response
 from connectors.wire.url import add_params, parse_url
-from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Page, PagePosition, Stored, Undo
+from durable.action import (
+    Action,
+    Context,
+    Idempotent,
+    InvalidOutput,
+    OnCrash,
+    Page,
+    PagePosition,
+    Stored,
+    Undo,
+    always_returns_pages,
+)
 from durable.expressions.expression import ExpressionError
 from durable.schema_model import SchemaModel, make_model
 from durable.turns import take_turn
@@ -55,12 +66,8 @@ def make_action(
         idempotent=idempotent,
         stored=encode_action(declared),
         undo=undo,
-        returns_pages=None if declared.page is None else _return_pages,
+        returns_pages=None if declared.page is None else always_returns_pages,
     )
-
-
-def _return_pages(_: Mapping[str, Any]) -> bool:
-    return True
 
 
 def restore_action(use: str, stored: Stored) -> Action:

@@ -11,8 +11,22 @@ from durable.action import (
     Connector,
     Context,
     Inputs,
+    Page,
+    PagePosition,
     Secret,
     action,
 )
 
-__all__ = ["URL", "Action", "ActionError", "AttemptEnded", "Connector", "Context", "Inputs", "Secret", "action"]
+__all__ = [
+    "URL",
+    "Action",
+    "ActionError",
+    "AttemptEnded",
+    "Connector",
+    "Context",
+    "Inputs",
+    "Page",
+    "PagePosition",
+    "Secret",
+    "action",
+]

@@ -38,7 +38,7 @@ class Pager:
         self.times: list[float] = []
 
     def make_connector(self) -> Connector:
-        made = action("list", input=Asked, is_immediate=True, returns_pages=lambda given: True)(self._list)
+        made = action("list", input=Asked, is_immediate=True, returns_pages=True)(self._list)
         return Connector("pager", "Lists in pages.", (made,))
 
     async def _list(self, context: Context, input: Asked) -> Page:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from durable.action import Action, ActionError, Context, Ending
+from durable.action import Action, ActionError, Context, Ending, always_returns_pages
 from durable.blocks.pages import locate_attempt
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
@@ -35,7 +35,7 @@ async def _nothing(context: Context, input: Anything) -> JSON:
 
 
 ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "undo")}
-ACTIONS["test.list"] = Action("list", _nothing, Anything, returns_pages=lambda given: True)
+ACTIONS["test.list"] = Action("list", _nothing, Anything, returns_pages=always_returns_pages)
 CATALOGUE = Catalogue(ACTIONS, {})
 
 

@@ -18,7 +18,7 @@ class Asked(Inputs):
     pages: int
 
 
-@action("list", input=Asked, returns_pages=lambda given: True)
+@action("list", input=Asked, returns_pages=True)
 async def _list(context: Context, input: Asked) -> Page:
     """Return a page of receipts, each `ITEMS` times."""
     number = context.page.number

@@ -45,6 +45,25 @@ async def run_once(service: Running) -> object:
     return (await service.wait_for_end(run))["outputs"]
 
 
+LISTER = '''
+from waypost import Connector, Context, Inputs, Page, action
+
+
+class Wanted(Inputs):
+    pages: int
+
+
+@action("list", input=Wanted, returns_pages=True)
+async def list_numbers(context: Context, input: Wanted) -> Page:
+    """List numbers."""
+    number = context.page.number
+    return Page([context.page.items, context.key], next=number if number + 1 < input.pages else None)
+
+
+CONNECTOR = Connector("greeter", "Lists", [list_numbers])
+'''
+
+
 async def is_served(service: Running) -> bool:
     [pipeline] = (await service.ask("/pipelines"))["pipelines"]
     return bool(pipeline["status"] == "serving")
@@ -54,6 +73,15 @@ async def test_a_python_file_in_the_folder_is_a_connector(tmp_path: Path) -> Non
     write_connector(tmp_path, GREETER.replace("WORD", "Hello"))
     async with running(tmp_path, {"hello": PIPELINE}) as service:
         assert await run_once(service) == {"said": "Hello, Ada"}
+
+
+async def test_a_python_file_can_return_its_output_in_pages(tmp_path: Path) -> None:
+    write_connector(tmp_path, LISTER)
+    pipeline = "steps: [{id: n, use: greeter.list, with: {pages: 2}}]\noutputs: {all: '{{ steps.n.output }}'}"
+    async with running(tmp_path, {"hello": pipeline}) as service:
+        run = (await service.start("hello")).json()["id"]
+        ended = await service.wait_for_end(run)
+        assert ended["outputs"] == {"all": [0, f"{run}:n.page[0]", 2, f"{run}:n.page[1]"]}
 
 
 async def test_a_file_that_is_added_changed_broken_and_removed_is_followed(tmp_path: Path) -> None:
