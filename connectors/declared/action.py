@@ -20,19 +20,9 @@ from connectors.wire.errors import describe_path, describe_request
 from connectors.wire.redirect import Hop, follow_redirects, is_redirect
 from connectors.wire.response import Response
 from connectors.wire.url import add_params, parse_url
-from durable.action import (
-    Action,
-    Context,
-    Idempotent,
-    InvalidOutput,
-    OnCrash,
-    Page,
-    PagePosition,
-    Stored,
-    Undo,
-    always_returns_pages,
-)
+from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Stored, Undo
 from durable.expressions.expression import ExpressionError
+from durable.page import Page, PagePosition, always_returns_pages
 from durable.schema_model import SchemaModel, make_model
 from durable.turns import take_turn
 from durable.values import JSON

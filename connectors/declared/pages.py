@@ -18,7 +18,8 @@ from connectors.declared.request import Address, Scope
 from connectors.wire.errors import InvalidRequest
 from connectors.wire.response import Response
 from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url
-from durable.action import ActionError, Page, PagePosition
+from durable.action import ActionError
+from durable.page import Page, PagePosition
 from durable.values import JSON
 from durable.wording import name_kind
 

@@ -13,16 +13,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import (
-    Action,
-    ActionError,
-    ConnectionMissing,
-    Context,
-    OpenConnection,
-    PagePosition,
-    Returned,
-    Stored,
-)
+from durable.action import Action, ActionError, ConnectionMissing, Context, OpenConnection, Returned, Stored
 from durable.blocks.pages import locate_attempt
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
@@ -33,6 +24,7 @@ from durable.journal.errors import RunUnreadable
 from durable.limit import NO_LIMIT, Limit
 from durable.links import log_fields
 from durable.metrics import AttemptOutcome
+from durable.page import PagePosition
 from durable.path import make_key
 from durable.redactor import Redactor
 from durable.runner.gates import FindLimit, GatePass

@@ -12,8 +12,9 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from durable.action import InvalidOutput, Page, Returned
+from durable.action import InvalidOutput, Returned
 from durable.definition import PROBLEM_LENGTH
+from durable.page import Page
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
 from durable.values import JSON, NULL, NotJSON, Value, encode

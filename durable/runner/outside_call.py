@@ -8,9 +8,10 @@ from time import perf_counter
 from pydantic import BaseModel, ValidationError
 
 from durable import metrics
-from durable.action import Action, ActionError, Context, OpenConnection, Page
+from durable.action import Action, ActionError, Context, OpenConnection
 from durable.clock import new_id
 from durable.gate.gate import FailedAttempt
+from durable.page import Page
 from durable.redactor import Redactor
 from durable.runner.attempt import ActionRuntime, redact_error, wrap_unknown
 from durable.runner.gates import ConnectionGate, ConnectionGates

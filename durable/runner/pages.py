@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from durable.action import CURSOR_SIZE_LIMIT, PAGED_SIZE_LIMIT, PAGES_LIMIT, Action, ActionError, Page, Returned
+from durable.action import Action, ActionError, Returned
 from durable.history.state import PagesState
+from durable.page import CURSOR_SIZE_LIMIT, PAGED_SIZE_LIMIT, PAGES_LIMIT, Page
 from durable.redactor import Redactor
 from durable.runner.output import Output, settle_output
 from durable.values import JSON, NotJSON, Value, decode

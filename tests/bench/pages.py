@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from durable.action import PAGED_SIZE_LIMIT, Connector, Context, Inputs, Page, action
+from durable.action import Connector, Context, Inputs, action
+from durable.page import PAGED_SIZE_LIMIT, Page
 from durable.values import JSON
 from tests.bench.rounds import page, table_of
 from tests.service.running import ENVIRONMENT, running

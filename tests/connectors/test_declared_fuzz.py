@@ -22,7 +22,8 @@ from connectors.declared.compiled import (
 from connectors.declared.pages import PageResponse
 from connectors.declared.request import Address, RequestTemplate
 from connectors.wire.response import Response
-from durable.action import ActionError, InvalidOutput, Page, PagePosition
+from durable.action import ActionError, InvalidOutput
+from durable.page import Page, PagePosition
 from durable.values import JSON
 
 URL = "https://api.example/v1"

@@ -10,7 +10,8 @@ from connectors.auth.api_key import QuerySettings
 from connectors.declared.action import make_action
 from connectors.declared.compiled import DeclaredAction, PageRules, PageSize
 from connectors.wire.client import HttpClient
-from durable.action import ActionError, Context, Page, PagePosition
+from durable.action import ActionError, Context
+from durable.page import Page, PagePosition
 from durable.values import JSON
 from tests.connectors.servers import Behaviour, Server, answer, answering, serve
 

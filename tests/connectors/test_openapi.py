@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from connectors.openapi.document import DocumentRefused, read_document
 from connectors.openapi.form import FORM
-from durable.action import Connector, Context, Page, Undo
+from durable.action import Connector, Context, Undo
 from durable.limit import Rate
+from durable.page import Page
 from durable.schema_model import SchemaModel
 from tests.connectors.servers import answer, answering, serve
 

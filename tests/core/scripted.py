@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from durable.action import Action, ActionError, Context, Ending, always_returns_pages
+from durable.action import Action, ActionError, Context, Ending
 from durable.blocks.pages import locate_attempt
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
@@ -19,6 +19,7 @@ from durable.history.words import EndStatus, Failure, Links, Parent, Verdict
 from durable.language.catalogue import Catalogue
 from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
+from durable.page import always_returns_pages
 from durable.replay import replay_entries
 from durable.values import JSON, NULL, Value
 

@@ -3,7 +3,8 @@ it finds one of another package."""
 
 from connectors.http import CONNECTOR as HTTP
 from connectors.http import HttpOutput
-from durable.action import URL, Connector, Context, Inputs, Page, action
+from durable.action import URL, Connector, Context, Inputs, action
+from durable.page import Page
 
 ITEMS = 3
 """How many items a page has."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from durable.action import PAGED_SIZE_LIMIT
+from durable.page import PAGED_SIZE_LIMIT
 from tests.histories.stage import Stage
 from tests.service.gates import copy_after_crash, truncate_history
 from tests.service.running import outside, running

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from durable.action import ActionError, Connector, Context, Ending, ErrorClass, Inputs, Page, Secret, action
+from durable.action import ActionError, Connector, Context, Ending, ErrorClass, Inputs, Secret, action
+from durable.page import Page
 from durable.path import find_step_path, is_repetition
 from durable.values import JSON
 
