@@ -47,6 +47,9 @@ class PythonForm:
     def scaffold(self, name: str) -> Mapping[str, str]:
         return {f"{name}.py": SCAFFOLD.format(name=name)}
 
+    def make_schema(self) -> None:
+        return None
+
 
 def _locate(error: BaseException, path: Path) -> Problem:
     """Report an exception of a file at the line of the file at which it was raised."""

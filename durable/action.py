@@ -388,6 +388,10 @@ class Form(Protocol):
         """Return the files of a new connector of this name, by their names, as a start for its author."""
         ...
 
+    def make_schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of the form's files, for editors; None if there is none."""
+        ...
+
 
 class Inputs(BaseModel, extra="forbid"):
     """The base of the models of action inputs and of connections. Unknown names are errors.

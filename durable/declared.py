@@ -16,8 +16,9 @@ from durable.values import JSON
 
 _Schema: TypeAlias = Mapping[str, Any]
 
-_DEPTH_LIMIT = 12
-"""How many levels of a model are read; a model can contain itself."""
+_ROOM = 20_000
+"""How many schemas of a model are read at most: a model can contain itself, also many times. Each schema shares its
+room among those in it, so the depth to which a model is read depends on its width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +65,44 @@ def _to_text(value: float) -> str:
 @lru_cache(maxsize=512)
 def _get_plan(model: type[BaseModel]) -> _TextPlan | None:
     schema = model.model_json_schema()
-    return _make_plan(schema, schema.get("$defs", {}), 0)
+    return _make_plan(schema, schema.get("$defs", {}), _ROOM)
 
 
-def _make_plan(schema: _Schema, definitions: _Schema, depth: int) -> _TextPlan | None:
-    if depth > _DEPTH_LIMIT:
+def _make_plan(schema: _Schema, definitions: _Schema, room: int) -> _TextPlan | None:
+    choices = list(_list_choices(schema, definitions, room))
+    room //= 2 + sum(len(choice.get("properties", {})) + 2 for choice in choices)
+    if not room:
         return None
-    choices = list(_list_choices(schema, definitions, depth))
     kinds = {kind for choice in choices for kind in _list_kinds(choice)}
     keys: dict[str, _TextPlan] = {}
     others = items = None
     for choice in choices:
         for key, inner in choice.get("properties", {}).items():
-            if plan := _make_plan(inner, definitions, depth + 1):
+            if plan := _make_plan(inner, definitions, room):
                 keys[key] = plan
         if isinstance(inner := choice.get("additionalProperties"), dict):
-            others = others or _make_plan(inner, definitions, depth + 1)
+            others = others or _make_plan(inner, definitions, room)
         if isinstance(inner := choice.get("items"), dict):
-            items = items or _make_plan(inner, definitions, depth + 1)
+            items = items or _make_plan(inner, definitions, room)
     takes_text = "string" in kinds
     numbers, booleans = takes_text and not kinds & {"number", "integer"}, takes_text and "boolean" not in kinds
     plan = _TextPlan(numbers, booleans, keys, others, items)
     return None if plan == _TextPlan() else plan
 
 
-def _list_choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
+def _list_choices(schema: _Schema | bool, definitions: _Schema, room: int) -> Iterator[_Schema]:
     """Return the alternatives of a schema."""
-    if depth > _DEPTH_LIMIT:
+    if not room or isinstance(schema, bool):
         return
     if "$ref" in schema:
-        yield from _list_choices(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+        referred = definitions.get(schema["$ref"].rpartition("/")[2], {})
+        yield from _list_choices(referred, definitions, room // 2)
         return
     inner = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ())]
     if not inner:
         yield schema
     for each in inner:
-        yield from _list_choices(each, definitions, depth + 1)
+        yield from _list_choices(each, definitions, room // (len(inner) + 1))
 
 
 _ANY = frozenset({"string", "number", "integer", "boolean", "null", "array", "object"})

@@ -67,9 +67,11 @@ class ModelShape:
             schema = waiting.pop()
             if id(schema) not in found:
                 found[id(schema)] = schema
-                inner = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ())]
-                if "$ref" in schema:
-                    inner.insert(0, self._definitions[schema["$ref"].rpartition("/")[2]])
+                found_inside = (each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ()))
+                inner = [each for each in found_inside if isinstance(each, dict)]
+                referred = self._definitions.get(str(schema.get("$ref", "")).rpartition("/")[2])
+                if isinstance(referred, dict):  # schemas of connectors also refer to other places, which are not read
+                    inner.insert(0, referred)
                 waiting += reversed(inner)
         return list(found.values())
 

@@ -27,6 +27,8 @@ _TYPES = {
 }
 """Pydantic's error types for values that do not have a type of JSON Schema."""
 
+_NOTES = frozenset({"default", "description", "examples", "options", "title"})
+
 _BOUNDS = {
     "maximum": ("less_than_equal", "le"),
     "exclusiveMaximum": ("less_than", "lt"),
@@ -60,8 +62,12 @@ class SchemaModel(RootModel[Any]):
 
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
-        """Return a copy of the schema. References to its `$defs` stay as they are."""
-        return deepcopy(dict(cls.schema_))
+        """Return a copy of the schema, in which inputs may be null if that is their default. References to its `$defs`
+        stay as they are."""
+        schema = deepcopy(dict(cls.schema_))
+        if isinstance(properties := schema.get("properties"), dict):
+            schema["properties"] = {name: _allow_null_default(each) for name, each in properties.items()}
+        return schema
 
 
 def make_model(name: str, schema: Mapping[str, Any]) -> type[SchemaModel]:
@@ -99,6 +105,18 @@ def _has_default(schema: Any) -> bool:
     return isinstance(schema, Mapping) and "default" in schema
 
 
+def _allow_null_default(schema: Any) -> Any:
+    if not _has_default(schema) or schema["default"] is not None:
+        return schema
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if types and not schema.keys() & {"enum", "const"}:
+        return {**schema, "type": [*types, *({"null"} - set(types))]}
+    notes = {word: part for word, part in schema.items() if word in _NOTES}
+    plain = {word: part for word, part in schema.items() if word not in _NOTES}
+    return {**notes, "anyOf": [plain, {"type": "null"}]} if plain else schema
+
+
 def _convert_error(error: jsonschema_rs.ValidationError, value: JSON) -> Iterator[InitErrorDetails]:
     """Convert an error to errors of pydantic, so that messages word it as they word those of other models."""
     at: tuple[str | int, ...] = tuple(error.instance_path)
@@ -112,7 +130,7 @@ def _convert_error(error: jsonschema_rs.ValidationError, value: JSON) -> Iterato
         case "additionalProperties":
             for name in kind.unexpected:
                 yield InitErrorDetails(type="extra_forbidden", loc=(*at, name), input=inside[name])
-        case "enum" if all(isinstance(each, str | int) for each in kind.options):
+        case "enum" if kind.options and all(isinstance(each, str | int) for each in kind.options):
             expected = [repr(each) for each in kind.options]
             shown = " or ".join([", ".join(expected[:-1]), expected[-1]]) if len(expected) > 1 else expected[0]
             yield InitErrorDetails(type="literal_error", loc=at, input=inside, ctx={"expected": shown})

@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "schedules": "List schedules with their last fire and its run, the next fire, and missed fires.",
     "connectors": "List the installed connectors, one connector's actions and connections, or one action's inputs.",
     "connections": "List connections with their states, or test one.",
-    "schema": "Print the JSON Schema of pipeline files, for editors.",
+    "schema": "Print the JSON Schema of pipeline or connector files, for editors.",
     "doctor": "Check what a service depends on, and say what to fix.",
     "backup": "Copy the journal into a file, even while the service runs.",
     "restore": "Put a backup into a data folder.",

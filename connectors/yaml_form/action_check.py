@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from connectors.yaml_form.merge import (
     LIMIT,
@@ -15,6 +16,7 @@ from connectors.yaml_form.merge import (
 )
 from connectors.yaml_form.names import ConnectorNames
 from connectors.yaml_form.request_check import RequestCheck, find_page_problems
+from connectors.yaml_form.schemas import is_schema, is_single_schema, make_schema_of_inputs, make_schema_of_output
 from connectors.yaml_form.signature import Signature
 from connectors.yaml_form.spec import METHODS, DeclaredActionSpec, OptionsSpec
 from durable.known_values import KnownMapping, is_template, look_up
@@ -143,6 +145,8 @@ class ActionCheck:
 
     def _check_inputs(self, inputs: Mapped, pointer: Pointer, own: Signature) -> None:
         check_schemas(inputs, pointer, self._report)
+        parts: dict[str, Any] = {name: schema for name, schema in inputs.items() if is_schema(schema)}
+        self._check_whole(make_schema_of_inputs(parts), pointer)
         for name, schema in inputs.items():
             if isinstance(schema, dict) and isinstance(options := schema.get("options"), dict):
                 self._check_options(options, name, (*pointer, name, "options"), own)
@@ -170,10 +174,16 @@ class ActionCheck:
     def _check_returns(self, returns: JSON, pointer: Pointer) -> None:
         if not isinstance(returns, dict) or not returns:
             return
-        if all(isinstance(part, dict | bool) for part in returns.values()):
-            check_schemas(returns, pointer, self._report)
-        else:
-            check_schemas({str(pointer[-1]): returns}, pointer[:-1], self._report)
+        by_name: Mapped = {str(pointer[-1]): returns} if is_single_schema(returns) else returns
+        check_schemas(by_name, pointer[:-1] if by_name is not returns else pointer, self._report)
+        if all(is_schema(each) for each in by_name.values()):
+            self._check_whole(make_schema_of_output(returns, is_listed=False), pointer)
+
+    def _check_whole(self, schema: dict[str, Any], pointer: Pointer) -> None:
+        """Check that schemas are still valid as parts of one: `$id` and `$anchor` may then name other places."""
+        if not is_schema(schema):
+            what = "these JSON Schemas cannot be parts of one schema"
+            self._report.add(pointer, what, "refer to '#/$defs/NAME' within a schema, without '$id' and '$anchor'")
 
     # -- what stands beside the request
 
@@ -249,6 +259,8 @@ def check_schemas(declared: Mapped, pointer: Pointer, report: Report) -> None:
         schema = get_mapping(declared[name])
         if not isinstance(schema.get("about", ""), str):
             report.add((*pointer, name, "about"), "'about' must be text", "quote it")
+        if not isinstance(schema.get("secret", True), bool):
+            report.add((*pointer, name, "secret"), "'secret' must be true or false")
         if schema.get("default") is None:
             continue
         for where, message in compiled.find_problems(schema["default"]):

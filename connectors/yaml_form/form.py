@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from connectors.yaml_form.editor_schema import make_connector_schema
 from connectors.yaml_form.load import load_connector
 from durable.action import Action, LoadedConnector
 from durable.lazy import load_file
@@ -50,6 +52,9 @@ class YamlForm:
 
     def scaffold(self, name: str, /) -> Mapping[str, str]:
         return {f"{name}.yaml": SCAFFOLD.format()}
+
+    def make_schema(self) -> Mapping[str, Any]:
+        return make_connector_schema()
 
 
 def _load_code(folder: Path, used: list[str], name: str) -> list[Action]:

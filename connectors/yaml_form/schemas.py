@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from durable.schema_model import make_inputs_schema
+from durable.schema_model import ensure_valid_schema, make_inputs_schema
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -16,6 +16,17 @@ _SINGLE = frozenset(
         *("unevaluatedItems", "unevaluatedProperties"),
     }
 )
+
+
+def is_schema(schema: Any) -> bool:
+    """Whether a mapping is a JSON Schema, whose references stay in it."""
+    if not isinstance(schema, dict):
+        return False
+    try:
+        ensure_valid_schema(schema)
+    except ValueError:
+        return False
+    return True
 
 
 def map_schema(schema: Any, change: Callable[[Schema], Schema]) -> Any:
@@ -48,22 +59,21 @@ def name_notes(schema: Any) -> Any:
     return map_schema(schema, change)
 
 
-def allow_null_default(schema: Schema) -> Schema:
-    """Return the schema of an input that may be null if that is its default: it is then not sent."""
-    if "default" not in schema or schema["default"] is not None:
-        return schema
-    plain = {word: part for word, part in schema.items() if word not in {"default", *_NOTES}}
-    notes = {word: part for word, part in schema.items() if word not in plain}
-    if plain.keys() <= {"type"}:
-        types = plain.get("type", [])
-        types = types if isinstance(types, list) else [types]
-        return {**schema, "type": [*types, *({"null"} - set(types))]} if types else schema
-    return {**notes, "anyOf": [plain, {"type": "null"}]}
-
-
 def make_schema_of_inputs(inputs: Mapping[str, Schema]) -> Schema:
     """Return the schema of a mapping of inputs."""
-    return make_inputs_schema({name: allow_null_default(each) for name, each in inputs.items()})
+    return make_inputs_schema({name: _move(each, f"/properties/{name}") for name, each in inputs.items()})
+
+
+def _move(schema: Any, pointer: str) -> Any:
+    """Return a schema that becomes a part of another: its references begin at its place there."""
+
+    def change(each: Schema) -> Schema:
+        reference = each.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#"):
+            return {**each, "$ref": f"#{pointer}{reference[1:]}"}
+        return each
+
+    return map_schema(schema, change)
 
 
 def is_single_schema(returns: Mapping[str, Any]) -> bool:
@@ -76,5 +86,6 @@ def make_schema_of_output(returns: Mapping[str, Any], *, is_listed: bool) -> Sch
     schema = dict(returns)
     if not is_single_schema(returns):
         required = [name for name, each in returns.items() if not (isinstance(each, dict) and "default" in each)]
-        schema = {"type": "object", "properties": schema, **({"required": required} if required else {})}
-    return {"type": "array", "items": schema} if is_listed else schema
+        named = {name: _move(each, f"/properties/{name}") for name, each in returns.items()}
+        schema = {"type": "object", "properties": named, **({"required": required} if required else {})}
+    return {"type": "array", "items": _move(schema, "/items")} if is_listed else schema

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema_rs
 from pydantic import BaseModel
 
 from connectors.yaml_form.merge import LIMIT, has_pages
-from connectors.yaml_form.schemas import make_schema_of_inputs, make_schema_of_output, name_notes
+from connectors.yaml_form.schemas import is_schema, make_schema_of_inputs, make_schema_of_output, name_notes
 from durable.action import Action
 from durable.known_values import KnownList, KnownMapping, KnownValue
 from durable.language.outputs import find_modelled, read_schema
-from durable.schema import CompiledSchema
 from durable.schema_model import make_model
 from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
@@ -43,7 +41,7 @@ class Signature:
 
 def read_signature(name: str, action: Mapped) -> Signature:
     """Return the signature of an action of the file, which may have errors."""
-    inputs = {key: schema if _is_schema(schema) else {} for key, schema in list_inputs(action).items()}
+    inputs = {key: schema if is_schema(schema) else {} for key, schema in list_inputs(action).items()}
     known = KnownMapping(dict.fromkeys(inputs))
     model = make_model(name, name_notes(make_schema_of_inputs(inputs)))
     is_read = "get" in action or "head" in action or has_pages(action) or action.get("idempotent") == "yes"
@@ -75,9 +73,9 @@ def find_output_schema(action: Mapped) -> Mapping[str, Any] | None:
 
 def _find_output(action: Mapped) -> KnownValue:
     schema = find_output_schema(action)
-    if schema is None or not _is_schema(schema):
+    if schema is None or not is_schema(schema):
         return None
-    known = read_schema(schema, schema.get("$defs", {}), 0)
+    known = read_schema(schema, schema.get("$defs", {}))
     return KnownList() if known is None and has_pages(action) else known
 
 
@@ -87,13 +85,3 @@ def _describe_written(value: JSON) -> dict[str, Any]:
         return {}
     names = {key: _describe_written(each) for key, each in value.items()}
     return {"type": "object", "properties": names, "required": list(names), "additionalProperties": False}
-
-
-def _is_schema(schema: Any) -> bool:
-    if not isinstance(schema, dict):
-        return False
-    try:
-        CompiledSchema(schema)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
-        return False
-    return True

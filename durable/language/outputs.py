@@ -58,28 +58,32 @@ def _find_written(value: JSON) -> KnownValue:
 def find_modelled(model: type[BaseModel]) -> KnownValue:
     """Return what is known about a value that matches a model."""
     schema = model.model_json_schema(mode="serialization")
-    return read_schema(schema, schema.get("$defs", {}), 0)
+    return read_schema(schema, schema.get("$defs", {}))
 
 
-def read_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int = 0) -> KnownValue:
+_ROOM = 20_000
+"""How many schemas are read at most: a model can contain itself, also many times. Each schema shares its room among
+those in it."""
+
+
+def read_schema(schema: Mapping[str, Any] | bool, definitions: Mapping[str, Any], room: int = _ROOM) -> KnownValue:
     """Return what is known about a value that matches a JSON Schema. A mapping has only the named keys, unless the
     schema allows others."""
-    if "$ref" in schema and depth < _DEPTH:
-        return read_schema(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+    if isinstance(schema, bool) or not room:
+        return None
+    if "$ref" in schema:
+        return read_schema(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, room // 2)
     match schema:
         case {"type": "object", "properties": dict(properties)} if not schema.get("additionalProperties"):
-            return KnownMapping({key: read_schema(each, definitions, depth + 1) for key, each in properties.items()})
+            room //= len(properties) + 1
+            return KnownMapping({key: read_schema(each, definitions, room) for key, each in properties.items()})
         case {"type": "array", "items": dict(each)}:
-            return KnownList(read_schema(each, definitions, depth + 1))
+            return KnownList(read_schema(each, definitions, room // 2))
         case {"type": "integer" | "number"}:
             return KnownScalar(frozenset({"number"}))
         case {"type": "string" | "boolean" | "null" as name}:
             return KnownScalar(frozenset({name}))
         case {"anyOf": [one, {"type": "null"}]}:
-            known = read_schema(one, definitions, depth + 1)
+            known = read_schema(one, definitions, room // 2)
             return KnownScalar(known.types | {"null"}) if isinstance(known, KnownScalar) else known
     return None
-
-
-_DEPTH = 8
-"""How many levels of a model are read; a model can contain itself."""

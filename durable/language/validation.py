@@ -255,7 +255,8 @@ def _explain_one(error: _PydanticProblem, shape: ModelShape, hints: Hints) -> Da
             message = message if is_named else f"{subject}: {message}"
             return DataProblem(error.pointer, message, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
-            hint = _show_example(str(error.pointer[-1]), hints.values) or "give it a value, or remove it"
+            name = str(error.pointer[-1]) if error.pointer else ""
+            hint = _show_example(name, hints.values) or "give it a value, or remove it"
             return DataProblem(error.pointer, f"{subject} is empty", hint)
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)

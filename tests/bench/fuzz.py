@@ -24,10 +24,12 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 
+from connectors.yaml_form.editor_schema import make_connector_schema
 from connectors.yaml_form.load import load_connector
 from connectors.yaml_form.spec import ConnectorSpec
 from durable.action import LoadedConnector
 from durable.blocks.core_actions import CORE_INPUTS
+from durable.declared import write_texts
 from durable.language.catalogue import Catalogue
 from durable.language.editor_schema import make_pipeline_schema
 from durable.language.load import LoadResult, load_pipeline
@@ -281,6 +283,11 @@ def _editor() -> jsonschema_rs.Draft7Validator:
     return jsonschema_rs.Draft7Validator(make_pipeline_schema(CATALOGUE))
 
 
+@cache
+def _connector_editor() -> jsonschema_rs.Draft7Validator:
+    return jsonschema_rs.Draft7Validator(make_connector_schema())
+
+
 def ensure_sound(text: str | bytes) -> LoadResult:
     """Load a text, and set up what can be set up; raises `AssertionError` or the exception of the fault."""
     loaded = load_pipeline(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
@@ -296,10 +303,16 @@ def ensure_connector_sound(text: str | bytes) -> LoadedConnector:
     """Load a connector, and read the models of its actions; raises `AssertionError` or the exception of the fault."""
     loaded = load_connector(text, "fuzz.yaml")
     _ensure_told(text, loaded.problems, is_refused=loaded.connector is None)
-    for action in loaded.connector.actions.values() if loaded.connector else ():
+    if loaded.connector is None:
+        return loaded
+    for action in loaded.connector.actions.values():
         for model in (action.input, action.output):
             if model:
                 find_data_problems(model, {"a": 1})
+                write_texts(model, {"a": 1, "name": [2]})
+    data = YamlDocument.read(text, "fuzz.yaml").data
+    refused = [error.message[:300] for error in _connector_editor().iter_errors(data)]
+    assert not refused, f"the loader takes what editors refuse: {refused}"
     return loaded
 
 

@@ -5,15 +5,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 
 from connectors.declared.compiled import decode_action
+from connectors.yaml_form.editor_schema import make_connector_schema
 from connectors.yaml_form.form import FORM
 from connectors.yaml_form.load import load_connector, read_tests
 from connectors.yaml_form.spec import ExpectedErrorSpec
 from durable.action import Connector
 from durable.values import JSON
+from durable.yaml.document import YamlDocument
 from tests.bench.fuzz import ensure_connector_sound, list_connectors, make_damaged_bytes, make_damaged_data
 from tests.language.mistakes import Mistake, list_said, read_mistakes
 
@@ -122,21 +125,6 @@ TWO = "inputs: {id: {type: string}, name: {type: string}}"
             "get: /x, inputs: {in: {type: string}}",
             {"params": {"in": "{{ inputs['in'] }}"}},
             id="an input named like a word of expressions",
-        ),
-        pytest.param(
-            "get: /x, inputs: {a: {type: string, default: null, about: It, options: {use: one}}, "
-            "b: {enum: [x], default: null}}",
-            {
-                "inputs": {
-                    "type": "object",
-                    "properties": {
-                        "a": {"type": ["string", "null"], "default": None},
-                        "b": {"default": None, "anyOf": [{"enum": ["x"]}, {"type": "null"}]},
-                    },
-                    "additionalProperties": False,
-                }
-            },
-            id="an input may be null if that is its default; notes are not stored",
         ),
         pytest.param(
             "get: /x, returns: {a: {type: string, about: It}, b: {type: integer, default: 0}}",
@@ -379,3 +367,41 @@ def test_the_scaffold_of_a_connector_loads() -> None:
     loaded = load_connector(text, name)
     assert loaded.problems == ()
     assert list(loaded.connector.actions if loaded.connector else ()) == ["list_items", "create_item"]
+
+
+# -- editors ------------------------------------------------------------------------------------------------------
+
+EDITOR = jsonschema_rs.Draft7Validator(make_connector_schema())
+
+
+@pytest.mark.parametrize("file", [*SHIPPED, DATA / "connector.yaml"], ids=lambda path: path.stem)
+def test_each_valid_file_is_valid_for_editors(file: Path) -> None:
+    data = YamlDocument.read(file.read_bytes(), file.name).data
+    assert [error.message for error in EDITOR.iter_errors(data)] == []
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        "  one: {about: It}\n",
+        "  one: {about: It, get: /x, parms: {a: 1}}\n",
+        "  one: {about: It, get: /x, inputs: {a: {type: strin}}}\n",
+        "  one: {about: It, get: /x, inputs: {a: {options: {us: two}}}}\n",
+        "  one: {about: It, get: /x, errors: {classes: {ratelimit: [a]}}}\n",
+        "  one: {about: It, get: /x}\nconnection: {auth: [{beare: x}]}\n",
+        "  one: {about: It, get: /x}\nconnection: {auth: [{basic: {user: x}}]}\n",
+    ],
+)
+def test_editors_reject_mistakes(actions: str) -> None:
+    beginning = "about: A\nactions:\n"
+    assert not EDITOR.is_valid(YamlDocument.read(beginning + actions, "shop.yaml").data)
+
+
+def test_a_schema_with_references_is_moved_as_a_whole() -> None:
+    tree = (
+        "{type: object, properties: {inner: {$ref: '#'}, name: {$ref: '#/$defs/name'}}, $defs: {name: {type: string}}}"
+    )
+    model = load(f"  one: {{about: It, post: /x, inputs: {{tree: {tree}}}, returns: {tree}}}\n").actions["one"].input
+    assert model.model_validate({"tree": {"inner": {"inner": {"name": "a"}}}})
+    with pytest.raises(ValueError, match=r"tree\.inner\.name"):
+        model.model_validate({"tree": {"inner": {"name": 5}}})

@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from durable.known_values import is_template
+from durable.declared import write_texts
+from durable.known_values import explain_missing, is_template
+from durable.language.outputs import find_modelled
 from durable.language.validation import find_data_problems
 from durable.schema_model import ensure_valid_schema, make_inputs_schema, make_model
 from durable.values import JSON
@@ -49,6 +51,23 @@ def test_null_is_valid_only_where_it_is_the_default() -> None:
         model.model_validate({"text": None})
 
 
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "string", "default": None}, {"type": ["string", "null"], "default": None}),
+        ({"default": None}, {"default": None}),
+        ({"type": "string", "default": "a"}, {"type": "string", "default": "a"}),
+        (
+            {"enum": ["a"], "default": None, "description": "It"},
+            {"default": None, "description": "It", "anyOf": [{"enum": ["a"]}, {"type": "null"}]},
+        ),
+    ],
+)
+def test_the_schema_of_a_model_says_so(schema: dict[str, JSON], shown: JSON) -> None:
+    model = make_model("one", make_inputs_schema({"a": schema}))
+    assert model.model_json_schema()["properties"]["a"] == shown
+
+
 def test_a_value_that_does_not_match_is_refused() -> None:
     with pytest.raises(ValidationError):
         MODEL.model_validate({"channel": None})
@@ -57,3 +76,11 @@ def test_a_value_that_does_not_match_is_refused() -> None:
 def test_an_invalid_schema_is_refused() -> None:
     with pytest.raises(ValueError, match="not a JSON Schema"):
         ensure_valid_schema({"type": "strong"})
+
+
+def test_a_schema_that_contains_itself_many_times_is_read_in_bounded_work() -> None:
+    itself = {f"a{number}": {"$ref": "#/$defs/tree"} for number in range(20)}
+    tree = {"type": "object", "properties": {**itself, "name": {"type": "string"}}}
+    model = make_model("tree", {"type": "object", "properties": itself, "$defs": {"tree": tree}})
+    assert write_texts(model, {"a1": {"name": 7}}) == {"a1": {"name": "7"}}
+    assert explain_missing(find_modelled(model), ["a1", "a2", "nam"], ["output"]) is not None
