@@ -12,7 +12,7 @@ from connectors.openapi.servers import make_base_url
 from connectors.openapi.spec import ImportedActionSpec
 from connectors.yaml_form.compile import allow_nothing, compile_rules
 from connectors.yaml_form.merge import LIMIT, merge_request
-from connectors.yaml_form.schemas import allow_null_default, make_schema_of_output, name_notes, remove_notes
+from connectors.yaml_form.schemas import make_schema_of_output, name_notes, remove_notes
 from connectors.yaml_form.signature import find_output_schema, list_inputs
 from durable.action import Undo
 from durable.expressions.template import Template
@@ -91,7 +91,7 @@ def _change_inputs(inputs: Mapping[str, Any], replaced: Iterable[Any], *, has_pa
     properties = {name: each for name, each in inputs["properties"].items() if name not in gone}
     if has_pages and LIMIT not in properties:
         limit = list_inputs({"page": {}, "inputs": {}})[LIMIT]
-        properties[LIMIT] = name_notes(allow_null_default(limit))
+        properties[LIMIT] = name_notes(limit)
     required = [name for name in inputs.get("required", ()) if name in properties]
     plain = {word: part for word, part in inputs.items() if word != "required"}
     return {**plain, "properties": properties, **({"required": required} if required else {})}
