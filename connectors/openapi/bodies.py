@@ -98,6 +98,8 @@ class BodyReader:
                 made: Schema = {"type": "string"}
             case "base64":
                 made = {"type": "string", "description": "The body in base64"}
+            case "form" | "multipart":
+                made = {"type": "object", "description": "The fields of the body, by name"}
             case _:
                 made = self._converter.convert(schema)
         name = self._inputs.add(BODY, made, "body", is_required=is_required)
