@@ -14,6 +14,9 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 _PLACEHOLDER = re.compile(r"[{}]")
 
 
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,100}>")
+
+
 def make_name(operation_id: object, method: str, path: str, taken: Container[str]) -> str:
     """Return a name that no other operation has: the operation's id in snake case, or else its method and path."""
     from_id = to_snake_case(operation_id) if isinstance(operation_id, str) else ""
@@ -36,5 +39,6 @@ def shorten_text(text: object, limit: int) -> str:
     """Return the first paragraph of a description on one line, shortened; empty if it is not a text."""
     if not isinstance(text, str):
         return ""
-    paragraph = " ".join(text.strip().lstrip("# ").partition("\n\n")[0][: 4 * limit].split())
+    begin = text.strip().lstrip("# ").partition("\n\n")[0][: 4 * limit]
+    paragraph = " ".join(_TAG.sub("", begin).split())
     return make_printable(paragraph if len(paragraph) <= limit else f"{paragraph[: limit - 1]}…")

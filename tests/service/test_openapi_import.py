@@ -17,6 +17,7 @@ from tests.service.running import ENVIRONMENT, running
 from triggers.commands.connectors import find_offers
 from triggers.commands.failure import CommandFailed
 from triggers.config.catalogue import load_connectors
+from triggers.config.connector_files import ConnectorFolder
 from triggers.config.folder import make_catalogue
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +84,23 @@ def test_actions_are_listed_by_connector_and_by_pattern(tmp_path: Path) -> None:
     assert len(find_offers(connectors, "shop")) == 11
     with pytest.raises(CommandFailed, match="cannot be used: the method TRACE is not supported"):
         find_offers(connectors, "shop.trace_it")
+
+
+def test_a_document_that_changes_changes_its_connector_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    write_config(tmp_path, "http://x.test")
+    folder = ConnectorFolder(tmp_path)
+    document = tmp_path / "connectors" / "documents" / "shop.yaml"
+    assert document.parent in folder.folders
+    document.write_text(document.read_text().replace("operationId: charge\n", "operationId: debit\n"))
+    assert folder.refresh()
+    changed = folder.files["shop"]
+    assert changed.connector is not None
+    assert "debit" in changed.connector.actions
+    document.write_text("paths: [")
+    assert folder.refresh()
+    broken = folder.files["shop"]
+    assert (broken.connector, broken.is_refused) == (changed.connector, True)
+    assert "it is not YAML" in str(broken.problems[0])
 
 
 def test_the_schema_for_editors_is_bounded() -> None:
