@@ -35,7 +35,9 @@ FLOODED = ("uvicorn.error", "waypost.http")
 
 RECORDS_A_MINUTE = 60
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message", "redactor"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName", "color_message", "redactor", "secrets")
+}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -116,6 +118,8 @@ class LogFormatter(logging.Formatter):
         fields = _to_json(_collect_fields(record))
         if isinstance(redactor := getattr(record, "redactor", None), Redactor):
             fields = {name: redactor.redact(value) for name, value in hide_links(fields).items()}
+        if isinstance(secrets := getattr(record, "secrets", None), Redactor):  # those of an attempt
+            fields = {name: secrets.redact(value) for name, value in fields.items()}
         return self._write(record, {name: self._redactor.redact(value) for name, value in fields.items()})
 
 

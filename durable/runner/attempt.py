@@ -86,7 +86,8 @@ class ActionRuntime:
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
-    """A logger that adds run, step and attempt to each line, and a redactor for the proofs in the run's links."""
+    """A logger that adds run, step and attempt to each line, and redactors for the proofs in the run's links and for
+    the secrets of the attempt."""
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
@@ -210,6 +211,8 @@ class Attempt:
             self._problem = self._build_failure(unread)
             return
         self._redact = self.context.redactor = Redactor(values)
+        if values:
+            self.context.log = StepLog(log, {**(self.context.log.extra or {}), "secrets": self._redact})
         try:
             action = self._runtime.find_action(self._node.step.use, self._definition)
         except ValueError as unknown:

@@ -61,7 +61,7 @@ async def call_outside(
 
 
 def _make_context(runtime: ActionRuntime, opened: OpenConnection, redactor: Redactor) -> Context:
-    extra = {"connection": opened.name, "redactor": redactor}
+    extra = {"connection": opened.name, "secrets": redactor}
     return Context(
         run="",
         path="call",

@@ -100,7 +100,7 @@ async def running(
 @dataclass
 class Outside:
     """A server in place of the services that steps call: `answers` are its next responses, `hangs` is how many
-    requests it leaves unanswered, `delay` how long (s) it takes for the others."""
+    requests it leaves unanswered, `delay` how long (s) it takes for the others, `respond` answers instead."""
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -110,6 +110,7 @@ class Outside:
     hangs_until: asyncio.Event | None = None
     delay: float = 0
     echo: bool = False
+    respond: Callable[[Request], Response] | None = None
     at_once: int = 0
     most_at_once: int = 0
 
@@ -138,6 +139,8 @@ class Outside:
         if self.hangs_until:
             await self.hangs_until.wait()
         await asyncio.sleep(self.delay)
+        if self.respond:
+            return self.respond(request)
         if self.echo:
             return JSONResponse(dict(request.headers))
         return self.answers.pop(0)() if self.answers else JSONResponse({"n": len(self.requests)})

@@ -205,9 +205,9 @@ class Files:
 
     async def list_connections(self) -> list[ConnectionDocument]:
         """The connections of the config folder. Without a service, nothing is known of what holds them back."""
-        secrets = Secrets(self._instance.environment)
         config = self._instance.config
-        return describe_connections(Connections(config, load_connectors(config), secrets), lambda name: None)
+        known = Connections(config, load_connectors(config), load_secrets(self._instance))
+        return describe_connections(known, lambda name: None)
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""
