@@ -8,6 +8,7 @@ from connectors.yaml_form.merge import (
     LIMIT,
     PARAMETER,
     find_path_names,
+    find_read_inputs,
     has_pages,
     list_bodies,
     list_methods,
@@ -223,6 +224,10 @@ class ActionCheck:
             return
         names = ConnectorNames({"inputs": own.known_inputs, "output": own.known_output})
         self._check_use(undo, pointer, names)
+        read = find_read_inputs(undo.get("with"))
+        for secret in sorted(name for name in own.secret_inputs if name in read or None in read):
+            what = f"the input {quote(secret)} is secret, and the inputs of an undo are recorded"
+            self._report.add((*pointer, "with"), what, "read 'output', or a field of the connection", is_key=True)
 
     def _check_use(self, owner: Mapped, pointer: Pointer, names: ConnectorNames) -> Signature | None:
         """Check the action that is named under `use`, and its inputs under `with`."""

@@ -4,7 +4,7 @@ These functions work on the data of a file, which may have errors elsewhere.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -113,7 +113,8 @@ def place_inputs(action: Mapped) -> InputPlaces:
         written = get_mapping(body)
         if kind == "body" or (kind in bodies and kind != "graphql" and not isinstance(body, dict)):
             place = None
-    read = set(find_path_names(action.get(method))) | set(_find_read(action))
+    in_expressions = (find_read_inputs(action.get(key)) for key in ("params", "headers", *BODIES))
+    read = frozenset(find_path_names(action.get(method))).union(*in_expressions)
     added = [
         name
         for name in get_mapping(action.get("inputs"))
@@ -127,17 +128,13 @@ def find_path_names(path: JSON) -> list[str]:
     return [found[1] for found in PARAMETER.finditer(path)] if isinstance(path, str) else []
 
 
-def _find_read(action: Mapped) -> Iterator[str | None]:
-    """Return the inputs that the expressions of a request read; None if one reads all of them."""
-    for key in ("params", "headers", *BODIES):
-        try:
-            names = Template.parse(action.get(key)).names
-        except ExpressionError:  # reported by the check of expressions
-            yield None
-            continue
-        for name in names:
-            if name[0] == "inputs":
-                yield name[1] if len(name) > 1 else None
+def find_read_inputs(value: JSON) -> frozenset[str | None]:
+    """Return the inputs that the expressions in a value read; with None if one reads all of them."""
+    try:
+        names = Template.parse(value).names
+    except ExpressionError:  # reported by the check of expressions
+        return frozenset({None})
+    return frozenset(name[1] if len(name) > 1 else None for name in names if name[0] == "inputs")
 
 
 def read_input(name: str) -> str:

@@ -38,6 +38,12 @@ class Signature:
     known_output: KnownValue
     is_read: bool
 
+    @property
+    def secret_inputs(self) -> frozenset[str]:
+        """The inputs that may contain secrets."""
+        properties = self.input.model_json_schema().get("properties", {})
+        return frozenset(name for name, each in properties.items() if isinstance(each, dict) and each.get("secret"))
+
 
 def read_signature(name: str, action: Mapped) -> Signature:
     """Return the signature of an action of the file, which may have errors."""

@@ -234,7 +234,11 @@ class DeclaredActionSpec(RequestSpec, title="Action"):
     )
     json_: JsonValue = Field(None, alias="json", description="The body, as JSON; default: the inputs")
     form: dict[str, JsonValue] | None = Field(None, description="The body, as a form; default: the inputs")
-    multipart: dict[str, JsonValue] | None = Field(None, description="The body, in parts; default: the inputs")
+    multipart: dict[str, JsonValue] | None = Field(
+        None,
+        description="The body, in parts: a text, or a mapping of `text` or `base64` with `filename` and "
+        "`content_type`; default: the inputs",
+    )
     graphql: Annotated[GraphqlSpec, BeforeValidator(_read_query)] | None = Field(
         None, description="The body: a GraphQL query, or a mapping of `query` and `variables`"
     )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from connectors.yaml_form.load import load_connector
 from durable.auth_schemes import load_schemes
 from durable.language.connections import FILE as CONNECTIONS
 from durable.language.load import load_pipeline
 from durable.secrets import Secrets
-from tests.docs import mistakes, reference
+from tests.docs import connector_files, mistakes, reference
 from tests.docs.mistakes import MISTAKES, Mistake, load_text
 from tests.plugins import install
 from triggers.config.catalogue import GROUP, load_connectors
@@ -37,6 +38,14 @@ def test_the_reference_matches_the_models() -> None:
     is_current = reference.PAGE.read_text("utf-8") == reference.render_page()
 
     assert is_current, "docs/reference.md is out of date: run `python -m tests.docs.reference`"
+
+
+def test_the_page_of_connector_files_matches_the_models_and_its_example_loads() -> None:
+    is_current = connector_files.PAGE.read_text("utf-8") == connector_files.render_page()
+    [example] = blocks(connector_files.PAGE, "yaml")
+
+    assert is_current, "docs/connector-files.md is out of date: run `python -m tests.docs.connector_files`"
+    assert load_connector(example, "shop.yaml").problems == ()
 
 
 def test_the_mistakes_page_matches_the_loader() -> None:
