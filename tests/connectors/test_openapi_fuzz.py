@@ -99,16 +99,16 @@ def test_a_damaged_document_never_raises(damages: list[tuple[tuple[Any, ...], st
 
 
 @pytest.mark.slow
-def test_ten_thousand_damaged_documents_never_raise() -> None:
+def test_two_thousand_damaged_documents_never_raise() -> None:
     chance, actions = random.Random(13), 0
     text = json.dumps(read_shop())
-    for _ in range(10_000):
+    for _ in range(2_000):
         data = json.loads(text)
         for _ in range(chance.randint(1, 6)):
             kind = chance.choice(["replace", "rename", "remove", "repeat"])
             damage(data, chance.choice(PLACES), kind, chance.choice(ODD))
         actions += check_document(data)
-    assert actions > 50_000
+    assert actions > 10_000
 
 
 @settings(max_examples=200, deadline=None)
