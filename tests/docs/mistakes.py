@@ -363,6 +363,20 @@ steps:
         "switch:\n        - when",
         "`switch` is the list of cases itself, and `else` is a key next to it.",
     ),
+    Mistake(
+        "A connection chosen by an expression alone",
+        """\
+inputs: {user: {type: string}}
+steps:
+  - id: send
+    use: http.post
+    connection: "{{ inputs.user }}_mail"
+    with: {url: /messages, json: {text: Hello}}
+""",
+        'connection: "{{ inputs.user }}_mail"',
+        'connection: {one_of: [ann_mail, bob_mail], name: "{{ inputs.user }}_mail"}',
+        "An input must not decide freely whose credentials are used: `one_of` lists those that may be chosen.",
+    ),
 )
 """Those that somebody is most likely to make."""
 

@@ -93,3 +93,26 @@ async def test_a_chosen_connection_is_part_of_the_version_and_a_fixed_one_is_as_
     assert chosen.connection.one_of == ("mail_team", "user_*")  # type: ignore[attr-defined]  # of an action
     assert chosen.undo.connection == chosen.connection != less.connection  # type: ignore[attr-defined]
     assert (plain.connection, plain.undo.connection) == ("mail_team", "other")  # type: ignore[attr-defined]
+
+
+async def test_a_run_that_goes_on_elsewhere_keeps_its_connection(tmp_path: Path) -> None:
+    async with outside() as world:
+        connect(tmp_path, world.url)
+        world.hangs = 1
+        async with running(tmp_path, {"p": CHOOSE}, ENVIRONMENT, drain_timeout="0s") as service:
+            run = (await service.start("p", {"user": "user_bob"})).json()["id"]
+            await world.arrived.wait()
+        async with running(tmp_path, {"p": CHOOSE}, ENVIRONMENT) as service:
+            assert (await service.wait_for_end(run))["error"]["message"] == "no"
+            body = {"step": "send", "input": {"url": "/edited"}}
+            fork = (await service.client.post(f"/api/runs/{run}/fork", json=body)).json()["id"]
+            await service.wait_for_end(fork)
+    assert [(each["method"], each["path"]) for each in world.requests] == [
+        ("POST", "/user_bob/send"),
+        ("POST", "/user_bob/send"),
+        ("DELETE", "/user_bob/sent/2"),
+        ("POST", "/user_bob/edited"),
+        ("DELETE", "/user_bob/sent/4"),
+    ]
+    keys = [each["headers"]["idempotency-key"] for each in world.requests]
+    assert keys[0] == keys[1]
