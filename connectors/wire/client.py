@@ -133,7 +133,10 @@ class HttpClient:
             finally:
                 await stream.aclose()
         except httpx.TransportError as error:
-            raise errors.explain_transport_error(error, describe_request(request.method, request.url)) from error
+            caught = errors.explain_transport_error(error, describe_request(request.method, request.url))
+            if certificate is not None and caught.code == "answer_lost":  # a refusal in TLS 1.3 looks like that
+                raise errors.append_doubt(caught, "the service may have refused the client certificate") from error
+            raise caught from error
 
     async def close(self) -> None:
         """Close every connection."""

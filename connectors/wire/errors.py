@@ -95,8 +95,13 @@ def _invalid(message: str, code: str, status: int | None) -> ActionError:
 
 def explain_redirected(error: ActionError, where: str) -> ActionError:
     """Add to the error of a request that followed a redirect the address that redirected it, which is in the file."""
+    return append_doubt(error, f"{where} redirects there")
+
+
+def append_doubt(error: ActionError, doubt: str) -> ActionError:
+    """Return the error with a possible cause after its message."""
     return ActionError(
-        f"{error.message} ({where} redirects there)",
+        f"{error.message} ({doubt})",
         error_class=error.error_class,
         code=error.code,
         ending=error.ending,

@@ -51,7 +51,7 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
             secrets=secrets,
             has_undo=node.undo is not None,
             cleanup_pass=state.retries + 1 if node.is_cleanup else 1,
-            connection=choose_connection(node, scope),
+            connection=choose_connection(node, scope) if node.connection else None,
         )
         return [scheduled], []
     except (ExpressionError, NotJSON) as error:

@@ -194,7 +194,7 @@ class Attempt:
         try:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
-            if name := self._connection:
+            if self._node.step.connection and (name := self._connection):
                 values |= self._open_connection(name)
         except (SecretMissing, ConnectionMissing) as missing:
             # A mistake of the operator, not of the pipeline: no cleanup and no undo should follow from it.

@@ -1,5 +1,6 @@
 """Schemes that sign requests: what each adds to a request, and which one a connection uses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from connectors.auth.request import OutgoingRequest
 from connectors.auth.sign import sign_request
 from durable.action import ActionError, Context
-from durable.auth_schemes import load_schemes
+from durable.auth_schemes import GROUP, load_schemes
 from durable.connection_auth import AuthUnfit, ConnectionAuth
 from durable.redactor import Redactor
 from durable.schema_model import make_inputs_schema, make_model
+from tests.plugins import install
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +36,42 @@ def test_every_scheme_that_ships_is_installed() -> None:
     schemes = load_schemes()
     assert schemes.broken == {}
     assert schemes.loaded.keys() >= {"aws_sigv4", "basic", "bearer", "client_certificate", "header", "hmac", "query"}
+
+
+PLUGIN = """
+from pydantic import RootModel
+from durable.action import AuthScheme
+
+async def sign(context, settings, request):
+    return request.with_headers({"x-dpop": settings.root})
+
+DPOP = AuthScheme("dpop", RootModel[str], sign)
+OTHER = AuthScheme("other", RootModel[str], sign)
+"""
+
+
+async def test_a_package_adds_schemes_and_a_broken_one_disables_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    points = {
+        "dpop": "waypost_dpop:DPOP",
+        "bearer": "waypost_dpop:DPOP",
+        "wrong": "waypost_dpop:OTHER",
+        "gone": "waypost_dpop:GONE",
+    }
+    install(tmp_path, "waypost-dpop", points, {"waypost_dpop": PLUGIN}, group=GROUP)
+    monkeypatch.syspath_prepend(tmp_path)
+    load_schemes.cache_clear()
+    try:
+        schemes = load_schemes()
+        context.auth = {"dpop": "canary", "basic": {"username": "u"}}
+        signed = await sign_request(context, REQUEST)
+    finally:
+        load_schemes.cache_clear()
+    assert signed.headers == {"Accept": "x", "authorization": "Basic dTo=", "x-dpop": "canary"}
+    assert "wrong" not in schemes.loaded
+    assert "has no attribute 'GONE'" in schemes.broken["gone"]
+    assert "is not a durable.action.AuthScheme with this name" in schemes.broken["wrong"]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ async def test_a_certificate_proves_the_client_and_its_connections_are_not_share
         assert server.connections == 1
         assert await get(context, url, certificate=BOB, key=BOB_KEY, passphrase="a passphrase") == 200
         assert server.connections == 2
-        with pytest.raises(ActionError):
+        with pytest.raises(ActionError, match="the service may have refused the client certificate"):
             await get(context, url, certificate=SERVER, key=SERVER_KEY)
     assert len(server.requests) == 3
 
