@@ -198,7 +198,7 @@ def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str,
     match expected, value:
         case "text", bool() | int() | float():
             return (example if name in WORDS.conditions - {"if"} else None) or "quote it"
-        case "text", list() | dict() if any(name == syntax.items for syntax in SYNTAXES):
+        case "text", list() | dict() if name in examples and any(name == syntax.items for syntax in SYNTAXES):
             return f"name a list, such as '{name}: {examples[name]}', or write the list in quotes"
         case "a mapping", str() if joined := _JOINED.match(value):
             return f"put a space after the colon: '{joined[1]}: {make_printable(joined[2])[:40]}'"
