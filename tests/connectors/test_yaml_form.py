@@ -287,7 +287,11 @@ def test_a_file_with_every_key_is_a_connector_and_its_tests_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "a: &x 1", "a: *x", "a: !x 1", "a: 1\n---\nb: 1", "\x00", b"\xff"])
+NO_CONNECTORS = ["", "[]", "5", "a: &x 1", "a: *x", "a: !x 1", "a: 1\n---\nb: 1", "\x00", b"\xff"]
+BOMBS = ["a: " + "[" * 100, "#" * 2**20 + "\n", "a: [" + "1," * 50_000 + "]", f"{BEGINNING}  a: {{get: {'{' * 3_000}}}"]
+
+
+@pytest.mark.parametrize("text", [*NO_CONNECTORS, *BOMBS], ids=lambda text: repr(text[:12]))
 def test_a_text_that_is_no_connector_is_an_error_with_a_position(text: str | bytes) -> None:
     loaded = load_connector(text, "shop.yaml")
     assert loaded.connector is None
