@@ -33,7 +33,7 @@ from connectors.wire.redirect import (
 from connectors.wire.request import find_header_problem
 from connectors.wire.response import Response
 from connectors.wire.url import RELATIVE, Params, add_params, ensure_written, find_problem, parse_url
-from durable.action import URL, Action, Connector, Context, Inputs, LiteralError, Secret, action
+from durable.action import URL, Action, Connector, Context, Idempotent, Inputs, LiteralError, Secret, action
 from durable.known_values import is_template
 from durable.turns import take_turn
 from durable.values import JSON
@@ -212,10 +212,13 @@ async def _perform(method: str, context: Context, input: Target) -> HttpOutput:
 
 def _make_action(method: str, summary: str, input: type[Target]) -> Action:
     perform = partial(_perform, method)
-    return Action(method.lower(), perform, input, HttpOutput, summary=summary, target=find_origin)
+    idempotent: Idempotent = "yes" if method in {"GET", "PUT", "DELETE"} else "key"
+    return Action(
+        method.lower(), perform, input, HttpOutput, summary=summary, target=find_origin, idempotent=idempotent
+    )
 
 
-@action("request", input=AnyRequest, output=HttpOutput, target=find_origin)
+@action("request", input=AnyRequest, output=HttpOutput, target=find_origin, idempotent="key")
 async def request(context: Context, input: AnyRequest) -> HttpOutput:
     """Send a request with any method."""
     return await _perform(input.method, context, input)

@@ -20,7 +20,7 @@ class LogInput(Inputs):
     fields: dict[str, JsonValue] = Field(default={}, description="Values to append to the message as JSON")
 
 
-@action("write", input=LogInput, is_immediate=True)
+@action("write", input=LogInput, idempotent="no", on_crash="retry", is_immediate=True)
 async def write(context: Context, input: LogInput) -> None:
     """Write a line to the service's log."""
     text = input.message.translate(_ESCAPED)

@@ -14,7 +14,7 @@ class SetInput(Inputs):
     values: dict[str, Any] = Field(description="Values by name, which become the output; they may be expressions")
 
 
-@action("set", input=SetInput, is_immediate=True)
+@action("set", input=SetInput, idempotent="yes", is_immediate=True)
 async def set_(context: Context, input: SetInput) -> JSON:
     """Store values under names, as the step's output."""
     return input.values

@@ -8,17 +8,18 @@ Any other exception ends the attempt with an unknown effect and the class `inter
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 
+from durable.http_port import HttpRequests
 from durable.limit import NO_LIMIT, Limit
 from durable.page import FIRST_PAGE, Page, PagePosition, ReturnsPages, always_returns_pages
-from durable.problem import DataProblem, Pointer, Problem
+from durable.problem import Problem
 from durable.redactor import Redactor
 from durable.values import JSON
 
@@ -34,6 +35,9 @@ OnCrash: TypeAlias = Literal["retry", "park", "fail"]
 Idempotent: TypeAlias = Literal["yes", "key", "no"]
 """Whether an action can be repeated without a second effect: by itself (`yes`), because the service honours the
 idempotency key that it sends (`key`), or not at all (`no`)."""
+
+ON_CRASH: Mapping[Idempotent, OnCrash] = {"yes": "retry", "key": "retry", "no": "park"}
+"""The default of `on_crash`."""
 
 Stored: TypeAlias = Any
 """JSON from which an action can be restored; part of the pipeline version that uses it."""
@@ -117,12 +121,14 @@ class OpenConnection:
     `fields`: an instance of the connector's model.
     `auth`: the schemes that sign its requests, by name, each with an instance of its model of settings.
     `secrets`: the secret values in all of this.
+    `base_url`: as the connector says it.
     """
 
     name: str
     fields: BaseModel
     auth: Mapping[str, BaseModel] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
+    base_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -137,6 +143,7 @@ class Context:
     step names none.
     `connection_name`: its name in `connections.yaml`.
     `auth`: the schemes that sign the connection's requests, by name, with their settings, secrets filled in.
+    `base_url`: the URL of the service, if the connector says it.
     `redactor`: knows the secrets of the attempt.
     `page`: the page to get, if the action `returns_pages`.
     `gate`: the limits of the connection, which each request passes; None without a connection.
@@ -151,6 +158,7 @@ class Context:
     connection: BaseModel | None = field(default=None, repr=False)
     connection_name: str | None = None
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    base_url: str | None = None
     redactor: Redactor | None = field(default=None, repr=False)
     page: PagePosition = FIRST_PAGE
     gate: "RequestGate | None" = field(default=None, repr=False)
@@ -175,6 +183,15 @@ class Context:
             raise AttemptEnded
         self._requests += 1
         return self.key if self._requests == 1 else f"{self.key}-{self._requests}"
+
+    @property
+    def http(self) -> HttpRequests:
+        """Sends requests to the connection's service, with its credentials."""
+        make = self.resources.get(HttpRequests)
+        if not callable(make):
+            raise LookupError("no HTTP requests are offered to actions")
+        requests: HttpRequests = make(self)
+        return requests
 
     def resource(self, kind: type[Resource]) -> Resource:
         """Return the shared instance of a class; raises `LookupError` if the service has none."""
@@ -334,11 +351,14 @@ class Connector:
     have a value.
     `takes_auth`: connections say themselves, under `auth` in `connections.yaml`, which schemes sign their requests.
     `test`: the name of the action that proves that a connection works.
+    `base_url`: where `context.http` sends its requests, unless the connection has a field `base_url`.
     `skipped`: why parts of what describes the service are not actions, by the names that these would have.
     `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
     """
 
-    __slots__ = ("actions", "auth", "connection", "limit", "name", "skipped", "summary", "takes_auth", "test")
+    __slots__ = (
+        *("actions", "auth", "base_url", "connection", "limit", "name", "skipped", "summary", "takes_auth", "test"),
+    )
 
     def __init__(
         self,
@@ -350,6 +370,7 @@ class Connector:
         auth: Sequence[Mapping[str, Any]] = (),
         takes_auth: bool = False,
         test: str | None = None,
+        base_url: str | None = None,
         limit: Limit = NO_LIMIT,
         skipped: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -362,6 +383,7 @@ class Connector:
         self.auth = tuple(auth)
         self.takes_auth = takes_auth
         self.test = test
+        self.base_url = base_url
         self.limit = limit
         self.skipped = skipped
 
@@ -406,48 +428,36 @@ class LiteralError(ValueError):
     """A text is invalid whatever the values of its expressions; raised by validators of `Inputs`."""
 
 
-class TriggerInputs(Inputs):
-    """The base of the models of trigger inputs. The methods take inputs that may be invalid.
-
-    `arrival`: the fields of `trigger` that its events have.
-    `identifying`: the inputs that distinguish deliveries.
-    """
-
-    arrival: ClassVar[frozenset[str]] = frozenset({"id", "type", "time", "source", "subject"})
-    identifying: ClassVar[tuple[Pointer, ...]] = ()
-
-    @classmethod
-    def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
-        """Return the headers that are not stored with events, in lower case."""
-        return frozenset()
-
-    @classmethod
-    def find_path_parameters(cls, given: Mapping[str, JSON]) -> Collection[str] | None:
-        """Return the names of the fields of `trigger.path`; None if they are unknown."""
-        return None
-
-    @classmethod
-    def find_doubts(cls, given: Mapping[str, JSON]) -> Iterator[DataProblem]:
-        """Warn about valid inputs that are probably mistakes."""
-        return iter(())
-
-
 def action(
     name: str,
     *,
     input: type[BaseModel],
     output: type[BaseModel] | None = None,
-    on_crash: OnCrash = "retry",
+    idempotent: Idempotent | None = None,
+    on_crash: OnCrash | None = None,
+    undo: Undo | None = None,
     target: FindTarget | None = None,
     is_immediate: bool = False,
     returns_pages: ReturnsPages | bool = False,
 ) -> Callable[[ActionFunction], Action]:
-    """Make an action from an async function. The first line of its docstring is the summary. `returns_pages` is True if
-    it always returns a `Page`."""
+    """Make an action from an async function. The first line of its docstring is the summary, and `on_crash` follows
+    from `idempotent`. The other arguments are those of `Action`; `returns_pages` is also True if the action always
+    returns a `Page`."""
     has_pages = returns_pages if callable(returns_pages) else always_returns_pages if returns_pages else None
 
     def make(perform: ActionFunction) -> Action:
-        summary = (perform.__doc__ or "").strip().partition("\n")[0]
-        return Action(name, perform, input, output, on_crash, summary, target, is_immediate, returns_pages=has_pages)
+        return Action(
+            name,
+            perform,
+            input,
+            output,
+            on_crash or ("retry" if idempotent is None else ON_CRASH[idempotent]),
+            (perform.__doc__ or "").strip().partition("\n")[0],
+            target,
+            is_immediate,
+            idempotent,
+            undo=undo,
+            returns_pages=has_pages,
+        )
 
     return make

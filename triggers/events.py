@@ -6,10 +6,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.engine import Start
 from durable.language.pipeline import TriggerSpec
+from durable.trigger_inputs import TriggerInputs
 from durable.units import Event
 from durable.values import JSON
 from triggers.trigger import EventFiltered, Kind, Trigger, build_trigger_document, parse_expressions

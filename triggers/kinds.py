@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from durable.action import TriggerInputs
+from durable.trigger_inputs import TriggerInputs
 from triggers.events import EVENT
 from triggers.schedules.trigger import SCHEDULE
 from triggers.trigger import Kind

@@ -24,12 +24,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
 from connectors.declared.action import restore_action
+from connectors.service_requests import ServiceRequests
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
 from connectors.wire.pool import TOTAL_LIMIT
 from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.clock import new_id, now
+from durable.http_port import HttpRequests
 from durable.ids import first_id
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
@@ -134,7 +136,7 @@ async def compose(
             public_url=settings.public_url,
             connections=connections,
         )
-        resources: dict[type, object] = {HttpClient: client, Egress: egress}
+        resources: dict[type, object] = {HttpClient: client, Egress: egress, HttpRequests: ServiceRequests}
         runtime = ActionRuntime(
             connectors.actions,
             secrets,

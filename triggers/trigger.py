@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from durable.action import TriggerInputs
 from durable.definition import Definition, InputsRefused
 from durable.engine import Start
 from durable.expressions.expression import Expression, ExpressionError, UndefinedName
 from durable.expressions.template import Template
 from durable.history.words import Failure
 from durable.language.pipeline import TriggerSpec
+from durable.trigger_inputs import TriggerInputs
 from durable.units import Event
 from durable.values import JSON
 

@@ -20,7 +20,7 @@ from connectors.wire.errors import describe_path, describe_request
 from connectors.wire.redirect import Hop, follow_redirects, is_redirect
 from connectors.wire.response import Response
 from connectors.wire.url import add_params, parse_url
-from durable.action import Action, Context, Idempotent, InvalidOutput, OnCrash, Stored, Undo
+from durable.action import ON_CRASH, Action, Context, Idempotent, InvalidOutput, Stored, Undo
 from durable.expressions.expression import ExpressionError
 from durable.page import Page, PagePosition, always_returns_pages
 from durable.schema_model import SchemaModel, make_model
@@ -29,8 +29,6 @@ from durable.values import JSON
 
 _CACHED = 256
 """How many restored actions are kept."""
-
-_ON_CRASH: Mapping[Idempotent, OnCrash] = {"yes": "retry", "key": "retry", "no": "park"}
 
 
 def make_action(
@@ -50,7 +48,7 @@ def make_action(
         perform=call.perform,
         input=call.input,
         output=call.output,
-        on_crash=_ON_CRASH[idempotent],
+        on_crash=ON_CRASH[idempotent],
         summary=summary,
         target=call.find_target,
         idempotent=idempotent,

@@ -11,7 +11,7 @@ SCAFFOLD = """\
 # Put the service's OpenAPI document (JSON or YAML, version 3.0 or 3.1) at this path, or change the path.
 openapi: documents/{name}.json
 
-# Without 'select', every operation is an action. `waypost connectors {name}` lists them.
+# Without 'select', every operation is an action. `waypost connector show {name}` lists them.
 # select: {{tags: [issues], names: [repos_get], paths: ["/search/*"]}}
 # rename: {{repos_get: get_repository}}
 """

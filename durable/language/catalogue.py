@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from durable.action import Action, TriggerInputs
+from durable.action import Action
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.foreign import suggest_action, suggest_connector
 from durable.problem import Explanation
+from durable.trigger_inputs import TriggerInputs
 from durable.wording import quote, suggest
 
 

@@ -241,6 +241,7 @@ class Attempt:
         """Put the step's connection into the context; returns the secret values in it."""
         opened, context = self._runtime.connect(name, self._node.step.use), self.context
         context.connection_name, context.connection, context.auth = name, opened.fields, opened.auth
+        context.base_url = opened.base_url
         return opened.secrets
 
     def _find_target(self, action: Action, input: BaseModel) -> str:

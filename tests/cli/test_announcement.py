@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from durable.sample_values import make_sample_value
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.commands.announce import announce
-from triggers.commands.sample import make_sample_value
 
 pytestmark = pytest.mark.anyio
 

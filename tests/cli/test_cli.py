@@ -89,7 +89,7 @@ def test_a_missing_config_folder_is_an_error_when_it_is_named(tmp_path: Path) ->
         (["runs", "--status", "done"], 2, "queued, running"),
         (["runs"], 3, "there is no journal in .waypost"),
         (["cancel", "run_nobody"], 3, "waypost serve"),
-        (["connectors", "htp.get"], 1, "did you mean 'http.get'"),
+        (["connector", "show", "htp.get"], 1, "did you mean 'http.get'"),
         (["validate", "missing.yaml"], 2, "missing.yaml cannot be read"),
         (["run", "greet", "--trigger", "nofile"], 2, "nofile: No such file or directory"),
         (["restore", "nofile", "--data", "other"], 1, "nofile: No such file or directory; fix this"),

@@ -10,7 +10,7 @@ import pytest
 from durable.problem import Problem
 from tests.cli.command import serving, waypost
 from tests.cli.conftest import GREET, write
-from triggers.commands.connectors import describe_type
+from triggers.commands.describe_connector import describe_type
 from triggers.commands.plan import make_plan
 from triggers.commands.problems import to_annotations
 from triggers.config.folder import PipelineFile
@@ -221,34 +221,6 @@ def test_a_pipeline_is_compared_with_the_version_in_service() -> None:
 
 
 # -- connectors -------------------------------------------------------------------------------------------------
-
-
-def test_connectors_lists_actions_and_the_inputs_of_an_action(place: Path) -> None:
-    only = waypost("connectors", "http", cwd=place).stdout
-    assert "http.get      Read something with a GET request." in only
-    assert "log.write" not in only
-    offered = json.loads(waypost("connectors", "log.write", "--json", cwd=place).stdout)
-    inputs = {each["name"]: each for each in offered[0]["inputs"]}
-    assert inputs["message"] == {
-        "name": "message",
-        "type": "string",
-        "required": True,
-        "default": None,
-        "description": "The message",
-    }
-    assert inputs["level"]["type"] == '"debug" | "info" | "warning" | "error"'
-    assert inputs["level"]["default"] == "info"
-
-
-def test_connectors_lists_connections_and_problems_of_others(place: Path) -> None:
-    connect(place, "crm: {use: http, base_url: https://a.b}\nstock: {use: http}\n")
-    shown = waypost("connectors", "http", cwd=place)
-    assert shown.returncode == 0
-    assert "crm         http" in shown.stdout
-    assert "config/connections.yaml:2:8: error: 'base_url' is missing" in shown.stderr
-    offered = json.loads(waypost("connectors", "--json", cwd=place).stdout)
-    output = {each["use"]: each["connections"] for each in offered}
-    assert (output["http.get"], output["log.write"], output["flow.stop"]) == (["crm"], [], [])
 
 
 @pytest.mark.parametrize(

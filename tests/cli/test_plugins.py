@@ -75,7 +75,10 @@ def test_a_connector_of_another_package_is_listed_without_an_import_and_works(pl
     assert "http       waypost" in listed
     assert "flow       waypost" in listed
     assert not (place / "imported").exists()
-    assert "echo.say  Say the same" in waypost("connectors", "echo", cwd=place, PYTHONPATH=path(site)).stdout
+    assert (
+        "echo.say                Say the same"
+        in waypost("connector", "show", "echo", cwd=place, PYTHONPATH=path(site)).stdout
+    )
     assert (place / "imported").exists()
     run = json.loads(waypost("run", "echo", "--json", cwd=place, PYTHONPATH=path(site)).stdout)
     assert run["outputs"] == {"said": ["hello", "HttpClient", "Egress"]}
@@ -105,8 +108,8 @@ def test_commands_name_a_connector_that_cannot_be_loaded(place: Path, site: Path
     assert f"echo.yaml:2:21: error: {why}" in checked.stdout
     assert f"connections.yaml:1:12: error: {why}" in checked.stdout
     assert "1 of 2 pipelines are valid" in checked.stdout
-    assert why in waypost("connectors", "echo", cwd=place, PYTHONPATH=path(site)).stderr
-    assert waypost("connectors", "http", cwd=place, PYTHONPATH=path(site)).returncode == 0
+    assert why in waypost("connector", "show", "echo", cwd=place, PYTHONPATH=path(site)).stderr
+    assert waypost("connector", "show", "http", cwd=place, PYTHONPATH=path(site)).returncode == 0
     examined = waypost("doctor", cwd=place, WAYPOST_PORT="0", PYTHONPATH=path(site)).stdout.split()
     assert "6 connectors can be used; not echo: RuntimeError: no such device" in " ".join(examined)
 

@@ -48,7 +48,7 @@ def test_a_list_fits_eighty_columns_and_is_never_shortened_in_a_pipe(place: Path
     name = "a_pipeline_with_quite_a_long_name_that_goes_on_and_on"
     write(place, name, LONG)
     run = json.loads(waypost("run", name, "--json", cwd=place).stdout)["id"]
-    for arguments in (["runs"], ["show", run], ["connectors", "http.post"]):
+    for arguments in (["runs"], ["show", run], ["connector", "show", "http.post"]):
         _, output = on_terminal(*arguments, cwd=place)
         assert max(map(len, CONTROL.sub("", output).splitlines())) <= 80, arguments
         assert run in output or arguments[0] != "runs"

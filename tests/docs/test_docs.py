@@ -115,6 +115,15 @@ def test_the_examples_of_the_page_of_openapi_documents_work_together(tmp_path: P
     assert load_pipeline(pipeline, file="a.yaml", catalogue=make_catalogue(connectors, {})).problems == ()
 
 
+def test_the_readme_connector_in_yaml_is_valid(tmp_path: Path) -> None:
+    [connector] = [text for text in blocks(ROOT / "README.md", "yaml") if text.startswith("about:")]
+    (tmp_path / "connectors").mkdir()
+    (tmp_path / "connectors" / "shop.yaml").write_text(connector)
+    found = load_connectors(tmp_path)
+    assert found.folder.files["shop"].problems == ()
+    assert "shop.create_order" in found.actions
+
+
 def test_the_readme_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:
     [connector] = blocks(ROOT / "README.md", "python")
     [project] = blocks(ROOT / "README.md", "toml")

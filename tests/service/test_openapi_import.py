@@ -14,7 +14,7 @@ from durable.schema_model import make_model
 from tests.connectors.servers import answer, answering, serve
 from tests.connectors.test_openapi import JSON_TYPE, SHOP
 from tests.service.running import ENVIRONMENT, running
-from triggers.commands.connectors import find_offers
+from triggers.commands.describe_connector import describe_connector, ensure_known
 from triggers.commands.failure import CommandFailed
 from triggers.config.catalogue import load_connectors
 from triggers.config.connector_files import ConnectorFolder
@@ -77,13 +77,14 @@ def test_a_pipeline_that_uses_a_skipped_operation_learns_the_reason(tmp_path: Pa
     assert "did you mean 'shop.charge'" in str(catalogue.explain_unknown("shop.charg"))
 
 
-def test_actions_are_listed_by_connector_and_by_pattern(tmp_path: Path) -> None:
+def test_actions_are_listed_and_searched(tmp_path: Path) -> None:
     write_config(tmp_path, "http://x.test")
     connectors = load_connectors(tmp_path)
-    assert [offer.use for offer in find_offers(connectors, "shop.*order")] == ["shop.create_order", "shop.change_order"]
-    assert len(find_offers(connectors, "shop")) == 11
+    found = describe_connector(connectors, "shop", (), search="order")
+    assert [each.use for each in found.actions] == ["shop.create_order", "shop.change_order"]
+    assert len(describe_connector(connectors, "shop", ()).actions) == 11
     with pytest.raises(CommandFailed, match="cannot be used: the method TRACE is not supported"):
-        find_offers(connectors, "shop.trace_it")
+        ensure_known(connectors, "shop.trace_it")
 
 
 def test_a_document_that_changes_changes_its_connector_and_a_broken_one_does_not(tmp_path: Path) -> None:

@@ -6,31 +6,12 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from durable.expressions.expression import Expression
+from durable.sample_values import make_sample_value
 from durable.values import JSON
 from triggers.trigger import EventFiltered, build_trigger_document
 from triggers.webhooks.trigger import WebhookTrigger
 
 Key: TypeAlias = tuple[str, ...]
-
-_WORDS: Mapping[str, JSON] = {
-    "name": "Ada",
-    "email": "ada@example.com",
-    "url": "https://example.com",
-    "currency": "eur",
-    **dict.fromkeys(("id", "number"), 42),
-    **dict.fromkeys(("total", "amount", "price"), 12.5),
-    **dict.fromkeys(("count", "quantity", "qty"), 1),
-}
-_FORMATS: Mapping[str, JSON] = {
-    "email": "ada@example.com",
-    "date": "2027-01-31",
-    "time": "09:00:00Z",
-    "date-time": "2027-01-31T09:00:00Z",
-    "uuid": "3f2b8f0e-8d0f-4c57-9f2c-7a1f0a7c9d11",
-    "uri": "https://example.com",
-    "ipv4": "192.0.2.1",
-    "hostname": "example.com",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,59 +97,6 @@ def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
     except EventFiltered:
         return False
     return hook.make_start(document).error is None
-
-
-def make_sample_value(schema: JSON, name: str) -> JSON:
-    """A value that fits a JSON Schema, as far as its plain words say; without one, a value that suits the name."""
-    found: Mapping[str, JSON] = schema if isinstance(schema, dict) else {}
-    for word in ("const", "default"):
-        if word in found:
-            return found[word]
-    for word in ("examples", "enum"):
-        if isinstance(listed := found.get(word), list) and listed:
-            return listed[0]
-    kind = found.get("type")
-    if isinstance(kind, list):
-        kind = next((each for each in kind if each != "null"), "null")
-    match kind:
-        case "object":
-            return _make_object(found)
-        case "array":
-            return [make_sample_value(found["items"], name)] if isinstance(found.get("items"), dict) else []
-        case "integer":
-            return _make_number(found, value if isinstance(value := _WORDS.get(name), int) else 1)
-        case "number":
-            return _make_number(found, _WORDS.get(name, 1))
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case "string":
-            return _make_text(found, name)
-    return _WORDS.get(name, f"a {name}" if name.isalpha() else "text")
-
-
-def _make_object(schema: Mapping[str, JSON]) -> JSON:
-    properties, required = schema.get("properties"), schema.get("required")
-    known = properties if isinstance(properties, dict) else {}
-    names = [*known, *(each for each in (required if isinstance(required, list) else ()) if each not in known)]
-    return {str(name): make_sample_value(known.get(str(name)), str(name)) for name in names}
-
-
-def _make_number(schema: Mapping[str, JSON], usual: JSON) -> JSON:
-    least, most = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
-    value = usual if isinstance(usual, int | float) else 1
-    if isinstance(least, int | float) and value <= least:
-        return least + ("minimum" not in schema)
-    return most if isinstance(most, int | float) and value > most else value
-
-
-def _make_text(schema: Mapping[str, JSON], name: str) -> str:
-    usual = _FORMATS.get(str(schema.get("format"))) or _WORDS.get(name, "text")
-    text = usual if isinstance(usual, str) else str(usual)
-    least, most = schema.get("minLength", 0), schema.get("maxLength")
-    text = text.ljust(least, "x") if isinstance(least, int) else text
-    return text[:most] if isinstance(most, int) else text
 
 
 def _put_at(value: JSON, keys: Sequence[str], part: JSON) -> JSON:

@@ -113,6 +113,9 @@ class Connectors:
         self.revision = 0
         """Changes with every change of the folder."""
         self._installed = dict(installed)
+        self._packages = {
+            name: ", ".join(each.packages) for name, each in installed.items() if isinstance(each, InstalledConnector)
+        }
         self._take_over()
 
     @property
@@ -123,6 +126,11 @@ class Connectors:
     @property
     def installed(self) -> Mapping[str, Known]:
         return self._installed
+
+    def find_origin(self, name: str) -> str | None:
+        """The file or the packages that a connector comes from; None if it was made in this process."""
+        file = self.folder.files.get(name)
+        return str(file.path) if file else self._packages.get(name)
 
     @cached_property
     def actions(self) -> Mapping[str, Action]:

@@ -165,7 +165,7 @@ class Connections:
             auth = self._choose_auth(connector, fields)
         except AuthUnfit as unfit:
             raise _refuse(name, f"cannot be used: {unfit}") from None
-        return OpenConnection(name, fields, auth, values | found.literals)
+        return OpenConnection(name, fields, auth, values | found.literals, connector.base_url)
 
     def _choose_auth(self, connector: Connector, fields: BaseModel) -> Mapping[str, BaseModel]:
         """The schemes that sign a connection's requests, with their settings; raises `AuthUnfit`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from durable.action import Action, TriggerInputs
+from durable.action import Action
 from durable.definition import Definition
 from durable.engine import Start
 from durable.language.catalogue import Catalogue
@@ -23,6 +23,7 @@ from durable.problem import Problem
 from durable.retention import KEEP_ALL, RetentionPolicy
 from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
+from durable.trigger_inputs import TriggerInputs
 from durable.units import Event
 from durable.yaml.document import LIMITS
 from triggers.config.catalogue import Connectors

@@ -8,10 +8,10 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.language.pipeline import TriggerSpec
+from durable.trigger_inputs import TriggerInputs
 from durable.units import Event
 from durable.values import JSON
 from triggers.documents.schedules import MissedPolicy, OverlapPolicy

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
@@ -19,6 +18,7 @@ from durable.history.words import SecretPlaceholder
 from durable.known_values import is_template
 from durable.language.pipeline import TriggerSpec
 from durable.problem import DataProblem, Pointer
+from durable.trigger_inputs import TriggerInputs
 from durable.values import JSON
 from durable.wording import quote
 from triggers.trigger import Kind, Trigger, parse_expressions
