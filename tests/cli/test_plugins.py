@@ -76,7 +76,7 @@ def test_a_connector_of_another_package_is_listed_without_an_import_and_works(pl
     assert "flow       waypost" in listed
     assert not (place / "imported").exists()
     assert (
-        "echo.say                Say the same"
+        "echo.say              Say the same"
         in waypost("connector", "show", "echo", cwd=place, PYTHONPATH=path(site)).stdout
     )
     assert (place / "imported").exists()
