@@ -2,7 +2,8 @@
 
     ActionError              an attempt failed; says what is known about its effect
     ├── AttemptEnded         the attempt is over (timeout, cancel, lost lease); its context refuses every call
-    └── ConnectionMissing    the connection does not exist, or belongs to another connector
+    ├── ConnectionMissing    the connection does not exist, or belongs to another connector
+    └── LoginNeeded          somebody has to log the connection in
 
 Any other exception ends the attempt with an unknown effect and the class `internal`.
 """
@@ -103,6 +104,13 @@ class ConnectionMissing(ActionError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, error_class="auth", code="connection_missing", ending="not_sent")
+
+
+class LoginNeeded(ActionError):
+    """The connection cannot be used until somebody has logged it in. The run is paused."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, error_class="auth", code="login_needed", ending="not_sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +282,6 @@ class ActionFunction(Protocol):
     def __call__(self, context: Context, input: Any, /) -> Awaitable[Returned]: ...
 
 
-SignRequest: TypeAlias = Callable[[Context, Any, Any], Awaitable[Any]]
-"""Takes the attempt, the scheme's settings and a request (`connectors.auth.request.OutgoingRequest`), and returns the
-request to send. Raises `ActionError`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """An operation of a connector.
@@ -321,23 +324,6 @@ class Undo:
 
     action: str
     given: Mapping[str, JSON]
-
-
-@dataclass(frozen=True, slots=True)
-class AuthScheme:
-    """A scheme by which requests prove who sends them, found by the entry-point group `waypost.auth`.
-
-    `name`: its name under `auth`.
-    `settings`: the model of its settings. A list or a text alone is a `RootModel`.
-    `sign`: returns a request with the credentials added.
-    `is_signature`: it signs the request, so it is applied after the schemes that only add something.
-    """
-
-    name: str
-    settings: type[BaseModel]
-    sign: SignRequest
-    summary: str = ""
-    is_signature: bool = False
 
 
 class Connector:

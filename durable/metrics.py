@@ -20,6 +20,7 @@ from durable.history.words import RunStatus
 MOST_CHILDREN = 1_000
 """The maximum number of label combinations of a metric; further ones are counted as `other`."""
 
+RenewalOutcome: TypeAlias = Literal["renewed", "failed"]
 AttemptOutcome: TypeAlias = Literal["completed", "failed", "cancelled"]
 Labels: TypeAlias = tuple[str, ...]
 
@@ -116,6 +117,9 @@ _ATTEMPT_SECONDS = LabelledHistogram(
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
     ["action"],
 )
+_RENEWALS = LabelledCounter(
+    "waypost_token_renewals", "Requests for the access tokens of connections.", ["connection", "outcome"]
+)
 _DELIVERIES = LabelledCounter("waypost_deliveries", "Requests on webhooks, and what became of them.", ["outcome"])
 _FIRES = LabelledCounter(
     "waypost_schedule_fires", "Fires of schedules, and what became of them.", ["schedule", "outcome"]
@@ -192,6 +196,11 @@ def count_attempt(action: str, outcome: AttemptOutcome, seconds: float) -> None:
 def count_lost_attempt(action: str, cause: str) -> None:
     """Count an attempt whose result will never be known; `cause` is a `LossCause`."""
     _ATTEMPTS_LOST.add((action, cause))
+
+
+def count_renewal(connection: str, outcome: RenewalOutcome) -> None:
+    """Count a request for an access token."""
+    _RENEWALS.add((connection, outcome))
 
 
 def count_delivery(outcome: str) -> None:

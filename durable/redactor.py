@@ -117,6 +117,14 @@ class Redactor:
             self._long_needles = tuple(needle for needle in self._needles if len(needle.plain) >= LONG)
         self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
 
+    def forget(self, values: Iterable[str]) -> None:
+        """Redact these values no longer: they have been replaced, and cannot be used any more."""
+        left = self._known - set(values)
+        if left != self._known:
+            self._known, self._needles, self._long_needles = frozenset(), (), ()
+            for value in left:
+                self.learn(value)
+
     def redact_text(self, text: str) -> str:
         """Return the text with every secret replaced."""
         if not self.knows_any:

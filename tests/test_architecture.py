@@ -25,6 +25,7 @@ SHELL = {
     "clock",
     "connection_auth",
     "encrypted_store",
+    "grants",
     "journal",
     "lazy",
     "metrics",

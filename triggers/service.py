@@ -31,6 +31,8 @@ from connectors.wire.pool import TOTAL_LIMIT
 from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.clock import new_id, now
+from durable.grants.grants import Grants
+from durable.grants.stored import GrantStore
 from durable.http_port import HttpRequests
 from durable.ids import first_id
 from durable.journal.journal import Journal
@@ -137,6 +139,7 @@ async def compose(
             connections=connections,
         )
         resources: dict[type, object] = {HttpClient: client, Egress: egress, HttpRequests: ServiceRequests}
+        await _open_grants(stack, secret_store, resources, journal, now)
         runtime = ActionRuntime(
             connectors.actions,
             secrets,
@@ -182,6 +185,22 @@ async def _open_journal(stack: contextlib.AsyncExitStack, instance: Instance, no
     stack.push_async_callback(journal.close)
     metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
     return journal
+
+
+async def _open_grants(
+    stack: contextlib.AsyncExitStack,
+    secret_store: SecretStore,
+    resources: dict[type, object],
+    journal: Journal,
+    now: Callable[[], int],
+) -> Grants:
+    """The grants of connections, as a resource of actions."""
+    store = GrantStore(secret_store.store)
+    grants = Grants(store, resources, secret_store.secrets.redactor, now, holder=journal.node)
+    await grants.load()
+    stack.push_async_callback(grants.close)
+    resources[Grants] = grants
+    return grants
 
 
 def _make_client(settings: Settings, secrets: Secrets, egress: Egress) -> HttpClient:

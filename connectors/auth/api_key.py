@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, RootModel, ValidationInfo
 
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.request import find_header_problem
-from durable.action import AuthScheme, Context, Credential, LiteralError
+from durable.action import Context, Credential, LiteralError
+from durable.auth_schemes import AuthScheme
 
 
 def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:

@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote_plus
 from pydantic import Field
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Credential, Inputs, Secret
+from durable.action import Context, Credential, Inputs, Secret
+from durable.auth_schemes import AuthScheme
 from durable.clock import now
 
 _ALGORITHM = "AWS4-HMAC-SHA256"

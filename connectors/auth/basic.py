@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Credential, Inputs, Secret
+from durable.action import Context, Credential, Inputs, Secret
+from durable.auth_schemes import AuthScheme
 
 
 class BasicSettings(Inputs):

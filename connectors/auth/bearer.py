@@ -3,7 +3,8 @@
 from pydantic import Field, RootModel
 
 from connectors.auth.request import OutgoingRequest
-from durable.action import AuthScheme, Context, Credential
+from durable.action import Context, Credential
+from durable.auth_schemes import AuthScheme
 
 
 class BearerSettings(RootModel[Credential]):

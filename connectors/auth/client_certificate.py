@@ -6,7 +6,8 @@ from pydantic import Field
 
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.certificate import ClientCertificate
-from durable.action import AuthScheme, Context, Credential, Inputs, Secret
+from durable.action import Context, Credential, Inputs, Secret
+from durable.auth_schemes import AuthScheme
 
 
 class CertificateSettings(Inputs):

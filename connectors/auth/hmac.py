@@ -20,7 +20,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.errors import InvalidRequest
 from connectors.wire.request import find_header_problem
-from durable.action import AuthScheme, Context, Credential, Inputs, LiteralError, Secret
+from durable.action import Context, Credential, Inputs, LiteralError, Secret
+from durable.auth_schemes import AuthScheme
 from durable.clock import now
 from durable.wording import quote, suggest
 

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 from connectors.auth.request import OutgoingRequest
-from connectors.auth.sign import sign_request
-from connectors.wire.client import HttpClient
+from connectors.auth.sign import can_replace, replace_refused, sign_request
+from connectors.wire.client import UNSAFE_METHODS, HttpClient, has_idempotency_key
 from connectors.wire.response import Response
 from durable.action import Context
+
+UNAUTHORIZED = 401
 
 
 class SignedExchange(NamedTuple):
@@ -17,9 +19,21 @@ class SignedExchange(NamedTuple):
 
 
 async def send_signed(context: Context, request: OutgoingRequest, *, has_key: bool = False) -> SignedExchange:
-    """Send a request to the connection's own service. `has_key`: as for `HttpClient.send`. Raises `ActionError`."""
+    """Send a request to the connection's own service. `has_key`: as for `HttpClient.send`. Raises `ActionError`.
+
+    If the service refuses an access token (401), it is replaced once, and the request is sent again with the same key.
+    """
+    if not context.auth or not can_replace(context):
+        signed = await sign_request(context, request)
+        return SignedExchange(await send_unsigned(context, signed, has_key=has_key), signed)
+    if has_key and request.method in UNSAFE_METHODS and not has_idempotency_key(request.headers):
+        request = request.with_headers({"idempotency-key": context.next_key()})
     signed = await sign_request(context, request)
-    return SignedExchange(await send_unsigned(context, signed, has_key=has_key), signed)
+    response = await send_unsigned(context, signed)
+    if response.status == UNAUTHORIZED and await replace_refused(context, signed):
+        signed = await sign_request(context, request)
+        response = await send_unsigned(context, signed)
+    return SignedExchange(response, signed)
 
 
 async def send_unsigned(context: Context, request: OutgoingRequest, *, has_key: bool = False) -> Response:

@@ -4,8 +4,8 @@ the installed schemes of authentication. Checks that need the whole file are lef
 from typing import Any, get_args
 
 from connectors.yaml_form.spec import METHODS, ConnectorSpec, OptionsSpec
-from durable.action import AuthScheme, ErrorClass
-from durable.auth_schemes import load_schemes
+from durable.action import ErrorClass
+from durable.auth_schemes import AuthScheme, load_schemes
 from durable.language.metaschema import make_metaschema
 from durable.language.model_schema import (
     DIALECT,

@@ -92,6 +92,10 @@ class EncryptedStore:
             count += sum(await asyncio.shield(asyncio.gather(*units)))
         return Resealing(key.id, count, tuple(unreadable.values()))
 
+    def ensure_key(self) -> None:
+        """Raise `StoreKeyMissing` if there is no key to encrypt with."""
+        self._find_current_key()
+
     def _reseal_value(self, value: SealedValue, key: StoreKey) -> SealedValue:
         text = self.ring.open(value)
         return key.seal(value.kind, value.name, value.generation, text, value.updated_at, value.updated_by)

@@ -13,7 +13,16 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import Action, ActionError, ConnectionMissing, Context, OpenConnection, Returned, Stored
+from durable.action import (
+    Action,
+    ActionError,
+    ConnectionMissing,
+    Context,
+    LoginNeeded,
+    OpenConnection,
+    Returned,
+    Stored,
+)
 from durable.blocks.pages import locate_attempt
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
@@ -167,7 +176,7 @@ class Attempt:
 
     def _close_with(self, fact: Fact) -> Fact:
         self.context.close()
-        if self.gate_pass:
+        if self.gate_pass and not isinstance(fact, InputRefused):
             self.gate_pass.note(fact)
         if isinstance(fact, AttemptFailed):
             self.context.log.warning("attempt failed: %s: %s", fact.error.error_class, fact.error.message)
@@ -279,6 +288,9 @@ class Attempt:
         began = perf_counter()
         try:
             output = await self._action.perform(self.context, self._input)
+        except LoginNeeded as needed:
+            self._end_call(timer, began, "failed")
+            return self._refuse_input(redact.redact_text(needed.message))
         except ActionError as error:
             self._end_call(timer, began, "failed")
             return self._build_failure(await redact_error(error, redact))

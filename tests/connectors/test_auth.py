@@ -35,12 +35,21 @@ WAYS: list[dict[str, Any]] = [
 def test_every_scheme_that_ships_is_installed() -> None:
     schemes = load_schemes()
     assert schemes.broken == {}
-    assert schemes.loaded.keys() >= {"aws_sigv4", "basic", "bearer", "client_certificate", "header", "hmac", "query"}
+    assert schemes.loaded.keys() >= {
+        "aws_sigv4",
+        "basic",
+        "bearer",
+        "client_certificate",
+        "header",
+        "hmac",
+        "oauth2",
+        "query",
+    }
 
 
 PLUGIN = """
 from pydantic import RootModel
-from durable.action import AuthScheme
+from durable.auth_schemes import AuthScheme
 
 async def sign(context, settings, request):
     return request.with_headers({"x-dpop": settings.root})
@@ -71,7 +80,7 @@ async def test_a_package_adds_schemes_and_a_broken_one_disables_only_itself(
     assert signed.headers == {"Accept": "x", "authorization": "Basic dTo=", "x-dpop": "canary"}
     assert "wrong" not in schemes.loaded
     assert "has no attribute 'GONE'" in schemes.broken["gone"]
-    assert "is not a durable.action.AuthScheme with this name" in schemes.broken["wrong"]
+    assert "is not a durable.auth_schemes.AuthScheme with this name" in schemes.broken["wrong"]
 
 
 @pytest.mark.parametrize(

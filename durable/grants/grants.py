@@ -1,0 +1,260 @@
+"""Gives attempts the access tokens of their connections, and renews a grant once for all who need it.
+
+A grant that began with a login is in the encrypted store, any other one only in memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from durable import metrics
+from durable.action import ActionError, Context, LoginNeeded
+from durable.clock import new_id
+from durable.encrypted_store.errors import StoreError, ValueUnreadable
+from durable.encrypted_store.secrets import explain_cure
+from durable.grant import Grant, GrantFlow
+from durable.grants.renewal import GrantRenewer, explain_login, is_due
+from durable.grants.stored import GrantStore, StoredGrant
+from durable.journal.errors import JournalError
+from durable.redactor import Redactor
+
+log = logging.getLogger("waypost.connections")
+
+CALL_SECONDS = 20.0
+"""How long a service may take to answer."""
+
+SETTLING_TIME = 60_000
+"""In ms. A token that replaced a refused one is not replaced for being refused itself so soon."""
+
+
+class UsableGrant(NamedTuple):
+    """A grant in memory, and what it was issued for."""
+
+    identity: str
+    grant: Grant
+
+
+class Grants:
+    """The grants of all connections, by name.
+
+    `resources`: those of actions, for the requests to services. `redactor`: knows the current tokens. `holder`,
+    `is_alone`: as for `GrantRenewer`.
+    """
+
+    def __init__(
+        self,
+        store: GrantStore,
+        resources: Mapping[type, object],
+        redactor: Redactor,
+        now: Callable[[], int],
+        *,
+        holder: str,
+        is_alone: bool = True,
+    ) -> None:
+        self._store = store
+        self._resources = resources
+        self._redactor = redactor
+        self._now = now
+        self._renewer = GrantRenewer(store, now, holder, is_alone=is_alone)
+        self._stored: dict[str, StoredGrant] = {}
+        self._unreadable: dict[str, str] = {}
+        self._usable: dict[str, UsableGrant] = {}
+        self._replacements: dict[str, str] = {}
+        self._renewals: dict[tuple[str, str], asyncio.Task[Grant]] = {}
+
+    async def load(self) -> None:
+        """Read what is stored, so that `find_problem` knows it."""
+        for name in await self._store.list_names():
+            await self._refresh(name)
+
+    async def close(self) -> None:
+        """Wait until no grant is being renewed: a refresh token that was sent has to be replaced."""
+        if self._renewals:
+            await asyncio.wait(self._renewals.values())
+
+    # -- for attempts
+
+    async def get_token(self, context: Context, flow: GrantFlow, settings: Any) -> str:
+        """Return a valid access token of the attempt's connection. Raises `ActionError`."""
+        name, identity, now = _get_name(context), flow.identify(settings), self._now()
+        held = self._usable.get(name)
+        grant = held.grant if held and held.identity == identity else None
+        if grant is None or is_due(name, grant, now):
+            try:
+                grant = await self._renew(context, flow, settings, None)
+            except LoginNeeded:
+                raise
+            except ActionError:
+                if grant is None or (grant.expires_at or 0) <= self._now():
+                    raise  # otherwise the token is still valid for a moment
+        context.conceal(grant.access_token)
+        return grant.access_token
+
+    async def replace_refused(
+        self, context: Context, flow: GrantFlow, settings: Any, headers: Mapping[str, str]
+    ) -> bool:
+        """Take note that the service has refused a request with these headers (401). Returns whether there is another
+        access token to try. Raises `ActionError`."""
+        name = _get_name(context)
+        held = self._usable.get(name)
+        refused = held.grant.access_token if held else None
+        if held is None or refused is None or not any(refused in value for value in headers.values()):
+            return True  # it has been replaced in the meantime
+        if self._replacements.get(name) == refused and self._now() - held.grant.issued_at < SETTLING_TIME:
+            return False
+        grant = await self._renew(context, flow, settings, refused)
+        self._replacements[name] = grant.access_token
+        return grant.access_token != refused
+
+    async def _renew(self, context: Context, flow: GrantFlow, settings: Any, refused: str | None) -> Grant:
+        """Return a grant other than that of the access token that was refused, if any. One task renews it for all
+        attempts, and does not end with them."""
+        name, identity = _get_name(context), flow.identify(settings)
+        task = self._renewals.get((name, identity))
+        if task is None:
+            task = asyncio.create_task(self._perform_renewal(name, identity, flow, settings, refused))
+            self._renewals[name, identity] = task
+            task.add_done_callback(partial(self._end_renewal, name, identity))
+        try:
+            with context.waiting(f"the access token of {name} to be renewed"):
+                return await asyncio.shield(task)
+        except LoginNeeded as needed:
+            raise LoginNeeded(needed.message) from None
+        except ActionError as error:  # the attempt's own request was not sent, or was refused
+            message = f"the access token of {name} cannot be renewed: {error.message}"
+            raise ActionError(
+                message,
+                error_class=error.error_class,
+                code=error.code,
+                ending="not_sent",
+                retry_after=error.retry_after,
+            ) from None
+
+    def _end_renewal(self, name: str, identity: str, task: "asyncio.Task[Grant]") -> None:
+        del self._renewals[name, identity]
+        if not task.cancelled():
+            task.exception()  # the attempts that waited for it may be over
+
+    async def _perform_renewal(
+        self, name: str, identity: str, flow: GrantFlow, settings: Any, refused: str | None
+    ) -> Grant:
+        if not flow.needs_login(settings):
+            grant = await self._call_service(name, flow, settings, None)
+            self._use(name, UsableGrant(identity, grant))
+            return grant
+        try:
+            grant = await self._renewer.renew(
+                name, identity, refused, lambda grant: self._call_service(name, flow, settings, grant)
+            )
+        except (StoreError, JournalError) as error:
+            message = f"the journal does not keep it: {error}"
+            raise ActionError(message, error_class="internal", code="grant_store", ending="unknown") from None
+        finally:
+            await self._refresh(name)
+        return grant
+
+    async def _call_service(self, name: str, flow: GrantFlow, settings: Any, grant: Grant | None) -> Grant:
+        context = self.make_context(name)
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                granted = await flow.refresh(context, settings, grant, self._now())
+        except TimeoutError:
+            metrics.count_renewal(name, "failed")
+            message = f"the service took longer than {CALL_SECONDS:g} s to renew the access token of {name}"
+            raise ActionError(message, error_class="timeout", code="renewal_timeout", ending="unknown") from None
+        except ActionError:
+            metrics.count_renewal(name, "failed")
+            raise
+        finally:
+            context.close()
+        metrics.count_renewal(name, "renewed")
+        return granted
+
+    def make_context(self, name: str) -> Context:
+        """Return the context of a request to a service for a grant."""
+        redactor = Redactor()
+        return Context(
+            run="",
+            path="grant",
+            attempt=1,
+            key=new_id("call", self._now()),
+            log=logging.LoggerAdapter(log, {"connection": name, "redactor": redactor}),
+            resources=self._resources,
+            connection_name=name,
+            redactor=redactor,
+        )
+
+    # -- for people
+
+    def find_problem(self, name: str, flow: GrantFlow, settings: Any) -> str | None:
+        """Return why a connection needs a login; None if it does not."""
+        if not flow.needs_login(settings):
+            return None
+        if name in self._unreadable:
+            return self._unreadable[name]
+        stored = self._stored.get(name)
+        problem = stored.find_problem(flow.identify(settings), self._now()) if stored else "nobody has logged it in"
+        return explain_login(name, problem) if problem else None
+
+    def ensure_key(self) -> None:
+        """Raise `StoreKeyMissing` if no grant can be stored."""
+        self._store.ensure_key()
+
+    async def keep(self, name: str, identity: str, grant: Grant, by: str) -> None:
+        """Store the grant of a login. Raises `StoreError`."""
+        await self._store.replace(name, StoredGrant(identity, grant), by)
+        await self._refresh(name)
+
+    async def find(self, name: str, identity: str) -> Grant | None:
+        """Return the stored grant, if there is one of this identity that can be read."""
+        await self._refresh(name)
+        stored = self._stored.get(name)
+        return stored.grant if stored and stored.identity == identity else None
+
+    async def forget(self, name: str) -> bool:
+        """Remove a grant; False if there is none."""
+        is_removed = await self._store.remove(name)
+        await self._refresh(name)
+        return is_removed
+
+    # -- in memory
+
+    async def _refresh(self, name: str) -> None:
+        """Read what is stored of a connection into memory."""
+        try:
+            kept = await self._store.read(name)
+        except ValueUnreadable as error:
+            self._unreadable[name] = f"{error}: {explain_cure(error)}"
+            self._drop(name)
+            return
+        self._unreadable.pop(name, None)
+        if kept is None or kept.stored.grant is None:
+            self._drop(name)
+        else:
+            self._use(name, UsableGrant(kept.stored.identity, kept.stored.grant))
+        if kept is None:
+            self._stored.pop(name, None)
+        else:
+            self._stored[name] = kept.stored
+
+    def _use(self, name: str, usable: UsableGrant) -> None:
+        if self._usable.get(name) != usable:
+            self._drop(name)
+            self._usable[name] = usable
+            for token in _list_tokens(usable.grant):
+                self._redactor.learn(token)
+
+    def _drop(self, name: str) -> None:
+        if (held := self._usable.pop(name, None)) is not None:
+            self._redactor.forget(_list_tokens(held.grant))
+
+
+def _list_tokens(grant: Grant) -> Collection[str]:
+    return [token for token in (grant.access_token, grant.refresh_token) if token]
+
+
+def _get_name(context: Context) -> str:
+    assert context.connection_name, "schemes sign requests of connections"
+    return context.connection_name
