@@ -20,7 +20,7 @@ from durable.path import AGAIN, UNDO, frame_of, is_within, join_path, strip_numb
 from durable.replay import replay_entries
 from durable.scope import RunScope
 from durable.steps.node import BlockNode
-from durable.steps.resolved import ActionStep
+from durable.steps.resolved import ActionStep, ConnectionChoice
 from tests.core.replaying import check_decisions
 from tests.core.world import World
 
@@ -379,6 +379,18 @@ def every_attempt_of_a_step_gets_the_same_input(world: World) -> None:
             assert seen.get((frame_of(path), cleanup_pass), (given, secrets)) == (given, secrets)
 
 
+def a_step_and_its_undo_have_the_connection_that_was_chosen(world: World) -> None:
+    chosen: dict[str, str | None] = {}
+    for entry in world.history:
+        if isinstance(entry, entries.StepScheduled):
+            chosen[entry.path] = entry.connection
+            node = world.definition.nodes[entry.path]
+            is_choice = isinstance(node.step, ActionStep) and isinstance(node.step.connection, ConnectionChoice)
+            assert is_choice == (entry.connection is not None)
+            if node.is_inner:
+                assert chosen[frame_of(entry.path)] == entry.connection
+
+
 def an_attempt_starts_once(world: World) -> None:
     tried = Counter((each.path, each.cleanup_pass, each.attempt) for each in world.performed)
     if not world.seen["InputRefused"]:  # the entry says that it never began
@@ -588,6 +600,7 @@ AT_THE_END: tuple[Invariant, ...] = (
     only_cleanup_begins_in_an_ending_part,
     a_finally_is_performed_once_for_every_try_that_was_entered,
     every_attempt_of_a_step_gets_the_same_input,
+    a_step_and_its_undo_have_the_connection_that_was_chosen,
     an_attempt_starts_once,
     every_started_attempt_is_counted,
     a_lost_attempt_does_not_count_against_the_policy,

@@ -10,7 +10,7 @@ from durable.blocks.switch import SwitchCase, SwitchStep
 from durable.blocks.try_ import CatchHandler, TryStep
 from durable.definition import Definition
 from durable.retry import RetryPolicy
-from durable.steps.resolved import ActionStep, ResolvedPipeline, ResolvedStep, Steps, make_steps
+from durable.steps.resolved import ActionStep, ConnectionChoice, ResolvedPipeline, ResolvedStep, Steps, make_steps
 from durable.values import JSON
 from tests.core.chance import Chance
 
@@ -116,11 +116,18 @@ class _Author:
 
     def _action(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id = self._chance, self._id()
-        undo = None
+        undo, connection = None, self._connection()
         if chance.below(2):
             plain: list[JSON] = [{}, {"id": "{{ output.n }}"}]
             given = BROKEN if self._errs(6) else chance.pick(plain)
-            undo = ActionStep(id="undo", use="test.undo", input=given, retry=self._policy(), on_crash=self._on_crash())
+            undo = ActionStep(
+                id="undo",
+                use="test.undo",
+                input=given,
+                retry=self._policy(),
+                on_crash=self._on_crash(),
+                connection=connection,
+            )
             self._undoable.append(id)
         is_paged = chance.once_in(4)
         step = ActionStep(
@@ -134,8 +141,14 @@ class _Author:
             on_crash=self._on_crash(),
             on_exhausted=chance.pick(["fail", "fail", "pause"]),
             undo=undo,
+            connection=connection,
         )
         return step, _reads(id)
+
+    def _connection(self) -> ConnectionChoice | None:
+        if not self._chance.once_in(4):
+            return None
+        return ConnectionChoice("c_{{ inputs.number }}", ("other",) if self._errs(10) else ("other", "c_*"))
 
     def _policy(self) -> RetryPolicy:
         return RetryPolicy(max_attempts=1 + self._chance.below(3), min_delay=10, max_delay=1_000)
