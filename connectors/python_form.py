@@ -30,7 +30,7 @@ CONNECTOR = Connector("{name}", "What the service is", [greet])
 class PythonForm:
     """Reads Python files that define one `Connector`."""
 
-    def load(self, file: str, data: bytes) -> LoadedConnector:
+    def load(self, file: str, data: bytes, memory: str | None = None, /) -> LoadedConnector:
         path = Path(file)
         try:
             module = load_file(path, data)

@@ -326,6 +326,21 @@ class Undo:
     given: Mapping[str, JSON]
 
 
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """How a connector learns which actions its service has, where no file says so.
+
+    `source`: identifies the service that is asked; changes when the connector's file names another.
+    `ask`: asks the service, and stores its answer where the connector's form finds it: the file is then loaded again.
+    Raises `ActionError`.
+    `problem`: why the actions are not known; None if they are.
+    """
+
+    source: str
+    ask: Callable[[Context], Awaitable[None]]
+    problem: str | None = None
+
+
 class Connector:
     """A service and its actions.
 
@@ -340,10 +355,12 @@ class Connector:
     `base_url`: where `context.http` sends its requests, unless the connection has a field `base_url`.
     `skipped`: why parts of what describes the service are not actions, by the names that these would have.
     `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
+    `discovery`: how its actions become known; None if its file, or its code, lists them.
     """
 
     __slots__ = (
-        *("actions", "auth", "base_url", "connection", "limit", "name", "skipped", "summary", "takes_auth", "test"),
+        *("actions", "auth", "base_url", "connection", "discovery", "limit", "name"),
+        *("skipped", "summary", "takes_auth", "test"),
     )
 
     def __init__(
@@ -359,6 +376,7 @@ class Connector:
         base_url: str | None = None,
         limit: Limit = NO_LIMIT,
         skipped: Mapping[str, str] = MappingProxyType({}),
+        discovery: Discovery | None = None,
     ) -> None:
         self.name = name
         self.summary = summary
@@ -372,6 +390,7 @@ class Connector:
         self.base_url = base_url
         self.limit = limit
         self.skipped = skipped
+        self.discovery = discovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,9 +406,9 @@ class LoadedConnector:
 class Form(Protocol):
     """A form in which connectors are written: reads a file of the operator's folder, or of a package."""
 
-    def load(self, path: str, data: bytes, /) -> LoadedConnector:
+    def load(self, path: str, data: bytes, memory: str | None = None, /) -> LoadedConnector:
         """Make the connector that the file at this path, with this content, describes. May take long; called in a
-        thread."""
+        thread. `memory` is a folder for what the form learns about services; it may not exist yet."""
         ...
 
     def scaffold(self, name: str, /) -> Mapping[str, str]:

@@ -46,6 +46,12 @@ def load_module(name: str, *, extra: str | None = None) -> ModuleType:
         raise
 
 
+def ensure_extra(library: str, extra: str) -> None:
+    """Raise `ExtraMissing` unless a library of one of Waypost's extras is installed; does not import it."""
+    if find_package_folder(library) is None:
+        raise _make_extra_missing("it", f"the library {library}", DISTRIBUTION, extra)
+
+
 def find_entry_points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, sorted by name; imports nothing."""
     # Loaded on the first call: importing it takes 10 ms, which `waypost --help` should not pay for.
@@ -96,5 +102,9 @@ def _raise_for_extra(error: ModuleNotFoundError, what: str, distribution: str, e
     """Raise `ExtraMissing` if an extra installs the missing module. A missing module of our own is a bug."""
     missing = error.name or "a library"
     if extra and missing.partition(".")[0] not in OWN_PACKAGES:
-        cure = f"install it with `pip install '{distribution}[{extra}]'`"
-        raise ExtraMissing(f"{what} needs {missing}, which comes with the extra `{extra}`: {cure}") from error
+        raise _make_extra_missing(what, missing, distribution, extra) from error
+
+
+def _make_extra_missing(what: str, missing: str, distribution: str, extra: str) -> ExtraMissing:
+    cure = f"install it with `pip install '{distribution}[{extra}]'`"
+    return ExtraMissing(f"{what} needs {missing}, which comes with the extra `{extra}`: {cure}")

@@ -27,7 +27,7 @@ Fields: TypeAlias = dict[str, JSON]
 CONTEXT = ("run", "step", "attempt")
 """The fields that say what a line is about; they come first."""
 
-CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn", "watchfiles")
+CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "httpx2", "mcp", "uvicorn", "watchfiles")
 """Libraries that report every call at `info`."""
 
 FLOODED = ("uvicorn.error", "waypost.http")

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
 from connectors.declared.action import restore_action
+from connectors.mcp.servers import McpServers
 from connectors.service_requests import ServiceRequests
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
@@ -52,8 +53,9 @@ from triggers.bulks.actions import BulkActions
 from triggers.bulks.bulks import Bulks
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
+from triggers.config.discovery import Discoverer
 from triggers.config.folder import Folder
-from triggers.config.reload import Reloader
+from triggers.config.reload import DISCOVERY_SECONDS, Reloader
 from triggers.gateway import Gateway
 from triggers.health import Health
 from triggers.http.body import BodyLimits
@@ -120,15 +122,15 @@ async def compose(
     runs over performs only those that begin in it. Raises `NoConnectors`, `SettingsError` and the journal's errors."""
     secrets = Secrets(instance.environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
-    connectors = connectors or load_connectors(instance.config)
+    connectors = connectors or load_connectors(instance.config, instance.data)
     url = settings.public_url or make_url(*address)
     async with contextlib.AsyncExitStack() as stack:
         journal = await _open_journal(stack, instance, now)
         secret_store = await open_secret_store(settings, instance.data, secrets, journal, now)
-        _log_findings(settings, secrets, secret_store, connectors)
-        egress = Egress.parse(",".join(settings.egress_allow))
-        client = await stack.enter_async_context(_make_client(settings, secrets, egress))
+        resources, servers = await _open_resources(stack, settings, secret_store, journal, now)
         connections = Connections(instance.config, connectors, secrets)
+        discoverer = Discoverer(connectors, connections, resources, servers.keep)
+        await discoverer.follow(DISCOVERY_SECONDS)
         folder = Folder(
             instance.config,
             connectors,
@@ -138,8 +140,7 @@ async def compose(
             public_url=settings.public_url,
             connections=connections,
         )
-        resources: dict[type, object] = {HttpClient: client, Egress: egress, HttpRequests: ServiceRequests}
-        await _open_grants(stack, secret_store, resources, journal, now)
+        _log_findings(settings, secrets, secret_store, connectors)
         runtime = ActionRuntime(
             connectors.actions,
             secrets,
@@ -154,6 +155,7 @@ async def compose(
         runner = _make_runner(settings, journal, runtime, folder, url, first)
         await runner.offer(*folder.definitions)
         service = await _open_ways_in(settings, instance, address, url, journal, runner, folder, secret_store, now)
+        service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
         yield service
 
@@ -187,20 +189,23 @@ async def _open_journal(stack: contextlib.AsyncExitStack, instance: Instance, no
     return journal
 
 
-async def _open_grants(
+async def _open_resources(
     stack: contextlib.AsyncExitStack,
+    settings: Settings,
     secret_store: SecretStore,
-    resources: dict[type, object],
     journal: Journal,
     now: Callable[[], int],
-) -> Grants:
-    """The grants of connections, as a resource of actions."""
-    store = GrantStore(secret_store.store)
-    grants = Grants(store, resources, secret_store.secrets.redactor, now, holder=journal.node)
+) -> tuple[dict[type, object], McpServers]:
+    """The objects that actions share, by class; and the MCP servers among them."""
+    egress = Egress.parse(",".join(settings.egress_allow))
+    client = await stack.enter_async_context(_make_client(settings, secret_store.secrets, egress))
+    servers = await stack.enter_async_context(McpServers())
+    resources: dict[type, object] = {HttpClient: client, Egress: egress, HttpRequests: ServiceRequests}
+    grants = Grants(GrantStore(secret_store.store), resources, secret_store.secrets.redactor, now, holder=journal.node)
     await grants.load()
     stack.push_async_callback(grants.close)
-    resources[Grants] = grants
-    return grants
+    resources |= {McpServers: servers, Grants: grants}
+    return resources, servers
 
 
 def _make_client(settings: Settings, secrets: Secrets, egress: Egress) -> HttpClient:
@@ -368,6 +373,7 @@ async def run_service(
         for work in (
             _recover(service),
             service.reload.watch(),
+            service.reload.discover(),
             journal.watch(),
             journal.check_after_crash(),
             service.keeper.watch(),

@@ -38,7 +38,7 @@ EXAMPLE = """\
 class OpenApiForm:
     """Reads files that import OpenAPI documents."""
 
-    def load(self, path: str, data: bytes, /) -> LoadedConnector:
+    def load(self, path: str, data: bytes, memory: str | None = None, /) -> LoadedConnector:
         used: list[str] = []
 
         def open_named(name: str) -> ImportedDocument:

@@ -4,9 +4,9 @@ It adds the idempotency key to requests that change something, limits the size o
 an `ActionError` that says whether the effect did not happen, was answered, or is unknown.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import httpx
 from msgspec import UNSET, UnsetType
@@ -57,6 +57,14 @@ class ResponseStream(Protocol):
     async def read(self) -> bytes: ...
 
     async def aclose(self) -> None: ...
+
+
+class OpenResponse(NamedTuple):
+    """A response whose body is not read yet. `read` returns it with its complete body and closes it; raises
+    `ActionError`."""
+
+    stream: ResponseStream
+    read: Callable[[ResponseStream], Awaitable[Response]]
 
 
 class _Sender(Protocol):
@@ -119,24 +127,45 @@ class HttpClient:
         """
         body, described_by = encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
-        sender = self._sender if certificate is None else self._find_sender(certificate)
         if context.gate is not None:
             await context.gate.pass_request(context)
+        return await self._read(context, request, await self._exchange(request, certificate))
+
+    async def open(
+        self,
+        context: Context,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes,
+        certificate: ClientCertificate | None = None,
+    ) -> OpenResponse:
+        """Send one request and return its response as it arrives, whatever its status; raises `ActionError`. The caller
+        has passed the connection's gate, and reads or closes the response."""
+        request = self._make_request(context, method.upper(), url, None, headers, content, (), False)
+        return OpenResponse(await self._exchange(request, certificate), partial(self._read, context, request))
+
+    async def _exchange(self, request: Request, certificate: ClientCertificate | None) -> ResponseStream:
+        sender = self._sender if certificate is None else self._find_sender(certificate)
         try:
-            stream = await sender.exchange(request)
-            try:
-                return await self._read_response(stream, context)
-            except (ResponseTooLarge, InflateError, httpx.TransportError) as error:
-                merged, repeated = merge_headers(stream.headers)
-                head = Response(stream.status, merged, b"", repeated)
-                raise errors.explain_unreadable(error, head, describe_request(request.method, request.url)) from error
-            finally:
-                await stream.aclose()
+            return await sender.exchange(request)
         except httpx.TransportError as error:
             caught = errors.explain_transport_error(error, describe_request(request.method, request.url))
             if certificate is not None and caught.code == "answer_lost":  # a refusal in TLS 1.3 looks like that
                 raise errors.append_doubt(caught, "the service may have refused the client certificate") from error
             raise caught from error
+
+    async def _read(self, context: Context, request: Request, stream: ResponseStream) -> Response:
+        """Read the complete response, and close it."""
+        try:
+            return await self._read_response(stream, context)
+        except (ResponseTooLarge, InflateError, httpx.TransportError) as error:
+            merged, repeated = merge_headers(stream.headers)
+            head = Response(stream.status, merged, b"", repeated)
+            raise errors.explain_unreadable(error, head, describe_request(request.method, request.url)) from error
+        finally:
+            await stream.aclose()
 
     async def close(self) -> None:
         """Close every connection."""

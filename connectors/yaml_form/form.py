@@ -45,7 +45,7 @@ tests:
 class YamlForm:
     """Reads files in the declarative grammar."""
 
-    def load(self, path: str, data: bytes, /) -> LoadedConnector:
+    def load(self, path: str, data: bytes, memory: str | None = None, /) -> LoadedConnector:
         used: list[str] = []
         loaded = load_connector(data, path, partial(_load_code, Path(path).parent, used))
         return LoadedConnector(loaded.connector, loaded.problems, tuple(used))

@@ -84,7 +84,7 @@ async def running(
             loaded,
             Instance(config, tmp_path / "data", environment),
             address=address,
-            connectors=add_connectors(load_connectors(config), connectors),
+            connectors=add_connectors(load_connectors(config, tmp_path / "data"), connectors),
             now=now,
         ) as service,
         run_service(service, listener),

@@ -31,7 +31,7 @@ from durable.lazy import (
     load_entry_point,
 )
 from durable.limit import NO_LIMIT, Limit
-from triggers.config.connector_files import ConnectorFolder, load_connector_file
+from triggers.config.connector_files import MEMORY, ConnectorFolder, load_connector_file
 from triggers.config.unread import is_connector_file
 from triggers.not_found import NoConnectors
 
@@ -193,7 +193,11 @@ class Connectors:
         """Let the operator's connectors count instead of installed ones of the same name."""
         for name in self.folder.changed:
             self.broken.pop(name, None)
-        self.broken |= {name: file.explain() for name, file in self.folder.files.items() if file.connector is None}
+        for name, file in self.folder.files.items():
+            if file.connector is None:
+                self.broken[name] = file.explain()
+            elif file.connector.discovery and file.connector.discovery.problem:
+                self.broken[name] = file.connector.discovery.problem
 
 
 class _Actions(Mapping[str, Action]):
@@ -255,6 +259,8 @@ def find_connectors() -> list[InstalledConnector]:
     ]
 
 
-def load_connectors(config: Path | None = None) -> Connectors:
-    """Find every connector that is installed, and read those of a config folder; raises `NoConnectors`."""
-    return Connectors({each.name: each for each in find_connectors()}, ConnectorFolder(config))
+def load_connectors(config: Path | None = None, data: Path | None = None) -> Connectors:
+    """Find every connector that is installed, and read those of a config folder, with what is known of their services
+    in a data folder; raises `NoConnectors`."""
+    folder = ConnectorFolder(config, data / MEMORY if data else None)
+    return Connectors({each.name: each for each in find_connectors()}, folder)

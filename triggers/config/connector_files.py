@@ -17,6 +17,10 @@ from durable.wording import quote
 from triggers.config.unread import CONNECTORS, is_connector_file
 
 FORMS = "waypost.forms"
+
+MEMORY = "connectors"
+"""The folder of the data folder in which forms keep what they learn about services."""
+
 SIZE_LIMIT = 1024 * 1024
 
 _KEYS = re.compile(rb"^([a-z]\w*)\s*:", re.MULTILINE)
@@ -54,10 +58,12 @@ class ConnectorFile:
 
 
 class ConnectorFolder:
-    """The connector files of a config folder, by name. Without a folder, there are none."""
+    """The connector files of a config folder, by name. Without a folder, there are none. `memory` is the folder for
+    what forms learn about services."""
 
-    def __init__(self, config: Path | None) -> None:
+    def __init__(self, config: Path | None, memory: Path | None = None) -> None:
         self.path = config / CONNECTORS if config else None
+        self.memory = memory
         self.files: Mapping[str, ConnectorFile] = {}
         self.changed: frozenset[str] = frozenset()
         """The names whose files changed in the last `refresh`."""
@@ -82,16 +88,16 @@ class ConnectorFolder:
         before = {file.path: file for file in self.files.values()}
         for path in sorted(self.path.glob("*")) if self.path and self.path.is_dir() else ():
             if is_connector_file(path):
-                yield _read_file(path, before.get(path))
+                yield _read_file(path, before.get(path), self.memory)
 
 
-def load_connector_file(path: Path) -> LoadedConnector:
+def load_connector_file(path: Path, memory: Path | None = None) -> LoadedConnector:
     """Load a file by its form. Never raises: whatever is wrong is a problem of the file."""
     try:
         data = _read_bytes(path)
     except OSError as error:
         return _refuse(path, f"the file cannot be read: {error.strerror or error}")
-    return _load(path, data)
+    return _load(path, data, memory)
 
 
 def find_form(name: str) -> Form:
@@ -108,7 +114,7 @@ def list_forms() -> list[str]:
     return [entry.name for entry in find_entry_points(FORMS)]
 
 
-def _read_file(path: Path, before: ConnectorFile | None) -> ConnectorFile:
+def _read_file(path: Path, before: ConnectorFile | None, memory: Path | None) -> ConnectorFile:
     try:
         data = _read_bytes(path)
     except OSError as error:
@@ -116,7 +122,7 @@ def _read_file(path: Path, before: ConnectorFile | None) -> ConnectorFile:
     else:
         if before and before.data == data and _stamp(before.others or ()) == (before.others or {}):
             return before
-        loaded = _load(path, data)
+        loaded = _load(path, data, memory)
     problems = tuple(loaded.problems)
     now = ConnectorFile(path, data, loaded.connector, problems, others=_stamp([Path(file) for file in loaded.files]))
     if loaded.connector or before is None or before.connector is None:
@@ -135,9 +141,10 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _load(path: Path, data: bytes) -> LoadedConnector:
+def _load(path: Path, data: bytes, memory: Path | None) -> LoadedConnector:
     try:
-        loaded = find_form(_choose_form(path, data)).load(str(path), data)
+        kept = str(memory) if memory else None
+        loaded = find_form(_choose_form(path, data)).load(str(path), data, kept)
     except (LookupError, ExtraMissing) as error:
         return _refuse(path, str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything

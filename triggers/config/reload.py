@@ -13,6 +13,7 @@ from durable.engine import Engine
 from durable.journal.errors import JournalError
 from durable.problem import Problem
 from triggers.config.connections import Connections
+from triggers.config.discovery import Discoverer
 from triggers.config.folder import Folder, PipelineFile
 from triggers.trigger import Trigger
 
@@ -22,6 +23,9 @@ Identity: TypeAlias = tuple[int, int]
 
 MISSING_SECONDS = 1.0
 """The time between two checks for a missing folder."""
+
+DISCOVERY_SECONDS = 10.0
+"""The time that a reload waits for services whose actions are not known."""
 
 QUIET = 100
 """The milliseconds without another change after which the folder is read."""
@@ -39,6 +43,7 @@ class Reloader:
     """Watches the pipeline files and the connections, and serves their current content."""
 
     def __init__(self, folder: Folder, engine: Engine, ways_in: Sequence[WayIn]) -> None:
+        self.discoverer: Discoverer | None = None
         self._folder = folder
         self._engine = engine
         self._ways_in = ways_in
@@ -58,6 +63,11 @@ class Reloader:
                 paths = self._paths
                 await self._watch(paths, [_identify(path) for path in paths])
             await asyncio.sleep(MISSING_SECONDS)
+
+    async def discover(self) -> None:
+        """Ask the services again whose actions are not known, until cancelled."""
+        if self.discoverer:
+            await self.discoverer.watch()
 
     @property
     def _paths(self) -> list[Path]:
@@ -98,6 +108,8 @@ class Reloader:
 
     async def _reload(self) -> None:
         loaded = await asyncio.to_thread(self._folder.read)
+        if self.discoverer and await self.discoverer.follow(DISCOVERY_SECONDS):
+            loaded = await asyncio.to_thread(self._folder.read)
         self._report_connectors()
         self._report_connections()
         self._report_unread()

@@ -1,0 +1,1 @@
+"""MCP servers as connectors: every tool of a server is an action."""
