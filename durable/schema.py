@@ -14,12 +14,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class CompiledSchema:
-    """A compiled schema. An invalid one raises `jsonschema_rs.ValidationError` or `ReferencingError`."""
+    """A compiled schema. An invalid one raises `jsonschema_rs.ValidationError` or `ReferencingError`. `mask`: what
+    messages call the values; by default they quote them."""
 
-    def __init__(self, schema: dict[str, Any] | bool) -> None:
+    def __init__(self, schema: dict[str, Any] | bool, mask: str | None = None) -> None:
         if isinstance(schema, dict):
             jsonschema_rs.meta.validate({**schema, "$schema": DIALECT})
-        self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing)
+        self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing, mask=mask)
 
     def find_problems(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Return where the value does not match, and why; for a large value, only the first problem."""

@@ -90,8 +90,10 @@ def ensure_valid_schema(schema: Mapping[str, Any]) -> None:
 
 
 def _compile(schema: Mapping[str, Any]) -> CompiledSchema:
+    """Compile a schema whose messages quote no values: those of connections and answers may be secret, and messages are
+    shortened before they are redacted. Raises `ValueError`."""
     try:
-        return CompiledSchema(dict(schema))
+        return CompiledSchema(dict(schema), mask="it")
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise ValueError(f"it is not a JSON Schema: {error}") from None
 

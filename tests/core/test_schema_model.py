@@ -7,6 +7,7 @@ from durable.declared import write_texts
 from durable.known_values import explain_missing, is_template
 from durable.language.outputs import find_modelled
 from durable.language.validation import find_data_problems
+from durable.runner.output import list_problems
 from durable.schema_model import ensure_valid_schema, make_inputs_schema, make_model
 from durable.values import JSON
 
@@ -71,6 +72,26 @@ def test_the_schema_of_a_model_says_so(schema: dict[str, JSON], shown: JSON) -> 
 def test_a_value_that_does_not_match_is_refused() -> None:
     with pytest.raises(ValidationError):
         MODEL.model_validate({"channel": None})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "^x"},
+        {"not": {"type": "string"}},
+        {"oneOf": [{"type": "integer"}, {"type": "null"}]},
+        {"enum": [1, None]},
+        {"maxLength": 4},
+        {"type": "array"},
+    ],
+)
+def test_what_does_not_match_is_never_quoted(schema: dict[str, JSON]) -> None:
+    model = make_model("Login", make_inputs_schema({"token": schema}))
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({"token": "canary" * 100})
+    shown = list_problems(caught.value)
+    assert shown.startswith("token: ")
+    assert "canary" not in shown
 
 
 def test_an_invalid_schema_is_refused() -> None:

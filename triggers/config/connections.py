@@ -43,6 +43,9 @@ _CREDENTIAL = re.compile(
 )
 """Names of fields that usually hold credentials."""
 
+_QUOTED = re.compile("(, not| cannot be) the (?:text|number) .*", re.DOTALL)
+"""The part of a message that quotes a value."""
+
 
 class ConnectionTestSpec(SpecModel):
     """The action that proves that a connection works, instead of the one that its connector names."""
@@ -345,8 +348,13 @@ class _ConnectionsReader:
 
     def _add(self, each: DataProblem, where: Pointer) -> None:
         """Report a problem without the text at its place, which may be a secret."""
-        message = re.sub(", not the (text|number) .*", "", each.message, flags=re.DOTALL)
-        self.findings.add((*where, *each.pointer), message, each.hint, is_key=each.is_key)
+        message, hint = each.message, each.hint
+        if found := _QUOTED.search(message):
+            message = message[: found.start()] + ("" if found[1] == ", not" else " does not have the required form")
+            hint = hint if hint == "quote it" else None
+        elif each.is_key and ":" in (key := str(each.pointer[-1])):
+            message, hint = f"unknown key {quote(key.partition(':')[0] + ':…')}", "put a space after the colon"
+        self.findings.add((*where, *each.pointer), message, hint, is_key=each.is_key)
 
     def _count_errors(self) -> int:
         return sum(problem.severity == "error" for problem in self.findings.problems())
