@@ -43,8 +43,8 @@ class ConnectionAuth:
             if all(_is_given(scope, name) for name in way.names):
                 try:
                     rendered, _ = way.render(scope)
-                except ExpressionError as error:
-                    raise AuthUnfit(f"its credentials cannot be evaluated: {error.message}") from None
+                except ExpressionError as error:  # its message may quote the beginning of a secret
+                    raise AuthUnfit(f"its credentials cannot be evaluated: '{error.expression}' fails") from None
                 assert isinstance(rendered, dict)
                 return {name: read_settings(name, settings) for name, settings in rendered.items()}
         return {}

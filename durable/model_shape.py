@@ -49,8 +49,12 @@ class ModelShape:
         return tuple(
             pointer
             for pointer, value in walk_leaves(data)
-            if isinstance(value, str) and "{{" in value and any(schema.get("url") for schema in self._at(pointer))
+            if isinstance(value, str) and "{{" in value and self.is_url(pointer)
         )
+
+    def is_url(self, pointer: Pointer) -> bool:
+        """Whether the value at the pointer is a URL, which may contain secrets."""
+        return any(schema.get("url") for schema in self._at(pointer))
 
     def _at(self, pointer: Pointer) -> list[Schema]:
         schemas = self._find_alternatives([self._root])

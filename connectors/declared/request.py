@@ -16,7 +16,7 @@ from connectors.wire.errors import InvalidRequest
 from connectors.wire.request import find_header_problem
 from connectors.wire.url import MalformedURL, Params, parse_url
 from durable import wording
-from durable.expressions.expression import ExpressionError
+from durable.expressions.expression import Expression, ExpressionError
 from durable.expressions.template import Template
 from durable.values import JSON
 
@@ -51,6 +51,8 @@ class RequestTemplate:
         self._headers = compile_template(declared.headers, "headers") if declared.headers else None
         self._body = compile_template(declared.body, "body") if declared.has_body else None
         self._passed = _find_passed(declared.body) if declared.encode == "json" else {}
+        given: Mapping[str, Any] = declared.inputs.get("properties", {})
+        self._secret_inputs = {name for name, each in given.items() if isinstance(each, Mapping) and each.get("secret")}
         if declared.idempotency:
             check_key_rule(declared.idempotency)
 
@@ -59,13 +61,9 @@ class RequestTemplate:
         if self.fixed_base_url is not None:
             return self.fixed_base_url
         try:
-            return _check_base_url(str(_render(self._base_url, scope, "base_url")))
+            return _check_base_url(str(self._render(self._base_url, scope, "base_url")))
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
-        except InvalidRequest:
-            if self._declared.has_secret_url and scope["connection"] is not None:  # the message may quote a part of it
-                raise InvalidRequest("the base_url cannot be made of the fields of the connection") from None
-            raise
 
     def find_address(self, scope: Scope) -> Address:
         """Return the address of the request; raises `InvalidRequest`."""
@@ -80,10 +78,10 @@ class RequestTemplate:
         declared, rule = self._declared, self._declared.idempotency
         params: dict[str, JSON] = {}
         if self._params and not address.has_query:
-            params = _require_mapping(_render(self._params, scope, "params"), "params")
+            params = _require_mapping(self._render(self._params, scope, "params"), "params")
         headers: dict[str, str] = {}
         if self._headers:
-            headers = _make_headers(_require_mapping(_render(self._headers, scope, "headers"), "headers"))
+            headers = _make_headers(_require_mapping(self._render(self._headers, scope, "headers"), "headers"))
         more: dict[str, JSON] = {}
         if rule:
             made = format_key(rule, key)
@@ -103,9 +101,30 @@ class RequestTemplate:
         content, media_type = encode_body(declared, body, key)
         return OutgoingRequest(declared.method, address.url, {"content-type": media_type} | headers, query, content)
 
+    def _render(self, template: Template, scope: Scope, what: str) -> JSON:
+        """Render a part of the request; raises `InvalidRequest`, whose message quotes no secret: one of which it shows
+        the beginning would not be redacted."""
+        try:
+            return template.render(scope)[0]
+        except ExpressionError as error:
+            if scope["connection"] is None and any(name[0] == "connection" for name in template.names):
+                raise InvalidRequest(
+                    f"the {what} of the action depends on its connection; add 'connection: NAME' to the step"
+                ) from None
+            why = f"'{error.expression}' cannot be evaluated" if self._reads_secret(error.expression) else error.message
+            raise InvalidRequest(f"the {what} of the request cannot be made: {why}") from None
+
+    def _reads_secret(self, expression: str | None) -> bool:
+        """Whether an expression reads the connection or a secret input."""
+        names = Expression.parse(expression).names if expression else ()
+        inputs = [name for name in names if name[0] == "inputs"]
+        return len(inputs) < len(names) or any(
+            self._secret_inputs and (len(name) == 1 or name[1] in self._secret_inputs) for name in inputs
+        )
+
     def _render_body(self, scope: Scope, more: dict[str, JSON], page: dict[str, JSON]) -> JSON:
         """Return the body with more fields and those of a page; None if there is no body."""
-        body = None if self._body is None else _render(self._body, scope, "body")
+        body = None if self._body is None else self._render(self._body, scope, "body")
         if page and self._declared.encode == "graphql":
             body = _require_mapping(body, "body")
             page = {"variables": _require_mapping(body.get("variables") or {}, "variables") | page}
@@ -134,17 +153,6 @@ def compile_template(tree: Tree, what: str, *, is_url: bool = False) -> Template
     if template.secrets:
         raise ValueError(f"{what}: secrets stand in the connection")
     return template
-
-
-def _render(template: Template, scope: Scope, what: str) -> JSON:
-    try:
-        return template.render(scope)[0]
-    except ExpressionError as error:
-        if scope["connection"] is None and any(name[0] == "connection" for name in template.names):
-            raise InvalidRequest(
-                f"the {what} of the action depends on its connection; add 'connection: NAME' to the step"
-            ) from None
-        raise InvalidRequest(f"the {what} of the request cannot be made: {error}") from None
 
 
 def _find_passed(body: Tree) -> dict[str, str]:

@@ -105,7 +105,8 @@ def test_the_first_way_applies_whose_names_the_connection_gives(
     [
         ([{"kerberos": {}}], "'kerberos' is not installed"),
         ([{"basic": {"username": "{{ connection.token }}:", "pasword": "x"}}], "does not accept pasword, username"),
-        ([{"bearer": "{{ connection.token / 0 }}"}], "cannot be evaluated"),
+        ([{"bearer": "{{ connection.token / 0 }}"}], "cannot be evaluated: 'connection.token / 0' fails"),
+        ([{"bearer": "{{ connection.token | int }}"}], "cannot be evaluated"),
         ([{"bearer": "{{ connection. }}"}], "invalid expression"),
     ],
 )

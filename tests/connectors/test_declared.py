@@ -199,6 +199,25 @@ async def test_a_request_that_cannot_be_made_is_not_sent(
     assert (error.error_class, error.ending) == ("invalid", "not_sent")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headers": {"n": "{{ connection.token | int }}"}},
+        {"params": {"n": "{{ {'a': 1}[connection.token] }}"}},
+        {"body": ["{{ inputs.key | float }}"]},
+    ],
+)
+async def test_the_reason_why_a_request_cannot_be_made_quotes_no_secret(
+    context: Context, changes: dict[str, Any]
+) -> None:
+    context.connection = make_model("Shop", {"type": "object"}).model_validate({"token": "canary" * 20})
+    inputs = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
+    more = {"has_body": True} if "body" in changes else {}
+    error = await refusal(context, DeclaredAction("POST", "http://x", "/", inputs, **changes, **more), key="canary" * 20)
+    assert "canary" not in error.message
+    assert "cannot be evaluated" in error.message
+
+
 def test_unknown_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match="chanel"):
         make_action("act", declare("http://x")).input.model_validate({"chanel": "C1"})

@@ -11,6 +11,7 @@ from durable.action import Action, ActionError, Connector, Context
 from durable.language.connections import FILE
 from durable.limit import Limit
 from durable.redactor import MARK
+from durable.schema_model import make_inputs_schema, make_model
 from durable.secrets import SecretMissing, Secrets
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
@@ -91,6 +92,15 @@ def test_a_connection_has_the_limits_of_its_connector_with_what_the_file_says_in
         "free": [],
         "missing": [],
     }
+
+
+def test_a_url_that_may_contain_a_secret_is_no_credential_itself(tmp_path: Path) -> None:
+    fields = {name: {"type": "string", "secret": True, **more} for name, more in (("url", {"url": True}), ("code", {}))}
+    shop = Connector("shop", "A shop", (), make_model("Shop", make_inputs_schema(fields)))
+    (tmp_path / FILE).write_text("mine: {use: shop, url: 'https://shop.example.com', code: canary-1}\n")
+    found = Connections(tmp_path, Connectors({"shop": shop}), Secrets({}))
+    assert [problem.message for problem in found.problems] == ["'code' is written in plain text"]
+    assert found.open("mine", "shop.x").secrets == {"canary-1"}
 
 
 def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:

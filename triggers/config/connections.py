@@ -370,8 +370,8 @@ def _is_credential(value: JSON, pointer: Pointer, model: type[BaseModel]) -> boo
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         return False
     shape = get_shape(model)
-    is_declared = shape.is_credential(pointer) or (is_schema_model(model) and shape.is_secret(pointer))
-    return is_declared or _CREDENTIAL.fullmatch(_get_field(pointer)) is not None
+    is_secret = is_schema_model(model) and shape.is_secret(pointer) and not shape.is_url(pointer)
+    return is_secret or shape.is_credential(pointer) or _CREDENTIAL.fullmatch(_get_field(pointer)) is not None
 
 
 def _get_field(pointer: Pointer) -> str:
