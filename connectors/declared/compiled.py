@@ -28,14 +28,19 @@ KeyFormat: TypeAlias = Literal["text", "uuid", "base32hex", "hex"]
 Redirects: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
 
 
-class ErrorMatch(msgspec.Struct, frozen=True, omit_defaults=True):
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of the parts of the form. A form with a field that this code does not know is not performed without
+    it."""
+
+
+class ErrorMatch(Part, frozen=True, omit_defaults=True):
     """A rule of `classes`: matches the error's code, or a condition that reads `answer`."""
 
     code: str | None = None
     when: Bare | None = None
 
 
-class ErrorRules(msgspec.Struct, frozen=True, omit_defaults=True):
+class ErrorRules(Part, frozen=True, omit_defaults=True):
     """How a response is judged, beside its status. A name that does not exist is null in these expressions, because the
     bodies of errors vary.
 
@@ -52,7 +57,7 @@ class ErrorRules(msgspec.Struct, frozen=True, omit_defaults=True):
     classes: tuple[tuple[ErrorClass, ErrorMatch], ...] = ()
 
 
-class RetryAfter(msgspec.Struct, frozen=True, omit_defaults=True):
+class RetryAfter(Part, frozen=True, omit_defaults=True):
     """Where a response says when to try again: a header, or an expression (`value`) that reads `answer`."""
 
     header: str | None = None
@@ -61,14 +66,14 @@ class RetryAfter(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Bare | None = None
 
 
-class PageSize(msgspec.Struct, frozen=True):
+class PageSize(Part, frozen=True):
     """The query parameter with the number of items of a page, and its value."""
 
     param: str
     value: int
 
 
-class PageRules(msgspec.Struct, frozen=True, omit_defaults=True):
+class PageRules(Part, frozen=True, omit_defaults=True):
     """How the pages of a list follow one another. Exactly one of `link`, `next`, `cursor`, `offset`, `number` is set.
 
     `items`: the list of a page; reads `answer`.
@@ -97,7 +102,7 @@ class PageRules(msgspec.Struct, frozen=True, omit_defaults=True):
     is_in_body: bool = False
 
 
-class KeyRule(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeyRule(Part, frozen=True, omit_defaults=True):
     """Where the idempotency key of a request is sent (exactly one of `header`, `json`, `param`), and its form. A key
     that does not fit `max` characters is hashed. `with_` is merged into the body beside it."""
 
@@ -109,7 +114,7 @@ class KeyRule(msgspec.Struct, frozen=True, omit_defaults=True):
     with_: Tree = None
 
 
-class DeclaredAction(msgspec.Struct, frozen=True, omit_defaults=True):
+class DeclaredAction(Part, frozen=True, omit_defaults=True):
     """A declarative action.
 
     `base_url`, `path`: joined with one `/`. `{name}` in the path is the input of that name as one percent-encoded

@@ -323,6 +323,18 @@ async def test_credentials_stay_at_the_origin_of_the_connection(signing: Context
         )
 
 
+@pytest.mark.parametrize("where", [(), ("page",), ("errors",), ("idempotency",)])
+def test_a_stored_form_with_a_field_that_is_not_known_is_refused(where: tuple[str, ...]) -> None:
+    page, errors = PageRules(items="answer.body", link="next"), ErrorRules(when="answer.body.error")
+    stored = encode_action(declare("http://x", page=page, errors=errors, idempotency=KeyRule(header="x-key")))
+    part = stored
+    for name in where:
+        part = part[name]
+    part["sixth_sense"] = True
+    with pytest.raises(ValueError, match="sixth_sense"):
+        restore_action("shop.act", stored)
+
+
 async def test_a_secret_url_is_not_in_messages(context: Context) -> None:
     context.connection = make_model("Bot", {"type": "object"}).model_validate({"token": "7:s3cret"})
     bad = answer(b'{"description": "bad chat"}', JSON_TYPE, status="400 Bad Request")
