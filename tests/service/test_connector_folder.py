@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins import install
 from tests.service.running import Running, running
+from triggers.config.connector_files import FORMS, ConnectorFolder
 
 pytestmark = pytest.mark.anyio
 
@@ -106,3 +108,49 @@ async def test_a_file_that_is_added_changed_broken_and_removed_is_followed(tmp_p
         async with asyncio.timeout(60):
             while await is_served(service):
                 await asyncio.sleep(0.05)
+
+
+def test_of_two_files_of_the_same_name_the_first_is_used(tmp_path: Path) -> None:
+    first = write_connector(tmp_path, GREETER)
+    folder = ConnectorFolder(tmp_path / "config")
+    known = folder.files["greeter"].connector
+    second = first.with_suffix(".yml")
+    second.write_text("about: The same\n")
+    assert folder.refresh()
+    file = folder.files["greeter"]
+    assert (file.connector, file.is_valid) == (known, False)
+    assert str(file.problems[0]) == f"{second}:1:1: error: greeter.py is the same connector; remove one of them"
+    assert not folder.refresh(), "nothing has changed"
+    second.unlink()
+    assert folder.refresh()
+    assert (folder.files["greeter"].connector, folder.files["greeter"].is_valid) == (known, True)
+
+
+SLOW_FORM = """
+from pathlib import Path
+from durable.action import Connector, LoadedConnector
+
+class Slow:
+    def load(self, path, data, memory):
+        other = Path(path).with_name("other.txt")
+        text = other.read_text()
+        if text == "first":
+            other.write_text("later")  # while the form reads it
+        return LoadedConnector(Connector("greeter", text, []), files=[str(other)])
+
+FORM = Slow()
+"""
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "waypost-slow", {"slow": "waypost_slow:FORM"}, {"waypost_slow": SLOW_FORM}, group=FORMS)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = write_connector(tmp_path, "").with_suffix(".yaml")
+    file.with_suffix(".py").unlink()
+    file.write_text("slow: other.txt\n")
+    file.with_name("other.txt").write_text("first")
+    folder = ConnectorFolder(tmp_path / "config")
+    assert folder.refresh()
+    connector = folder.files["greeter"].connector
+    assert connector is not None
+    assert connector.summary == "later"

@@ -6,9 +6,11 @@ that becomes invalid leaves its last valid version in use.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from durable.action import Connector, Form, LoadedConnector
 from durable.lazy import ExtraMissing, find_entry_points, load_entry_point
@@ -23,20 +25,26 @@ MEMORY = "connectors"
 
 SIZE_LIMIT = 1024 * 1024
 
+Stamp: TypeAlias = tuple[int, int]
+_UNKNOWN: Stamp = -1, -1
+
+_COARSE = 20_000_000
+"""Nanoseconds by which the clock of a file system may be behind."""
+
 _KEYS = re.compile(rb"^([a-z]\w*)\s*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorFile:
-    """A file, and the connector that it describes; None if it was never valid. `is_refused`: it is invalid, and its
-    last valid version is used. `others` are files that it refers to, with the time and size that they had."""
+    """A file, and the connector that it describes; None if it was never valid. `is_refused`: it is invalid, or another
+    file has its name, and its last valid version is used. `others` are files that it refers to, with the time and size that they had."""
 
     path: Path
     data: bytes
     connector: Connector | None = None
     problems: Sequence[Problem] = ()
     is_refused: bool = False
-    others: Mapping[Path, tuple[int, int]] | None = None
+    others: Mapping[Path, Stamp] | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +73,7 @@ class ConnectorFolder:
         self.path = config / CONNECTORS if config else None
         self.memory = memory
         self.files: Mapping[str, ConnectorFile] = {}
+        self._read: Mapping[Path, ConnectorFile] = {}
         self.changed: frozenset[str] = frozenset()
         """The names whose files changed in the last `refresh`."""
         self.refresh()
@@ -79,16 +88,14 @@ class ConnectorFolder:
     def refresh(self) -> bool:
         """Read the files that changed; returns whether that changed a connector or a problem."""
         before = self.files
-        self.files = {file.name: file for file in _refuse_equal_names(self._read_all())}
+        paths = sorted(self.path.glob("*")) if self.path and self.path.is_dir() else []
+        self._read = {
+            path: _read_file(path, self._read.get(path), self.memory) for path in paths if is_connector_file(path)
+        }
+        self.files = _choose_by_name(self._read.values())
         names = {*before, *self.files}
-        self.changed = frozenset(name for name in names if before.get(name) is not self.files.get(name))
+        self.changed = frozenset(name for name in names if before.get(name) != self.files.get(name))
         return bool(self.changed)
-
-    def _read_all(self) -> Iterator[ConnectorFile]:
-        before = {file.path: file for file in self.files.values()}
-        for path in sorted(self.path.glob("*")) if self.path and self.path.is_dir() else ():
-            if is_connector_file(path):
-                yield _read_file(path, before.get(path), self.memory)
 
 
 def load_connector_file(path: Path, memory: Path | None = None) -> LoadedConnector:
@@ -115,6 +122,7 @@ def list_forms() -> list[str]:
 
 
 def _read_file(path: Path, before: ConnectorFile | None, memory: Path | None) -> ConnectorFile:
+    others: Mapping[Path, Stamp] = {}
     try:
         data = _read_bytes(path)
     except OSError as error:
@@ -122,9 +130,14 @@ def _read_file(path: Path, before: ConnectorFile | None, memory: Path | None) ->
     else:
         if before and before.data == data and _stamp(before.others or ()) == (before.others or {}):
             return before
+        began = time.time_ns() - _COARSE
         loaded = _load(path, data, memory)
+        # A file that was written meanwhile is read again: perhaps only its beginning was read.
+        others = {
+            path: stamp if stamp[0] < began else _UNKNOWN for path, stamp in _stamp(map(Path, loaded.files)).items()
+        }
     problems = tuple(loaded.problems)
-    now = ConnectorFile(path, data, loaded.connector, problems, others=_stamp([Path(file) for file in loaded.files]))
+    now = ConnectorFile(path, data, loaded.connector, problems, others=others)
     if loaded.connector or before is None or before.connector is None:
         return now
     return replace(now, connector=before.connector, is_refused=True)
@@ -166,22 +179,20 @@ def _refuse(path: Path, what: str, hint: str | None = None) -> LoadedConnector:
     return LoadedConnector(None, (Problem(str(path), 1, 1, what, hint),))
 
 
-def _refuse_equal_names(files: Iterator[ConnectorFile]) -> Iterator[ConnectorFile]:
-    """Refuse the second of two files that differ in their suffix only."""
-    seen: dict[str, Path] = {}
+def _choose_by_name(files: Iterable[ConnectorFile]) -> dict[str, ConnectorFile]:
+    """Return the files by name. Of those that differ in their suffix only, the first is used, and has a problem."""
+    chosen: dict[str, ConnectorFile] = {}
     for file in files:
-        if first := seen.setdefault(file.name, file.path):
-            if first == file.path:
-                yield file
-                continue
-            what = f"{first.name} is the same connector"
-            problem = Problem(str(file.path), 1, 1, what, "remove one of them")
-            yield replace(file, connector=None, problems=(problem,))
+        first = chosen.setdefault(file.name, file)
+        if first is not file:
+            problem = Problem(str(file.path), 1, 1, f"{first.path.name} is the same connector", "remove one of them")
+            chosen[file.name] = replace(first, problems=(*first.problems, problem), is_refused=True)
+    return chosen
 
 
-def _stamp(paths: Sequence[Path] | Mapping[Path, object]) -> dict[Path, tuple[int, int]]:
+def _stamp(paths: Iterable[Path]) -> dict[Path, Stamp]:
     """Return the modification time and the size of files; zeros for those that do not exist."""
-    found: dict[Path, tuple[int, int]] = {}
+    found: dict[Path, Stamp] = {}
     for path in paths:
         try:
             stat = path.stat()

@@ -159,7 +159,7 @@ class Reloader:
             file = self._connectors.get(name)
             if file is None:
                 log.info("%s was removed: there is no connector of this file now", before[name].path.name)
-            elif file is before.get(name):
+            elif file == before.get(name):
                 continue
             elif file.is_valid:
                 log.info("the connector %s was reloaded", file.path.name)
