@@ -92,9 +92,10 @@ async def _perform(
     finally:
         context.close()
         passed.leave()  # a call that was cancelled tells nothing of the service
-    if isinstance(returned, Page):
-        return redactor.redact(list(returned.items))
-    output = await settle_output(action.output, returned, redactor)
+    if isinstance(returned, Page):  # the first one; the model describes the output of all
+        output = await settle_output(None, list(returned.items), redactor)
+    else:
+        output = await settle_output(action.output, returned, redactor)
     if output.problem:
         raise ActionError(output.problem, error_class="invalid", code="output")
     return output.plain

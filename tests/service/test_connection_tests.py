@@ -102,3 +102,34 @@ async def test_a_test_lacks_what_the_connection_lacks(tmp_path: Path) -> None:
         tested = (await service.client.post("/api/connections/crm/test")).json()
     assert (tested["works"], tested["error_class"], tested["code"]) == (False, "auth", "secret_missing")
     assert "set WAYPOST_SECRET_GONE" in tested["message"]
+
+
+LISTS = """
+from waypost import Connector, Context, Inputs, Page, action
+
+
+class Login(Inputs):
+    odd: bool
+
+
+@action("list", input=Inputs, returns_pages=True)
+async def list_items(context: Context, input: Inputs) -> Page:
+    \"\"\"List items.\"\"\"
+    return Page([{1, 2} if context.connection.odd else 1], next="more")
+
+
+CONNECTOR = Connector("lists", "Lists", [list_items], Login, test="list")
+"""
+
+
+async def test_a_test_gets_one_page_of_a_list(tmp_path: Path) -> None:
+    write(tmp_path, "odd: {use: lists, odd: true}\neven: {use: lists, odd: false}\n")
+    folder = tmp_path / "config" / "connectors"
+    folder.mkdir()
+    (folder / "lists.py").write_text(LISTS)
+    async with running(tmp_path, {}, SECRETS) as service:
+        answers = [await service.client.post(f"/api/connections/{name}/test") for name in ("odd", "even")]
+    assert [(each.status_code, each.json()["works"], each.json()["code"]) for each in answers] == [
+        (200, False, "output"),
+        (200, True, None),
+    ]
