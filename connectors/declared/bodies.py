@@ -33,7 +33,10 @@ class EncodedBody(NamedTuple):
 def encode_body(declared: DeclaredAction, body: JSON, key: str) -> EncodedBody:
     """Return a rendered body as it is sent; the same bytes for the same body and key. Raises `InvalidRequest`."""
     encoded = _ENCODERS[declared.encode](declared, body, key)
-    return EncodedBody(encoded.content, declared.media_type) if declared.media_type else encoded
+    if declared.media_type is None:
+        return encoded
+    _, mark, boundary = encoded.media_type.partition("; boundary=")
+    return EncodedBody(encoded.content, f"{declared.media_type}{mark}{boundary}")
 
 
 def _encode_json(_: DeclaredAction, body: JSON, __: str) -> EncodedBody:
@@ -72,7 +75,7 @@ def _encode_multipart(_: DeclaredAction, body: JSON, key: str) -> EncodedBody:
     media_type = f"multipart/form-data; boundary={boundary}"
     # httpx writes nothing without a file, and takes plain texts as files without a name
     request = httpx.Request("POST", "http://x", files=parts, headers={"content-type": media_type})
-    return EncodedBody(request.read(), media_type)
+    return EncodedBody(request.read() or f"--{boundary}--\r\n".encode(), media_type)
 
 
 def _make_parts(name: str, value: JSON) -> list[Part]:

@@ -139,6 +139,12 @@ REQUESTS: list[tuple[dict[str, Any], dict[str, Any], str, tuple[str | None, byte
         "/x",
         ("multipart/form-data; boundary=BOUNDARY", MULTIPART),
     ),
+    (
+        {"body": INPUT, "encode": "multipart", "media_type": "multipart/mixed"},
+        {"a": None, "b": None},
+        "/x",
+        ("multipart/mixed; boundary=BOUNDARY", b"--BOUNDARY--\r\n"),
+    ),
 ]
 
 
@@ -213,7 +219,9 @@ async def test_the_reason_why_a_request_cannot_be_made_quotes_no_secret(
     context.connection = make_model("Shop", {"type": "object"}).model_validate({"token": "canary" * 20})
     inputs = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
     more = {"has_body": True} if "body" in changes else {}
-    error = await refusal(context, DeclaredAction("POST", "http://x", "/", inputs, **changes, **more), key="canary" * 20)
+    error = await refusal(
+        context, DeclaredAction("POST", "http://x", "/", inputs, **changes, **more), key="canary" * 20
+    )
     assert "canary" not in error.message
     assert "cannot be evaluated" in error.message
 

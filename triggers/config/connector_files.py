@@ -36,8 +36,11 @@ _KEYS = re.compile(rb"^([a-z]\w*)\s*:", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class ConnectorFile:
-    """A file, and the connector that it describes; None if it was never valid. `is_refused`: it is invalid, or another
-    file has its name, and its last valid version is used. `others` are files that it refers to, with the time and size that they had."""
+    """A file, and the connector that it describes; None if it was never valid.
+
+    `is_refused`: it is invalid, or another file has its name; its last valid version is used.
+    `others`: files that it refers to, with the time and size that they had.
+    """
 
     path: Path
     data: bytes
