@@ -105,9 +105,11 @@ class DeclaredCall:
         received = await self._send(context, request, address)
         context.stop_timeout()
         if len(received.response.body) <= LARGE:
-            return self.read_response(context.page, received, scope, address)
+            return self.read_response(context.page, received, read_body(received.response), scope, address)
         await take_turn()
-        output = self.read_response(context.page, received, scope, address)
+        body = read_body(received.response)
+        await take_turn()
+        output = self.read_response(context.page, received, body, scope, address)
         await take_turn()
         return output
 
@@ -144,12 +146,11 @@ class DeclaredCall:
     # -- reading
 
     def read_response(
-        self, position: PagePosition, received: PageResponse, scope: Scope, address: Address
+        self, position: PagePosition, received: PageResponse, body: ResponseBody, scope: Scope, address: Address
     ) -> "BaseModel | InvalidOutput | Page | JSON":
         """Return the output that a response gives; raises `ActionError` if the response is an error. The effect of a
-        success has happened, so whatever fails after it is an `InvalidOutput`."""
+        success has happened, so whatever fails after it is an `InvalidOutput`. `body` is that of the response."""
         response, where = received.response, received.where
-        body = read_body(response)
         scope = {**scope, "answer": _make_answer(response, body)}
         if error := self._judge.find_error(response, scope, where):
             if not self._judge.accepts(error, response):

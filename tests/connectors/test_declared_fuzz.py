@@ -21,6 +21,7 @@ from connectors.declared.compiled import (
 )
 from connectors.declared.pages import PageResponse
 from connectors.declared.request import Address, RequestTemplate
+from connectors.wire.body import read_body
 from connectors.wire.response import Response
 from durable.action import ActionError, InvalidOutput
 from durable.page import Page, PagePosition
@@ -91,7 +92,8 @@ def test_no_response_raises_anything_else(call: DeclaredCall, status: int, heade
     received = PageResponse(response, REQUEST, SIGNED, "GET https://api.example/v1/items")
     scope: dict[str, Any] = {"inputs": {}, "connection": None}
     with suppress(ActionError):
-        output = call.read_response(PagePosition(1, "/x", 2), received, scope, Address(URL, "/items"))
+        read = read_body(response)
+        output = call.read_response(PagePosition(1, "/x", 2), received, read, scope, Address(URL, "/items"))
         assert isinstance(output, Page | InvalidOutput) or call is CALLS[0]
 
 
