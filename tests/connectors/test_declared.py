@@ -218,9 +218,10 @@ async def test_the_reason_why_a_request_cannot_be_made_quotes_no_secret(
 ) -> None:
     context.connection = make_model("Shop", {"type": "object"}).model_validate({"token": "canary" * 20})
     inputs = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
-    more = {"has_body": True} if "body" in changes else {}
     error = await refusal(
-        context, DeclaredAction("POST", "http://x", "/", inputs, **changes, **more), key="canary" * 20
+        context,
+        DeclaredAction("POST", "http://x", "/", inputs, has_body="body" in changes, **changes),
+        key="canary" * 20,
     )
     assert "canary" not in error.message
     assert "cannot be evaluated" in error.message
