@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 from durable.auth_schemes import load_schemes
 from durable.expressions.expression import ExpressionError
 from durable.expressions.template import Template
+from durable.grant import GrantFlow
 
 
 class AuthUnfit(ValueError):
@@ -75,6 +76,28 @@ def add_auth_field(model: type[BaseModel]) -> type[BaseModel]:
     auth = create_model("Auth", __base__=AuthField, __doc__=AuthField.__doc__, **fields)
     field: Any = auth, Field(default=None, description="How requests are signed: schemes with their settings")
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, auth=field)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginWay:
+    """How a connection is logged in: the flow of its scheme, with its settings."""
+
+    flow: GrantFlow
+    settings: BaseModel
+
+    @property
+    def identity(self) -> str:
+        return self.flow.identify(self.settings)
+
+
+def find_login(auth: Mapping[str, BaseModel]) -> LoginWay | None:
+    """Return how a connection with these schemes is logged in; None if it needs no login."""
+    schemes = load_schemes().loaded
+    for name, settings in auth.items():
+        flow = schemes[name].flow if name in schemes else None
+        if flow is not None and flow.needs_login(settings):
+            return LoginWay(flow, settings)
+    return None
 
 
 def read_settings(name: str, settings: Any) -> BaseModel:

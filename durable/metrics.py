@@ -152,6 +152,9 @@ CONNECTION_HELD_BACK = LabelledGauge(
     "1 while a connection is held back (held_back) or its circuit breaker is open (circuit_open).",
     ["connection", "reason"],
 )
+CONNECTION_NEEDS_LOGIN = LabelledGauge(
+    "waypost_connection_needs_login", "1 after a service has ended the login of a connection.", ["connection"]
+)
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
 
 JOURNAL_BYTES = Gauge("waypost_journal_bytes", "Size of the journal's database file.", registry=REGISTRY)

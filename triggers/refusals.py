@@ -55,6 +55,10 @@ class SecretRefused(Exception):
     """What was given cannot be stored as a secret; the message says why, without the value."""
 
 
+class LoginRefused(Exception):
+    """A connection cannot be logged in; the message says why."""
+
+
 class BulkRefused(Exception):
     """A bulk cannot be created, stopped or resumed; the message says why."""
 
@@ -67,6 +71,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists what there is"),
     SecretRefused: lambda error: Refusal(422, str(error)),
+    LoginRefused: lambda error: Refusal(409, str(error)),
     StoreError: lambda error: Refusal(409, str(error)),
     PipelineNotFound: lambda error: Refusal(404, str(error)),
     TriggerNotFound: lambda error: Refusal(404, str(error)),

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,8 @@ from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
+from triggers.logins.callback import LoginCallback
+from triggers.logins.logins import Logins
 from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
@@ -127,7 +129,7 @@ async def compose(
     async with contextlib.AsyncExitStack() as stack:
         journal = await _open_journal(stack, instance, now)
         secret_store = await open_secret_store(settings, instance.data, secrets, journal, now)
-        resources, servers = await _open_resources(stack, settings, secret_store, journal, now)
+        resources, servers, grants = await _open_resources(stack, settings, secret_store, journal, now)
         connections = Connections(instance.config, connectors, secrets)
         discoverer = Discoverer(connectors, connections, resources, servers.keep)
         await discoverer.follow(DISCOVERY_SECONDS)
@@ -141,6 +143,7 @@ async def compose(
             connections=connections,
         )
         _log_findings(settings, secrets, secret_store, connectors)
+        logins = Logins(connections, grants, url, now)
         runtime = ActionRuntime(
             connectors.actions,
             secrets,
@@ -154,7 +157,7 @@ async def compose(
         first = "" if takes_over else first_id("run", now())
         runner = _make_runner(settings, journal, runtime, folder, url, first)
         await runner.offer(*folder.definitions)
-        service = await _open_ways_in(settings, instance, address, url, journal, runner, folder, secret_store, now)
+        service = await _open_ways_in(settings, instance, address, journal, runner, folder, secret_store, logins, now)
         service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
         yield service
@@ -195,8 +198,8 @@ async def _open_resources(
     secret_store: SecretStore,
     journal: Journal,
     now: Callable[[], int],
-) -> tuple[dict[type, object], McpServers]:
-    """The objects that actions share, by class; and the MCP servers among them."""
+) -> tuple[Mapping[type, object], McpServers, Grants]:
+    """The objects that actions share, by class; and the MCP servers and grants among them."""
     egress = Egress.parse(",".join(settings.egress_allow))
     client = await stack.enter_async_context(_make_client(settings, secret_store.secrets, egress))
     servers = await stack.enter_async_context(McpServers())
@@ -204,8 +207,9 @@ async def _open_resources(
     grants = Grants(GrantStore(secret_store.store), resources, secret_store.secrets.redactor, now, holder=journal.node)
     await grants.load()
     stack.push_async_callback(grants.close)
+    metrics.CONNECTION_NEEDS_LOGIN.read = lambda: {(name,): 1 for name in grants.list_lost()}
     resources |= {McpServers: servers, Grants: grants}
-    return resources, servers
+    return resources, servers, grants
 
 
 def _make_client(settings: Settings, secrets: Secrets, egress: Egress) -> HttpClient:
@@ -252,34 +256,34 @@ async def _open_ways_in(
     settings: Settings,
     instance: Instance,
     address: tuple[str, int],
-    url: str,
     journal: Journal,
     runner: Runner,
     folder: Folder,
     secret_store: SecretStore,
+    logins: Logins,
     now: Callable[[], int],
 ) -> Service:
     """Webhooks, schedules and the API over the runner."""
-    secrets = secret_store.secrets
-    keys, key, key_file = await _load_keys(settings, instance, journal, secrets, now)
+    keys, key, key_file = await _load_keys(settings, instance, journal, secret_store.secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
     limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
     keeper = _make_keeper(settings, journal, key)
-    webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
+    webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
     await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
     reload = Reloader(folder, runner, (webhooks, schedules))
     await reload.serve()
-    replays = Replays(runner, journal, folder, secrets, keeper.key, now)
+    replays = Replays(runner, journal, folder, secret_store.secrets, keeper.key, now)
     reruns = Reruns(runner, journal, folder, now)
     bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), folder.list_names, now)
-    more = secrets, secret_store, now, bounds, keys, RateLimiter(WRONG_KEYS, time.monotonic_ns), f"{url}{WAITS_PREFIX}"
+    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
+    more = logins, secret_store, now, bounds, keys, guesses, f"{logins.url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
-    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), api)
+    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), logins, api)
     return Service(
         settings=settings,
-        url=url,
+        url=logins.url,
         local_url=make_url(*address),
         data=instance.data,
         key_file=key_file,
@@ -295,7 +299,7 @@ async def _open_ways_in(
         keeper=keeper,
         app=app,
         gateway=_make_gateway(settings, webhooks, app, keys),
-        secrets=secrets,
+        secrets=secret_store.secrets,
         keys=keys,
     )
 
@@ -323,11 +327,12 @@ async def _load_keys(
     return keys, key, file
 
 
-def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, api: Api) -> Starlette:
+def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logins, api: Api) -> Starlette:
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
         *links.routes(),
+        *LoginCallback(logins).routes(),
         Mount("/api", api.app()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})

@@ -5,17 +5,17 @@ A grant that began with a login is in the encrypted store, any other one only in
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from durable import metrics
-from durable.action import ActionError, Context, LoginNeeded
+from durable.action import ActionError, Context, LoginNeeded, OpenConnection
 from durable.clock import new_id
 from durable.encrypted_store.errors import StoreError, ValueUnreadable
-from durable.encrypted_store.secrets import explain_cure
 from durable.grant import Grant, GrantFlow
-from durable.grants.renewal import GrantRenewer, explain_login, is_due
+from durable.grants.known import KnownGrants
+from durable.grants.renewal import GrantRenewer, is_due
 from durable.grants.stored import GrantStore, StoredGrant
 from durable.journal.errors import JournalError
 from durable.redactor import Redactor
@@ -27,6 +27,9 @@ CALL_SECONDS = 20.0
 
 SETTLING_TIME = 60_000
 """In ms. A token that replaced a refused one is not replaced for being refused itself so soon."""
+
+
+Called = TypeVar("Called")
 
 
 class UsableGrant(NamedTuple):
@@ -58,14 +61,13 @@ class Grants:
         self._redactor = redactor
         self._now = now
         self._renewer = GrantRenewer(store, now, holder, is_alone=is_alone)
-        self._stored: dict[str, StoredGrant] = {}
-        self._unreadable: dict[str, str] = {}
+        self._known = KnownGrants()
         self._usable: dict[str, UsableGrant] = {}
         self._replacements: dict[str, str] = {}
         self._renewals: dict[tuple[str, str], asyncio.Task[Grant]] = {}
 
     async def load(self) -> None:
-        """Read what is stored, so that `find_problem` knows it."""
+        """Read what is stored, so that `find_login_problem` knows it."""
         for name in await self._store.list_names():
             await self._refresh(name)
 
@@ -141,12 +143,12 @@ class Grants:
         self, name: str, identity: str, flow: GrantFlow, settings: Any, refused: str | None
     ) -> Grant:
         if not flow.needs_login(settings):
-            grant = await self._call_service(name, flow, settings, None)
+            grant = await self._request_grant(name, flow, settings, None)
             self._use(name, UsableGrant(identity, grant))
             return grant
         try:
             grant = await self._renewer.renew(
-                name, identity, refused, lambda grant: self._call_service(name, flow, settings, grant)
+                name, identity, refused, lambda grant: self._request_grant(name, flow, settings, grant)
             )
         except (StoreError, JournalError) as error:
             message = f"the journal does not keep it: {error}"
@@ -155,22 +157,26 @@ class Grants:
             await self._refresh(name)
         return grant
 
-    async def _call_service(self, name: str, flow: GrantFlow, settings: Any, grant: Grant | None) -> Grant:
-        context = self.make_context(name)
+    async def _request_grant(self, name: str, flow: GrantFlow, settings: Any, grant: Grant | None) -> Grant:
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                granted = await flow.refresh(context, settings, grant, self._now())
-        except TimeoutError:
-            metrics.count_renewal(name, "failed")
-            message = f"the service took longer than {CALL_SECONDS:g} s to renew the access token of {name}"
-            raise ActionError(message, error_class="timeout", code="renewal_timeout", ending="unknown") from None
+            granted = await self.call_service(name, lambda context: flow.refresh(context, settings, grant, self._now()))
         except ActionError:
             metrics.count_renewal(name, "failed")
             raise
-        finally:
-            context.close()
         metrics.count_renewal(name, "renewed")
         return granted
+
+    async def call_service(self, name: str, call: Callable[[Context], Awaitable[Called]]) -> Called:
+        """Let a flow call the service of a connection, for a limited time. Raises `ActionError`."""
+        context = self.make_context(name)
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call(context)
+        except TimeoutError:
+            message = f"the service that issues tokens took longer than {CALL_SECONDS:g} s"
+            raise ActionError(message, error_class="timeout", code="token_timeout", ending="unknown") from None
+        finally:
+            context.close()
 
     def make_context(self, name: str) -> Context:
         """Return the context of a request to a service for a grant."""
@@ -188,15 +194,13 @@ class Grants:
 
     # -- for people
 
-    def find_problem(self, name: str, flow: GrantFlow, settings: Any) -> str | None:
-        """Return why a connection needs a login; None if it does not."""
-        if not flow.needs_login(settings):
-            return None
-        if name in self._unreadable:
-            return self._unreadable[name]
-        stored = self._stored.get(name)
-        problem = stored.find_problem(flow.identify(settings), self._now()) if stored else "nobody has logged it in"
-        return explain_login(name, problem) if problem else None
+    def find_login_problem(self, connection: OpenConnection) -> str | None:
+        """Return why a connection needs a login; None if it needs none."""
+        return self._known.find_login_problem(connection, self._now())
+
+    def list_lost(self) -> list[str]:
+        """Return the connections whose service has ended the login."""
+        return [name for name, stored in self._known.stored.items() if stored.loss]
 
     def ensure_key(self) -> None:
         """Raise `StoreKeyMissing` if no grant can be stored."""
@@ -208,9 +212,12 @@ class Grants:
         await self._refresh(name)
 
     async def find(self, name: str, identity: str) -> Grant | None:
-        """Return the stored grant, if there is one of this identity that can be read."""
+        """Return the stored grant, if there is one of this identity that can be read. If it is being renewed, wait for
+        the new one."""
+        if tasks := [task for (connection, _), task in self._renewals.items() if connection == name]:
+            await asyncio.wait(tasks)
         await self._refresh(name)
-        stored = self._stored.get(name)
+        stored = self._known.stored.get(name)
         return stored.grant if stored and stored.identity == identity else None
 
     async def forget(self, name: str) -> bool:
@@ -223,21 +230,20 @@ class Grants:
 
     async def _refresh(self, name: str) -> None:
         """Read what is stored of a connection into memory."""
+        known, kept = self._known, None
+        known.unreadable.pop(name, None)
         try:
             kept = await self._store.read(name)
         except ValueUnreadable as error:
-            self._unreadable[name] = f"{error}: {explain_cure(error)}"
-            self._drop(name)
-            return
-        self._unreadable.pop(name, None)
+            known.unreadable[name] = error
+        if kept is None:
+            known.stored.pop(name, None)
+        else:
+            known.stored[name] = kept.stored
         if kept is None or kept.stored.grant is None:
             self._drop(name)
         else:
             self._use(name, UsableGrant(kept.stored.identity, kept.stored.grant))
-        if kept is None:
-            self._stored.pop(name, None)
-        else:
-            self._stored[name] = kept.stored
 
     def _use(self, name: str, usable: UsableGrant) -> None:
         if self._usable.get(name) != usable:

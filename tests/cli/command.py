@@ -82,6 +82,7 @@ def start_command(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]
         [*COMMAND, *arguments],
         cwd=cwd,
         env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

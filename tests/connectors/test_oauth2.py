@@ -13,7 +13,7 @@ from connectors.auth.oauth2 import FLOW, OAuth2Settings
 from connectors.auth.request import OutgoingRequest
 from connectors.auth.send import send_signed
 from connectors.wire.client import HttpClient
-from durable.action import ActionError, Context, LoginNeeded
+from durable.action import ActionError, Context, LoginNeeded, OpenConnection
 from durable.encrypted_store.key_ring import KeyRing, StoreKey
 from durable.encrypted_store.store import EncryptedStore
 from durable.grant import Grant
@@ -89,6 +89,11 @@ class WaitRecorder:
 
 async def get_token(context: Context) -> str:
     return await context.resource(Grants).get_token(context, FLOW, context.auth["oauth2"])
+
+
+def find_login_problem(grants: Grants, settings: Mapping[str, Any]) -> str | None:
+    made = OAuth2Settings.model_validate(settings)
+    return grants.find_login_problem(OpenConnection("crm", made, {"oauth2": made}))
 
 
 @pytest.fixture
@@ -220,7 +225,7 @@ async def test_an_answer_decides_whether_a_login_is_needed(
         found = str(result.code)
         assert (result.ending, result.retry_after) == ("not_sent", 7 if outcome == "429" else None)
     assert outcome in found
-    problem = grants.find_problem("crm", FLOW, OAuth2Settings.model_validate(world.service.settings))
+    problem = find_login_problem(grants, world.service.settings)
     assert (problem is not None) == ends_login
     assert "canary" not in f"{problem}{found if ends_login else ''}"
 
@@ -299,7 +304,7 @@ async def test_a_grant_goes_only_to_the_client_and_service_that_it_was_issued_fo
     settings = {**world.service.settings, **change}
     with pytest.raises(LoginNeeded, match=problem):
         await get_token(world.begin(grants, settings))
-    assert problem in str(grants.find_problem("crm", FLOW, OAuth2Settings.model_validate(settings)))
+    assert problem in str(find_login_problem(grants, settings))
     assert world.service.used == []
 
 

@@ -119,6 +119,8 @@ async def test_real_responses_conform_to_the_document(tmp_path: Path) -> None:
     async with outside() as world:
         test = "{use: http.get, with: {url: /}}"
         connection = f"crm: {{use: http, base_url: '{world.url}', test: {test}}}\n"
+        login = f"{{client_id: c, token_url: '{world.url}', authorize_url: '{world.url}'}}"
+        connection += f"mail: {{use: http, base_url: '{world.url}', auth: {{oauth2: {login}}}}}\n"
         (tmp_path / "config" / "connections.yaml").write_text(connection)
         await _check_conformance(tmp_path, world)
 
@@ -195,9 +197,11 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("POST", "/api/secrets/key/rotate")
     await ask("GET", "/api/secrets")
     await ask("DELETE", "/api/secrets/CRM")
-    await ask("POST", "/api/connections/crm/test")
+    for what in ("crm/test", "mail/login", "crm/login", "mail/logout"):
+        await ask("POST", f"/api/connections/{what}")
     lists = (
         "connections",
+        "connections/mail",
         "runs",
         "find?id=latest",
         "errors",

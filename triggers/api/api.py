@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
-from durable.secrets import Secrets
 from durable.wording import quote
 from triggers.api.access import Access
 from triggers.api.bulks import BulkOperations
@@ -41,6 +40,7 @@ from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
+from triggers.logins.logins import Logins
 from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore
@@ -59,7 +59,7 @@ class Api:
         webhooks: Webhooks,
         bulks: Bulks,
         replays: Replays,
-        secrets: Secrets,
+        logins: Logins,
         secret_store: SecretStore,
         now: Callable[[], int],
         bounds: BodyLimits,
@@ -68,6 +68,7 @@ class Api:
         waits_url: str,
     ) -> None:
         self._bounds = bounds
+        secrets = secret_store.secrets
         self._access = Access(keys, guesses)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
@@ -78,7 +79,7 @@ class Api:
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),
-            *(ConnectionOperations(engine, folder.connections).operations() if folder.connections else ()),
+            *ConnectionOperations(engine, logins).operations(),
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *FindOperations(journal).operations(),

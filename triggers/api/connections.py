@@ -1,7 +1,8 @@
-"""Operations on connections: list them, and test one."""
+"""Operations on connections: list them, test one, and log one in and out."""
 
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -14,8 +15,16 @@ from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.config.connection_list import describe_connections
-from triggers.config.connections import Connections
-from triggers.documents.connections import ConnectionListDocument, ConnectionTestDocument
+from triggers.documents.connections import (
+    BegunLoginDocument,
+    ConnectionDocument,
+    ConnectionListDocument,
+    ConnectionTestDocument,
+    LoginDocument,
+    LogoutDocument,
+)
+from triggers.documents.fields import format_time
+from triggers.logins.logins import Logins
 
 log = logging.getLogger("waypost.connections")
 
@@ -25,11 +34,12 @@ class OneConnection(Parameters):
 
 
 class ConnectionOperations:
-    """Lists and tests connections."""
+    """Lists and tests connections, and logs them in and out."""
 
-    def __init__(self, engine: Engine, connections: Connections) -> None:
+    def __init__(self, engine: Engine, logins: Logins) -> None:
         self._engine = engine
-        self._connections = connections
+        self._connections = logins.connections
+        self._logins = logins
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -46,18 +56,78 @@ class ConnectionOperations:
                 {200: ConnectionTestDocument},
                 {409: "The connection has no test."},
             ),
+            Operation(
+                "GET",
+                "/connections/{connection}",
+                self.get_connection,
+                "read",
+                OneConnection,
+                Nothing,
+                {200: ConnectionDocument},
+            ),
+            Operation(
+                "POST",
+                "/connections/{connection}/login",
+                self.begin_login,
+                "admin",
+                OneConnection,
+                Nothing,
+                {200: BegunLoginDocument},
+                {409: "The connection needs no login or cannot be used, or there is no store key"},
+            ),
+            Operation(
+                "POST",
+                "/connections/{connection}/logout",
+                self.log_out,
+                "admin",
+                OneConnection,
+                Nothing,
+                {200: LogoutDocument},
+            ),
         ]
 
     async def list_connections(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every connection: whether it can be used, and what holds its requests back."""
-        return respond(ConnectionListDocument(describe_connections(self._connections, self._engine.report_gate)))
+        return respond(ConnectionListDocument(self._describe()))
+
+    async def get_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
+        """Get one connection, and how its login stands."""
+        name = asked.parameters.connection
+        self._ensure_known(name)
+        return respond(next(each for each in self._describe() if each.name == name))
+
+    async def begin_login(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
+        """Begin a login with OAuth 2.0. A person opens the `url` and permits the access; the service then sends the
+        browser to the `redirect_url`, which completes the login. It replaces a login that is pending."""
+        name = asked.parameters.connection
+        self._ensure_known(name)
+        login = await self._logins.begin(name, asked.by.name)
+        authorization, expires_at = login.authorization, format_time(login.expires_at)
+        return respond(BegunLoginDocument(name, authorization.url, authorization.redirect_url, expires_at))
+
+    async def log_out(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
+        """Forget the tokens of a connection, and tell the service so if it offers a way to. Also for a connection that
+        was removed from the file."""
+        name = asked.parameters.connection
+        return respond(LogoutDocument(name, *await self._logins.log_out(name, asked.by.name)))
+
+    def _describe(self) -> list[ConnectionDocument]:
+        logins = self._logins
+        return describe_connections(
+            logins.connections,
+            logins.grants.find_login_problem,
+            self._engine.report_gate,
+            partial(_describe_login, logins),
+        )
+
+    def _ensure_known(self, name: str) -> None:
+        if self._connections.find_connector(name) is None and not self._connections.is_broken(name):
+            raise ApiError(404, f"there is no connection {quote(name)}; GET /api/connections lists them")
 
     async def test_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
         """Call the action that proves that a connection works. Its request goes through the connection's limits."""
         name = asked.parameters.connection
-        connector = self._connections.find_connector(name)
-        if connector is None and not self._connections.is_broken(name):
-            raise ApiError(404, f"there is no connection {quote(name)}; GET /api/connections lists them")
+        self._ensure_known(name)
         test = self._connections.find_test(name)
         if test is None:
             what = f"the connection {quote(name)} has no test"
@@ -71,3 +141,8 @@ class ConnectionOperations:
             return respond(ConnectionTestDocument(name, False, message, error.error_class, error.code))
         message = f"{name} works: {test.use} answered in {time.perf_counter() - began:.1f} s"
         return respond(ConnectionTestDocument(name, True, message, None, None))
+
+
+def _describe_login(logins: Logins, name: str) -> LoginDocument | None:
+    login = logins.find(name)
+    return LoginDocument(login.status, login.message, format_time(login.expires_at)) if login else None

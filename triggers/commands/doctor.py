@@ -24,6 +24,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable.clock import now
+from durable.grants.known import KnownGrants
 from durable.journal.errors import JournalDamaged, JournalError
 from durable.journal.meta import find_note
 from durable.journal.reads import Reads, open_reader
@@ -46,7 +47,7 @@ from triggers.instance import KEY_FILE, Instance
 from triggers.not_found import NoConnectors
 from triggers.reading.client import ServiceClient, connect_service
 from triggers.reading.config_folder import load_folder
-from triggers.reading.stored_secrets import fill_in_stored
+from triggers.reading.stored_secrets import fill_in_stored, load_grants
 from triggers.settings import Settings, SettingsError
 
 TONES: dict[CheckState, str] = {"ok": "green", "warning": "yellow", "wrong": "red"}
@@ -208,7 +209,9 @@ def _check_config(instance: Instance) -> Iterator[Check]:
         found = f"there is no folder {instance.config / 'pipelines'}"
         yield Check("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
         known = None
-    yield _check_connections(known or Connections(instance.config, connectors, secrets))
+    known = known or Connections(instance.config, connectors, secrets)
+    yield _check_connections(known)
+    yield from _check_logins(known, load_grants(instance))
     yield _check_secrets(secrets)
 
 
@@ -242,6 +245,17 @@ def _check_connections(known: Connections) -> Check:
         "and a running service keeps the previous version; `waypost validate` shows details"
     )
     return Check("connections", "wrong", found, cure)
+
+
+def _check_logins(known: Connections, grants: KnownGrants) -> Iterator[Check]:
+    """Connections that a person has to log in, if there are any."""
+    at = now()
+    states = known.list_states(lambda opened: grants.find_login_problem(opened, at))
+    if missing := [each for each in states if each.status == "needs_login"]:
+        found = f"{format_count(len(missing), 'connection')} cannot be used: {missing[0].reason}"
+        more = f"; also {', '.join(each.name for each in missing[1:])}" if missing[1:] else ""
+        cure = "`waypost connections login NAME` logs one in; runs that were paused because of it can then be resumed"
+        yield Check("logins", "warning", f"{found}{more}", cure)
 
 
 def _check_secrets(asked: RecordingSecrets) -> Check:

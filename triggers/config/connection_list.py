@@ -2,19 +2,28 @@
 
 from collections.abc import Callable
 
+from durable.action import OpenConnection
 from durable.engine import GateReport
 from triggers.config.connections import Connections, ConnectionState
-from triggers.documents.connections import ConnectionDocument, GateDocument
+from triggers.documents.connections import ConnectionDocument, GateDocument, LoginDocument
 
 
 def describe_connections(
-    connections: Connections, report_gate: Callable[[str], GateReport | None]
+    connections: Connections,
+    find_login_problem: Callable[[OpenConnection], str | None],
+    report_gate: Callable[[str], GateReport | None] = lambda name: None,
+    find_login: Callable[[str], LoginDocument | None] = lambda name: None,
 ) -> list[ConnectionDocument]:
     """The connections as entries of a list."""
-    return [_describe(state, connections, report_gate(state.name)) for state in connections.list_states()]
+    return [
+        _describe(state, connections, report_gate(state.name), find_login(state.name))
+        for state in connections.list_states(find_login_problem)
+    ]
 
 
-def _describe(state: ConnectionState, connections: Connections, report: GateReport | None) -> ConnectionDocument:
+def _describe(
+    state: ConnectionState, connections: Connections, report: GateReport | None, login: LoginDocument | None
+) -> ConnectionDocument:
     test = connections.find_test(state.name)
     return ConnectionDocument(
         name=state.name,
@@ -23,4 +32,5 @@ def _describe(state: ConnectionState, connections: Connections, report: GateRepo
         reason=state.reason,
         test=test.use if test else None,
         gate=GateDocument.of(report) if report else None,
+        login=login,
     )

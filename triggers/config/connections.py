@@ -5,7 +5,7 @@ definition has only the name of a connection: a change of its fields applies fro
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -188,23 +188,25 @@ class Connections:
         action = connector.test if connector else None
         return ConnectionTestSpec(use=f"{found.connector}.{action}") if action else None
 
-    def list_states(self) -> list[ConnectionState]:
+    def list_states(self, find_login_problem: Callable[[OpenConnection], str | None]) -> list[ConnectionState]:
         """The state of every connection, also of those that are invalid."""
         names = {*self._known, *(self._broken or ())}
-        return [self._find_state(name) for name in sorted(names)]
+        return [self._find_state(name, find_login_problem) for name in sorted(names)]
 
-    def _find_state(self, name: str) -> ConnectionState:
+    def _find_state(self, name: str, find_login_problem: Callable[[OpenConnection], str | None]) -> ConnectionState:
         found = self._known.get(name)
         connector = found.connector if found else None
         if self.is_broken(name):
             return ConnectionState(name, connector, "invalid", f"{FILE} has errors; run `waypost validate` to see them")
         assert found, "a connection is known or broken"
         try:
-            self.open(name, f"{found.connector}.")
+            opened = self.open(name, f"{found.connector}.")
         except SecretMissing as missing:
             return ConnectionState(name, connector, "lacks_secret", str(missing))
         except ActionError as error:
             return ConnectionState(name, connector, "invalid", error.message)
+        if problem := find_login_problem(opened):
+            return ConnectionState(name, connector, "needs_login", problem)
         return ConnectionState(name, connector, "ready", None)
 
     def find_limit(self, name: str) -> Limit:

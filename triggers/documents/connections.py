@@ -8,7 +8,7 @@ from durable.action import ErrorClass
 from durable.engine import GateReport
 from triggers.documents.fields import Time, format_time, note
 
-ConnectionStatusName: TypeAlias = Literal["ready", "invalid", "lacks_secret"]
+ConnectionStatusName: TypeAlias = Literal["ready", "invalid", "lacks_secret", "needs_login"]
 
 
 class GateDocument(Struct, frozen=True):
@@ -28,6 +28,14 @@ class GateDocument(Struct, frozen=True):
         return cls(report.state, report.in_flight, report.waiting, list(report.limit), since, until, report.reason)
 
 
+class LoginDocument(Struct, frozen=True):
+    """The last login of a connection since the service started."""
+
+    status: Literal["pending", "completed", "failed"]
+    message: Annotated[str, note("How it stands, in a sentence")]
+    expires_at: Annotated[Time | None, note("Until when it can be completed")]
+
+
 class ConnectionDocument(Struct, frozen=True):
     """A connection, without its fields."""
 
@@ -39,6 +47,7 @@ class ConnectionDocument(Struct, frozen=True):
     reason: Annotated[str | None, note("Why it cannot be used, and what to do")]
     test: Annotated[str | None, note("The action that proves that it works")]
     gate: Annotated[GateDocument | None, note("Null if it was not used since the service started")]
+    login: Annotated[LoginDocument | None, note("Null if no login was begun since the service started")]
 
 
 class ConnectionListDocument(Struct, frozen=True):
@@ -55,3 +64,21 @@ class ConnectionTestDocument(Struct, frozen=True):
     message: Annotated[str, note("The outcome in a sentence")]
     error_class: ErrorClass | None
     code: Annotated[str | None, note("The code of the error")]
+
+
+class BegunLoginDocument(Struct, frozen=True):
+    """A login that was begun. It is completed when the browser comes back from the service."""
+
+    connection: str
+    url: Annotated[str, note("The address that a person opens in a browser")]
+    redirect_url: Annotated[str, note("Where the service sends the browser back to; the service has to know it")]
+    expires_at: Annotated[Time | None, note("Until when it can be completed")]
+
+
+class LogoutDocument(Struct, frozen=True):
+    """What a logout did."""
+
+    connection: str
+    was_logged_in: bool
+    is_revoked: Annotated[bool, note("Whether the service was told that the tokens are not used any more")]
+    message: Annotated[str, note("The outcome in a sentence")]

@@ -23,7 +23,13 @@ from triggers.documents.bulks import (
     BulkPreviewDocument,
     BulksDocument,
 )
-from triggers.documents.connections import ConnectionDocument, ConnectionListDocument, ConnectionTestDocument
+from triggers.documents.connections import (
+    BegunLoginDocument,
+    ConnectionDocument,
+    ConnectionListDocument,
+    ConnectionTestDocument,
+    LogoutDocument,
+)
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
@@ -264,6 +270,19 @@ class ServiceClient:
 
     async def test_connection(self, name: str) -> ConnectionTestDocument:
         return await self._ask(ConnectionTestDocument, "POST", f"/api/connections/{quote(name, safe='')}/test")
+
+    async def get_connection(self, name: str) -> ConnectionDocument:
+        return await self._ask(ConnectionDocument, "GET", f"/api/connections/{quote(name, safe='')}")
+
+    async def begin_login(self, name: str) -> BegunLoginDocument:
+        return await self._ask_store(BegunLoginDocument, f"/api/connections/{quote(name, safe='')}/login")
+
+    async def complete_login(self, query: str) -> None:
+        """Bring the answer of a service, as a browser would; how the login stands then says what came of it."""
+        await self._client.get(f"/oauth/callback?{query}")
+
+    async def log_out(self, name: str) -> LogoutDocument:
+        return await self._ask(LogoutDocument, "POST", f"/api/connections/{quote(name, safe='')}/logout")
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules

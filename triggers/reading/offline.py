@@ -46,7 +46,7 @@ from triggers.keys import Keys
 from triggers.not_found import BulkNotFound, KeyNotFound, PipelinesMissing
 from triggers.reading.body import DeliveryBody
 from triggers.reading.config_folder import load_folder
-from triggers.reading.stored_secrets import load_secrets
+from triggers.reading.stored_secrets import load_grants, load_secrets
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.lists import RunLists, RunQuery, ServedNames, ensure_webhook
@@ -207,7 +207,8 @@ class Files:
         """The connections of the config folder. Without a service, nothing is known of what holds them back."""
         config = self._instance.config
         known = Connections(config, load_connectors(config), load_secrets(self._instance))
-        return describe_connections(known, lambda name: None)
+        grants, at = load_grants(self._instance), now()
+        return describe_connections(known, lambda opened: grants.find_login_problem(opened, at))
 
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""

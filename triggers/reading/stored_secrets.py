@@ -1,11 +1,13 @@
-"""The secrets of an instance for commands that read its files: those of the environment and of the encrypted store."""
+"""The secrets and grants of an instance for commands that read its files: the environment and the encrypted store."""
 
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from durable.encrypted_store.key_ring import KeyRing
 from durable.encrypted_store.secrets import decrypt_secrets
+from durable.grants.known import KnownGrants
 from durable.journal.errors import DataFolderUnusable
 from durable.journal.migrate import ensure_current
 from durable.journal.sealed_values import list_sealed_values
@@ -28,9 +30,18 @@ def load_secrets(instance: Instance) -> Secrets:
 def fill_in_stored(secrets: Filled, instance: Instance) -> Filled:
     """The secrets with those of the encrypted store, decrypted with the store key of this environment."""
     if values := read_sealed_values(instance.data):
-        ring = StoreKeySource(Settings.load(instance.config, instance.environment, {}), instance.data).load()
-        secrets.replace_stored(decrypt_secrets(ring, values)[0])
+        secrets.replace_stored(decrypt_secrets(_load_key_ring(instance), values)[0])
     return secrets
+
+
+def load_grants(instance: Instance) -> KnownGrants:
+    """What is stored of the grants of connections; raises `SettingsError`."""
+    values = read_sealed_values(instance.data)
+    return KnownGrants.decrypt(_load_key_ring(instance), values) if values else KnownGrants()
+
+
+def _load_key_ring(instance: Instance) -> KeyRing:
+    return StoreKeySource(Settings.load(instance.config, instance.environment, {}), instance.data).load()
 
 
 def read_sealed_values(data: Path) -> list[SealedValue]:

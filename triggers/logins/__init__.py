@@ -1,0 +1,1 @@
+"""Logins of connections: a person permits access at a service, and Waypost gets the tokens for it."""
