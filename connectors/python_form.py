@@ -10,20 +10,45 @@ from durable.problem import Problem
 
 SCAFFOLD = '''"""What the service is."""
 
-from waypost import Connector, Context, Inputs, action
+from typing import Any
+
+from waypost import Connector, Context, Credential, Inputs, action
 
 
-class Greeting(Inputs):
+class Account(Inputs):
+    token: Credential  # connections.yaml gives it: {name}: {{use: {name}, token: "{{{{ secrets.TOKEN }}}}"}}
+
+
+class NewItem(Inputs):
     name: str
 
 
-@action("greet", input=Greeting)
-async def greet(context: Context, input: Greeting) -> dict[str, str]:
-    """Greet somebody."""
-    return {{"greeting": f"Hello, {{input.name}}"}}
+@action("create_item", input=NewItem, idempotent="key")  # "key": the service honours the header Idempotency-Key
+async def create_item(context: Context, input: NewItem) -> Any:
+    """Create an item."""
+    response = await context.http.post("/items", json={{"name": input.name}})
+    return response.json()
 
 
-CONNECTOR = Connector("{name}", "What the service is", [greet])
+CONNECTOR = Connector(
+    "{name}",
+    "What the service is",
+    [create_item],
+    Account,
+    base_url="https://api.example.com",
+    auth=[{{"bearer": "{{{{ connection.token }}}}"}}],
+    tests=[  # `waypost connector check {name}` runs them
+        {{
+            "action": "create_item",
+            "with": {{"name": "Tea"}},
+            "answer": {{"status": 201, "body": {{"id": 7, "name": "Tea"}}}},
+            "expect": {{
+                "request": {{"method": "POST", "path": "/items", "body": {{"name": "Tea"}}}},
+                "output": {{"id": 7, "name": "Tea"}},
+            }},
+        }}
+    ],
+)
 '''
 
 

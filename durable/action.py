@@ -353,6 +353,7 @@ class Connector:
     `takes_auth`: connections say themselves, under `auth` in `connections.yaml`, which schemes sign their requests.
     `test`: the name of the action that proves that a connection works.
     `base_url`: where `context.http` sends its requests, unless the connection has a field `base_url`.
+    `tests`: exchanges with the service and what comes of them, in the form of `tests` in the file of a connector.
     `skipped`: why parts of what describes the service are not actions, by the names that these would have.
     `limit`: what each of its connections may do, unless `connections.yaml` says otherwise.
     `discovery`: how its actions become known; None if its file, or its code, lists them.
@@ -360,7 +361,7 @@ class Connector:
 
     __slots__ = (
         *("actions", "auth", "base_url", "connection", "discovery", "limit", "name"),
-        *("skipped", "summary", "takes_auth", "test"),
+        *("skipped", "summary", "takes_auth", "test", "tests"),
     )
 
     def __init__(
@@ -375,6 +376,7 @@ class Connector:
         test: str | None = None,
         base_url: str | None = None,
         limit: Limit = NO_LIMIT,
+        tests: Sequence[Mapping[str, Any]] = (),
         skipped: Mapping[str, str] = MappingProxyType({}),
         discovery: Discovery | None = None,
     ) -> None:
@@ -389,6 +391,7 @@ class Connector:
         self.test = test
         self.base_url = base_url
         self.limit = limit
+        self.tests = tuple(tests)
         self.skipped = skipped
         self.discovery = discovery
 

@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "versions": "List the versions of a pipeline, or show how two differ.",
     "schedules": "List schedules with their last fire and its run, the next fire, and missed fires.",
     "connectors": "List the connectors, and where each comes from.",
-    "connector": "Create a connector, or document one with its actions.",
+    "connector": "Create a connector, document one with its actions, or check one.",
     "connections": "List connections with their states, or test one.",
     "schema": "Print the JSON Schema of pipeline or connector files, for editors.",
     "doctor": "Check what a service depends on, and say what to fix.",

@@ -42,7 +42,7 @@ def choose_server(document: ImportedDocument, *owners: Part) -> str:
 def make_base_url(server: str) -> str:
     """Return the template of a base URL: the connection's own, so that its credentials never go to another host, or
     else the server that the document names."""
-    return f"{{{{ connection.{BASE_URL} | default({quote_text(server)}) }}}}"
+    return f"{{{{ connection.{BASE_URL} | default({quote_text(server)}, true) }}}}"
 
 
 def find_main_server(document: ImportedDocument) -> str | None:

@@ -34,8 +34,10 @@ class Transport(httpx.AsyncBaseTransport):
         limits: PoolLimits | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
+        dialer: Dialer | None = None,
     ) -> None:
-        self._pool = Pool(Dialer(egress, resolve, tls, proxy), limits or PoolLimits())
+        """`dialer` makes the connections instead of one with the other arguments."""
+        self._pool = Pool(dialer or Dialer(egress, resolve, tls, proxy), limits or PoolLimits())
         self._proxy = proxy
 
     async def exchange(self, request: Request) -> Exchange:

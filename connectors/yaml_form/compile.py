@@ -35,7 +35,7 @@ from durable.action import Action, Connector, Undo
 from durable.expressions.template import Template
 from durable.limit import NO_LIMIT
 from durable.schema_model import make_inputs_schema, make_model
-from durable.spec_model import Mapped, get_mapping
+from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 
 
@@ -61,6 +61,7 @@ def compile_connector(
         auth=connection.auth if connection else (),
         test=connection.test if connection else None,
         limit=spec.http.limit or NO_LIMIT,
+        tests=[get_mapping(test) for test in get_list(data.get("tests"))],
     )
 
 

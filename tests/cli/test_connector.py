@@ -98,6 +98,9 @@ def test_a_new_connector_is_valid_listed_and_documented_at_once(place: Path, for
     assert "shop       config/connectors/shop." in waypost("connectors", cwd=place).stdout
     shown = json.loads(waypost("connector", "show", "shop", "--json", cwd=place).stdout)
     assert shown["actions"]
+    checked = waypost("connector", "check", "shop", cwd=place)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    assert " checks passed, 0 failed, " in checked.stdout
     again = waypost("connector", "new", "shop", "--form", "python", cwd=place)
     assert again.returncode == 1
     assert "is there already; nothing was written" in again.stderr
@@ -119,3 +122,18 @@ def test_a_wrong_name_is_refused_with_what_to_do(place: Path, arguments: list[st
     done = waypost("connector", *arguments, cwd=place)
     assert done.returncode == code
     assert expected in done.stderr
+
+
+def test_a_failed_check_is_explained(place: Path) -> None:
+    waypost("connector", "new", "shop", cwd=place)
+    file = place / "config" / "connectors" / "shop.yaml"
+    file.write_text(file.read_text().replace("output: {id: 7", "output: {id: 8"))
+    checked = waypost("connector", "check", "shop", cwd=place)
+    assert checked.returncode == 1
+    assert "failed  shop.create_item: test 1" in checked.stdout
+    assert 'the output is {"id":7,"name":"Tea"}, not {"id":8,"name":"Tea"}' in checked.stdout
+    results = json.loads(waypost("connector", "check", "shop.list_items", "--json", cwd=place).stdout)["results"]
+    assert {each["verdict"] for each in results} == {"passed", "skipped"}
+    assert {each["action"] for each in results} == {"list_items"}
+    core = waypost("connector", "check", "flow", cwd=place)
+    assert (core.returncode, core.stderr) == (2, "waypost: flow is a part of Waypost itself, and calls no service\n")

@@ -152,6 +152,20 @@ async def test_the_base_url_of_a_connection_takes_the_place_of_every_server(cont
         assert [each.line for each in server.requests] == ["GET /own/orders HTTP/1.1", "POST /own/files HTTP/1.1"]
 
 
+def test_a_connection_without_a_base_url_calls_the_server_of_the_document(tmp_path: Path) -> None:
+    made = FORM.scaffold("shop")
+    for name, text in made.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    connector = FORM.load(str(tmp_path / "shop.yaml"), made["shop.yaml"].encode()).connector
+    assert connector
+    assert connector.connection
+    action = connector.actions["get_item"]
+    assert action.target
+    connection = connector.connection.model_validate({"token": "x"})
+    assert action.target(action.input.model_validate({"id": "1"}), connection) == "https://api.example.com"
+
+
 def test_inputs_are_checked_by_the_schemas_of_the_document(tmp_path: Path) -> None:
     shop = load_shop(tmp_path)
     order = {"name": "Ada", "lines": [], "body": {"id": "b"}}

@@ -1,8 +1,10 @@
 """`waypost connector`: create, document and check a connector."""
 
+import asyncio
 import json
 import os
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.text import Text
 
 from durable.lazy import load_module
 from triggers.commands.describe_connector import describe_action, describe_connector, ensure_known
+from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
 from triggers.commands.output import open_console, print_fields, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems
@@ -23,6 +26,11 @@ connector = typer.Typer(no_args_is_help=True)
 
 MANY = 50
 """The number of actions of a connector above which its list ends with a hint."""
+
+UNTESTED = 10
+"""The number of actions without tests that a report names."""
+
+VERDICTS = ("passed", "failed", "skipped")
 
 REPEATABLE = {"yes": "yes", "key": "with its key", "no": "no", None: ""}
 
@@ -40,6 +48,7 @@ def create(
         typer.echo(f"Wrote {path}")
     typer.echo("Next:")
     typer.echo(f"  waypost connector show {name}{option}     # lists its actions")
+    typer.echo(f"  waypost connector check {name}{option}    # tries them against a stub of the service")
 
 
 @connector.command("show", help="Document a connector, or one of its actions, with an example to copy.")
@@ -65,6 +74,65 @@ def show(
     found = describe_connector(known, name, names, search)
     print_json(found) if as_json else print_connector(open_console(), found)
     print_problems([connections], open_console(err=True))
+
+
+@connector.command(
+    "check",
+    help="Try a connector against a stub of its service, to which all its HTTP requests go, and run its tests. Exit "
+    "code 1 if something fails.",
+)
+def check(
+    name: Annotated[str, typer.Argument(help="A connector, or one of its actions.", metavar="NAME[.ACTION]")],
+    every: Annotated[bool, typer.Option("--all", help="Check all actions, however many there are.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every check of every action.")] = False,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    known = load_connectors(config)
+    ensure_known(known, name)
+    found, _, action = name.partition(".")
+    subject = known.find(found)
+    if subject is None:
+        raise CommandFailed(f"{found} is a part of Waypost itself, and calls no service", WRONG_USE)
+    # The suite belongs to the connectors, which no other part of the commands knows.
+    suite = load_module("connectors.conformance.suite")
+    most = None if every else suite.MOST
+    report = asyncio.run(suite.check_connector(subject, only=action or None, most=most))
+    print_json(report) if as_json else print_report(open_console(), report, is_verbose=verbose)
+    if not report.is_passed:
+        raise typer.Exit(FAILED)
+
+
+def print_report(out: Console, report: Any, *, is_verbose: bool) -> None:
+    """Print what was checked with the numbers of actions, and each failure with its reason."""
+    if is_verbose:
+        rows = [(each.action or "", each.check, style_verdict(each.verdict), each.reason) for each in report.results]
+        print_table(out, ("ACTION", "CHECK", "RESULT", "REASON"), rows, fold="REASON")
+    else:
+        counts: dict[str, Counter[str]] = {}
+        for each in report.results:
+            counts.setdefault("its tests" if each.check.startswith("test ") else each.check, Counter())[
+                each.verdict
+            ] += 1
+        lines = [(name, *(str(found[verdict] or "") for verdict in VERDICTS)) for name, found in counts.items()]
+        print_table(out, ("CHECK", "PASSED", "FAILED", "NOT APPLICABLE"), lines, fold="CHECK")
+    failures = [each for each in report.results if each.verdict == "failed"]
+    for each in failures:
+        where = f"{report.connector}.{each.action}" if each.action else report.connector
+        out.print(Text.assemble(("\nfailed", "red"), f"  {where}: {each.check}\n        {each.reason}"), soft_wrap=True)
+    out.print()
+    if report.untested:
+        names = ", ".join(report.untested[:UNTESTED]) + (", …" if len(report.untested) > UNTESTED else "")
+        out.print(f"Checked with made-up inputs and answers, because there is no test of them: {names}", soft_wrap=True)
+    if report.left_out:
+        out.print(f"{report.left_out:,} actions were not checked; --all checks them too.")
+    passed, skipped = report.count("passed"), report.count("skipped")
+    out.print(f"{passed} checks passed, {len(failures)} failed, {skipped} do not apply", soft_wrap=True)
+
+
+def style_verdict(verdict: str) -> Text:
+    """A verdict in its colour."""
+    return Text(*{"passed": ("passed", "green"), "failed": ("failed", "red")}.get(verdict, ("not applicable", "")))
 
 
 def print_connector(out: Console, found: ConnectorDocument) -> None:
