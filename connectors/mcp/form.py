@@ -15,7 +15,7 @@ mcp:
 # Or a server that speaks MCP over HTTP; its connections in connections.yaml say how requests are signed.
 # mcp: {{url: https://mcp.example.com/mcp}}
 
-# Without 'select', every tool is an action. `waypost connectors {name}` lists them.
+# Without 'select', every tool is an action. `waypost connector show {name}` lists them.
 # select: [get_*, search]
 # rename: {{get_sum: add}}
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from durable.language.catalogue import explain_broken
 from durable.lazy import load_module
 from triggers.commands.describe_connector import describe_action, describe_connector, ensure_known
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
@@ -94,6 +95,8 @@ def check(
     subject = known.find(found)
     if subject is None:
         raise CommandFailed(f"{found} is a part of Waypost itself, and calls no service", WRONG_USE)
+    if why := known.broken.get(found):
+        raise CommandFailed(explain_broken(found, why).message)
     # The suite belongs to the connectors, which no other part of the commands knows.
     suite = load_module("connectors.conformance.suite")
     most = None if every else suite.MOST
@@ -140,6 +143,7 @@ def print_connector(out: Console, found: ConnectorDocument) -> None:
     out.print(Text.assemble((found.name, "bold"), f"  {found.summary}"))
     facts = {
         "from": found.origin,
+        "problem": found.problem,
         "auth": "; or ".join(" and ".join(way) for way in found.auth) or None,
         "limit": ", ".join(found.limit) or None,
         "test": found.test,

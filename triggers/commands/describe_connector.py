@@ -95,6 +95,7 @@ def describe_connector(
         connections=[*connections],
         actions=_filter(actions, search),
         skipped=dict(connector.skipped),
+        problem=connectors.broken.get(name),
     )
 
 

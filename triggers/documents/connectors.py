@@ -77,3 +77,4 @@ class ConnectorDocument(Struct, frozen=True):
     connections: list[str]
     actions: list[ActionLineDocument]
     skipped: Annotated[dict[str, str], note("Why parts of its description are not actions")]
+    problem: Annotated[str | None, note("Why it cannot be used")] = None
