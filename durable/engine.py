@@ -5,10 +5,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol
 
 from durable.definition import Definition
 from durable.history.words import Failure, Parent, RunSource, SecretPlaceholder, Verdict
+from durable.reports import GateReport
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
 
@@ -88,29 +89,6 @@ class Forked:
     admitted: Admitted
     copied: int
     again: tuple[str, ...]
-
-
-GateState: TypeAlias = Literal["ready", "held_back", "circuit_open"]
-
-
-@dataclass(frozen=True, slots=True)
-class GateReport:
-    """What holds the attempts of a connection back.
-
-    `state`: `ready`; `held_back`, because the service asked for time; `circuit_open`, because the service fails.
-    `in_flight`, `waiting`: how many attempts run, and how many attempts and requests wait for their turn in memory.
-    `limit`: its limits as people read them.
-    `since`, `until`: of a state other than `ready`, in ms. While a probe is under way, `until` is None.
-    `reason`: the same as text.
-    """
-
-    state: GateState
-    in_flight: int
-    waiting: int
-    limit: tuple[str, ...] = ()
-    since: int | None = None
-    until: int | None = None
-    reason: str | None = None
 
 
 class ServedPipelines(Protocol):

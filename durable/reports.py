@@ -1,4 +1,8 @@
-"""Data types of the journal that only people read: summaries of runs, of versions, of unknown paths, and of space."""
+"""Data types that only people read: summaries of runs, of versions, of unknown paths, of space,
+and of what holds a connection back."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -54,3 +58,26 @@ class UnknownPath(msgspec.Struct, frozen=True):
     count: int
     first_at: int
     last_at: int
+
+
+GateState: TypeAlias = Literal["ready", "held_back", "circuit_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What holds the attempts of a connection back.
+
+    `state`: `ready`; `held_back`, because the service asked for time; `circuit_open`, because the service fails.
+    `in_flight`, `waiting`: how many attempts run, and how many attempts and requests wait for their turn in memory.
+    `limit`: its limits as people read them.
+    `since`, `until`: of a state other than `ready`, in ms. While a probe is under way, `until` is None.
+    `reason`: the same as text.
+    """
+
+    state: GateState
+    in_flight: int
+    waiting: int
+    limit: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    reason: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect
 
-from durable.encrypted_store.errors import StoreError
+from durable.encrypted_store.errors import SecretRefused, StoreError
 from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
@@ -49,10 +49,6 @@ class RateExceeded(Exception):
         super().__init__(f"{what}; try again in {seconds} s")
         self.seconds = seconds
         self.closes = closes
-
-
-class SecretRefused(Exception):
-    """What was given cannot be stored as a secret; the message says why, without the value."""
 
 
 class LoginRefused(Exception):

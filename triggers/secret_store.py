@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from durable.encrypted_store.errors import StoreKeyFixed, StoreKeyMissing, ValueUnreadable
+from durable.encrypted_store.errors import SecretRefused, StoreKeyFixed, StoreKeyMissing, ValueUnreadable
 from durable.encrypted_store.key_ring import KeyRing
 from durable.encrypted_store.secrets import decrypt_secrets, explain_cure
 from durable.encrypted_store.store import EncryptedStore
@@ -22,7 +22,6 @@ from triggers.documents.secrets import (
     SecretListDocument,
 )
 from triggers.not_found import SecretNotFound
-from triggers.refusals import SecretRefused
 from triggers.settings import Settings
 from triggers.store_key import StoreKeySource
 

@@ -1,5 +1,6 @@
 """The errors of the encrypted store.
 
+SecretRefused           a name or a value that cannot be stored as a secret
 StoreError              the store refuses an operation
 ├── StoreKeyMissing     there is no store key, so that nothing can be encrypted
 ├── StoreKeyFixed       the store key cannot be replaced by a command
@@ -10,6 +11,10 @@ from durable.units import SealedKind
 
 NEW_KEY = "`waypost secrets key new FILE`"
 """The command that makes a store key."""
+
+
+class SecretRefused(Exception):
+    """This cannot be stored as a secret; the message says why, without the value."""
 
 
 class StoreError(Exception):

@@ -22,11 +22,11 @@ from typing import TypeAlias
 from durable import metrics
 from durable.action import Context
 from durable.durations import describe_time
-from durable.engine import GateReport
 from durable.gate.gate import FailedAttempt, Gate, Obstacle, Passage
 from durable.gate.meter import MILLISECOND, SECOND
 from durable.history.entries import AttemptFailed, Fact
 from durable.limit import Limit
+from durable.reports import GateReport
 
 FindLimit: TypeAlias = Callable[[str], Limit]
 """Finds the limit of a connection by its name."""

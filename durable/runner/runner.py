@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from durable.definition import Definition
-from durable.engine import Forked, ForkOrder, GateReport, RetryOutcome, ServedPipelines, Start
+from durable.engine import Forked, ForkOrder, RetryOutcome, ServedPipelines, Start
 from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
 from durable.journal.ownership import FIRST_EPOCH
 from durable.messages import AnswerMessage, CancelMessage, ResolveMessage, ResumeMessage
+from durable.reports import GateReport
 from durable.runner.advancer import Advancer, Disk
 from durable.runner.attempt import ActionRuntime
 from durable.runner.children import Children

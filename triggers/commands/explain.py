@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from durable.encrypted_store.errors import StoreError
+from durable.encrypted_store.errors import SecretRefused, StoreError
 from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.not_found import (
@@ -24,7 +24,6 @@ from triggers.not_found import (
     VersionNotFound,
 )
 from triggers.reading.client import ServiceRefused
-from triggers.refusals import SecretRefused
 from triggers.settings import SettingsError
 
 LISTS = {

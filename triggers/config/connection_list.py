@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from durable.action import OpenConnection
-from durable.engine import GateReport
+from durable.reports import GateReport
 from triggers.config.connections import Connections, ConnectionState
 from triggers.documents.connections import ConnectionDocument, GateDocument, LoginDocument
 

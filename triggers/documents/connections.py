@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from msgspec import Struct
 
 from durable.action import ErrorClass
-from durable.engine import GateReport
+from durable.reports import GateReport
 from triggers.documents.fields import Time, format_time, note
 
 ConnectionStatusName: TypeAlias = Literal["ready", "invalid", "lacks_secret", "needs_login"]
