@@ -84,4 +84,4 @@ class AdditionsCheck:
     def _refuse_encode(self, owner: Mapped, pointer: Pointer) -> None:
         if "encode" in owner:
             hint = "the document says how each body is encoded; remove it"
-            self._report.add((*pointer, "encode"), "'encode' does not go with a document", hint, is_key=True)
+            self._report.add((*pointer, "encode"), "'encode' does not go with 'openapi'", hint, is_key=True)

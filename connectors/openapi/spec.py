@@ -21,7 +21,7 @@ class SelectSpec(SpecModel, title="Select"):
 
 
 class ImportedActionSpec(RequestSpec, title="ImportedAction"):
-    """What the document does not say of one of its operations."""
+    """Additions to an operation of the document."""
 
     about: str | None = Field(None, description="What it does, in a sentence; default: the document's summary")
     output: JsonValue = Field(
@@ -32,7 +32,8 @@ class ImportedActionSpec(RequestSpec, title="ImportedAction"):
     )
     idempotent: Idempotent | None = Field(
         None,
-        description="Whether it can be repeated without a second effect; default: by the method and `idempotency`",
+        description="Whether it can be repeated without a second effect; default: implied by the method and "
+        "`idempotency`",
     )
     undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
 

@@ -75,7 +75,7 @@ class ActionCheck:
             hint = f"give it one of {', '.join(METHODS)}, with its path: 'get: /items'"
             self._report.add(pointer, "the action sends no request", hint, is_key=True)
         for other in methods[1:]:
-            what = f"an action is one request, and this one is a '{methods[0]}' already"
+            what = f"an action sends one request, and this one already has '{methods[0]}'"
             self._report.add((*pointer, other), what, f"move '{other}' to an action of its own", is_key=True)
         for method in methods:
             if isinstance(path := action[method], str):
@@ -83,11 +83,11 @@ class ActionCheck:
 
     def _check_path(self, path: str, pointer: Pointer, inputs: Mapped) -> None:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
-            self._report.add(pointer, "this is a URL, not a path", "put its beginning under 'base_url'")
+            self._report.add(pointer, "this is a URL, not a path", "put the part before the path under 'base_url'")
         elif path and not path.startswith(("/", "{")):
             self._report.add(pointer, f"the path {quote(path)} does not begin with '/'", f"write '/{path}'")
         elif found := re.search(r"[?#]", path):
-            what = f"{quote(found[0])} does not belong to a path"
+            what = f"a path cannot contain {quote(found[0])}"
             self._report.add(pointer, what, "put parameters under 'params'; write '%3F' or '%23' for the character")
         for name in find_path_names(path):
             if name not in inputs:
@@ -104,16 +104,16 @@ class ActionCheck:
         if not re.search(r"[{}]", rest):
             return
         if found := re.search(r"\{+\s*(?:inputs\.)?([A-Za-z_]\w*)\s*\}+", rest):
-            what = f"{quote(found[0])} is not how a path reads an input"
-            self._report.add(pointer, what, f"write '{{{found[1]}}}': it is percent-encoded")
+            what = f"a path cannot read an input as {quote(found[0])}"
+            self._report.add(pointer, what, f"write '{{{found[1]}}}', which is percent-encoded")
         else:
-            self._report.add(pointer, "a brace in a path stands around the name of an input", "write '/items/{id}'")
+            self._report.add(pointer, "braces in a path must enclose the name of an input", "write '/items/{id}'")
 
     def _check_body(self, action: Mapped, pointer: Pointer, own: Signature) -> None:
         bodies = list_bodies(action)
         for other in bodies[1:]:
-            what = f"a request has one body, and this one is '{bodies[0]}' already"
-            self._report.add((*pointer, other), what, "remove one", is_key=True)
+            what = f"a request has one body, and this one already has '{bodies[0]}'"
+            self._report.add((*pointer, other), what, "remove one of them", is_key=True)
         names = self._requests.names_of(own.known_inputs)
         for body in bodies:
             value, where = action[body], (*pointer, body)
@@ -126,18 +126,18 @@ class ActionCheck:
             self._report.add((*pointer, bodies[0]), "a HEAD request has no body", "remove it", is_key=True)
 
     def _check_request(self, merged: Mapped, action: Mapped, pointer: Pointer) -> None:
-        """Check what only the whole request shows."""
+        """Check what depends on the whole request."""
         [method] = list_methods(action)
         if "base_url" not in merged:
             hint = "add 'base_url: https://api.example.com' under 'http'"
             self._report.add((*pointer, method), "the action has no base URL", hint, is_key=True)
         placement = place_inputs(merged)
         for name in placement.added if placement.place is None else ():
-            what = f"the input {quote(name)} goes nowhere: no expression reads it"
+            what = f"the input {quote(name)} is not sent: no expression reads it"
             hint = f"read it in '{placement.body}' as {{{{ inputs.{name} }}}}, or remove it"
             self._report.add((*pointer, "inputs", name), what, hint, is_key=True)
         if merged.get("redirects") == "without_credentials" and (method != "get" or list_bodies(action)):
-            what = "'without_credentials' goes only with a GET without a body"
+            what = "'without_credentials' is only for GET requests without a body"
             self._report.add((*pointer, "redirects"), what, "write 'same_origin' or 'refuse'")
         if "media_type" in action and placement.body is None:
             self._report.add((*pointer, "media_type"), "the request has no body", "remove it", is_key=True)
@@ -186,7 +186,7 @@ class ActionCheck:
             what = "these JSON Schemas cannot be parts of one schema"
             self._report.add(pointer, what, "refer to '#/$defs/NAME' within a schema, without '$id' and '$anchor'")
 
-    # -- what stands beside the request
+    # -- pages, idempotency and undo
 
     def _check_page(self, merged: Mapped, action: Mapped, pointer: Pointer) -> None:
         if not has_pages(action) or not isinstance(action["page"], dict):
@@ -209,12 +209,13 @@ class ActionCheck:
             self._report.add((*pointer, "idempotency"), what, "remove it", is_key=True)
         elif rule and not rule.keys() & {"header", "json", "param"}:
             hint = "add for example 'header: Idempotency-Key'"
-            self._report.add((*pointer, "idempotency"), "it does not say where the key is sent", hint, is_key=True)
+            what = "'idempotency' does not say where the key is sent"
+            self._report.add((*pointer, "idempotency"), what, hint, is_key=True)
         elif {"json", "with"} & rule.keys() and place_inputs(merged).place != "body":
-            what = "the request has no body with fields, to which the key could be added"
-            self._report.add((*pointer, "idempotency"), what, "send the key in a header or a param", is_key=True)
+            what = "the key cannot be added to the body, which has no fields"
+            self._report.add((*pointer, "idempotency"), what, "send it with 'header' or 'param'", is_key=True)
         if action.get("idempotent") == "key" and not rule:
-            hint = "say under 'idempotency' where the service reads it, for example {header: Idempotency-Key}"
+            hint = "add 'idempotency' with the place where it is sent, for example {header: Idempotency-Key}"
             self._report.add((*pointer, "idempotent"), "no key is sent", hint)
 
     def _check_undo(self, undo: Mapped, name: str, pointer: Pointer, own: Signature) -> None:
@@ -227,7 +228,8 @@ class ActionCheck:
         read = find_read_inputs(undo.get("with"))
         for secret in sorted(name for name in own.secret_inputs if name in read or None in read):
             what = f"the input {quote(secret)} is secret, and the inputs of an undo are recorded"
-            self._report.add((*pointer, "with"), what, "read 'output', or a field of the connection", is_key=True)
+            hint = "read 'output', or let the action that undoes it read a field of the connection"
+            self._report.add((*pointer, "with"), what, hint, is_key=True)
 
     def _check_use(self, owner: Mapped, pointer: Pointer, names: ConnectorNames) -> Signature | None:
         """Check the action that is named under `use`, and its inputs under `with`."""
@@ -241,7 +243,7 @@ class ActionCheck:
 def check_use(
     use: str, given: JSON, pointer: Pointer, signatures: Mapping[str, Signature], report: Report, key: str = "use"
 ) -> Signature | None:
-    """Check a use of an action of the connector: that it exists, and its inputs."""
+    """Check that an action of the connector exists, and the inputs that it is given."""
     used = signatures.get(use)
     if used is None:
         hint = suggest(use, signatures) or "declare it under 'actions'"
@@ -269,4 +271,4 @@ def check_schemas(declared: Mapped, pointer: Pointer, report: Report) -> None:
         if schema.get("default") is None:
             continue
         for where, message in compiled.find_problems(schema["default"]):
-            report.add((*pointer, name, "default", *where), f"the default does not fit: {message}", None)
+            report.add((*pointer, name, "default", *where), f"the default is not valid: {message}", None)

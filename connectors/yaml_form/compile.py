@@ -111,7 +111,7 @@ def _compile_request(spec: DeclaredActionSpec, merged: Mapped, secrets: frozense
 
 def compile_rules(spec: RequestSpec, *, is_in_body: bool) -> dict[str, Any]:
     """Return the fields of the compiled form that describe responses, pages and the idempotency key, as far as the
-    file says something of them. `is_in_body`: the inputs go to the body."""
+    file sets them. `is_in_body`: the inputs go to the body."""
     rules: dict[str, Any] = {}
     if spec.errors:
         rules["errors"] = _compile_errors(spec.errors)

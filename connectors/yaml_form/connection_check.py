@@ -19,7 +19,7 @@ from durable.wording import quote, suggest
 def check_connection(
     connection: Mapped, signatures: Mapping[str, Signature], expressions: ExpressionCheck, report: Report
 ) -> None:
-    """Check what a file says of the connector's connections; `signatures` are those of its actions."""
+    """Check the key `connection` of a file; `signatures` are those of its actions."""
     fields = get_mapping(connection.get("fields"))
     check_schemas(fields, ("connection", "fields"), report)
     names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(fields))})
@@ -42,7 +42,7 @@ def _check_scheme(name: str, settings: JSON, pointer: Pointer, report: Report) -
     scheme = schemes.loaded.get(name)
     if scheme is None:
         why = f": {schemes.broken[name]}" if name in schemes.broken else ""
-        what = f"there is no authentication {quote(name)}{why}"
+        what = f"there is no authentication scheme {quote(name)}{why}"
         report.add(pointer, what, suggest(name, schemes.loaded), is_key=True)
         return
     for each in find_data_problems(scheme.settings, settings, is_open=is_template, context={"connection": None}):

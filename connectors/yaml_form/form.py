@@ -1,4 +1,4 @@
-"""The form `yaml`: a connector in one file, with further actions in a Python file beside it if need be."""
+"""The form `yaml`: a connector in one file, with further actions in a Python file next to it if needed."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -64,12 +64,12 @@ def _load_code(folder: Path, used: list[str], name: str) -> list[Action]:
     try:
         module = load_file(path, path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror}; it stands beside this file") from None
+        raise ValueError(f"{name} cannot be read: {error.strerror}; put it into the folder of this file") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
         raise ValueError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from None
     found = list(_list_actions(vars(module)))
     if not found:
-        raise ValueError(f"{name} has no actions; decorate its functions with '@action(…)'")
+        raise ValueError(f"{name} defines no actions; decorate its functions with '@action(…)'")
     return found
 
 

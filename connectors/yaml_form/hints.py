@@ -19,18 +19,18 @@ _KEYS = {
         ("rate_limit", "rate_limits", "ratelimit"), "did you mean 'limit', for example 'limit: {rate: 50/m}'"
     ),
     **dict.fromkeys(("method", "path", "endpoint"), "write the method with its path: 'get: /items/{id}'"),
-    **dict.fromkeys(("version",), "the version of a pipeline covers its connectors; remove it"),
-    **dict.fromkeys(("retry", "retries"), "the pipeline says how often a step is attempted; remove it"),
-    **dict.fromkeys(("timeout",), "the pipeline says how long an attempt may take; remove it"),
+    **dict.fromkeys(("version",), "a connector needs no version, because that of a pipeline includes it; remove it"),
+    **dict.fromkeys(("retry", "retries"), "pipelines set how often a step is attempted; remove it"),
+    **dict.fromkeys(("timeout",), "pipelines set how long an attempt may take; remove it"),
     **dict.fromkeys(("max_pages", "max_items", "size", "cursor", "link", "more", "next"), "put it under 'page'"),
-    "auth": "it stands under 'connection'",
-    "fields": "they stand under 'connection'",
-    "limit": "it is of the whole connector: put it under 'http'",
+    "auth": "put it under 'connection'",
+    "fields": "put them under 'connection'",
+    "limit": "it applies to the whole connector; put it under 'http'",
     "undo.action": "did you mean 'use'",
     "options.action": "did you mean 'use'",
-    "page.limit": "the number of items of a page is 'size: {param: limit, value: 100}'",
-    "page.type": "the key itself says how: one of link, next, cursor, offset and number",
-    "errors.retry": "give the error a class that is repeated: 'classes: {server: [code]}'",
+    "page.limit": "the number of items of a page is set by 'size: {param: limit, value: 100}'",
+    "page.type": "remove it, and write one of the keys link, next, cursor, offset and number",
+    "errors.retry": "give the error a class that is retried: 'classes: {server: [code]}'",
 }
 
 _VALUES = {

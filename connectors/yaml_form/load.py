@@ -69,7 +69,7 @@ def _read(data: str | bytes, file: str) -> tuple[Report, "Mapped | None"]:
 
 
 def add_id(data: Mapped, report: Report) -> Mapped:
-    """Return the data with an id, which is the name of the file."""
+    """Return the data with an id, which is the file's name."""
     name = report.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
         what = f"the file's name {quote(name)} cannot be a connector's id"
@@ -86,7 +86,7 @@ def _load_code(data: Mapped, report: Report, load_code: LoadCode | None) -> list
     if not isinstance(code, str):
         return []
     if load_code is None:
-        report.add(("code",), "a connector of this origin has no Python file", "remove 'code'")
+        report.add(("code",), "this connector cannot have a Python file", "remove 'code'")
         return []
     try:
         found = list(load_code(code))
@@ -97,7 +97,7 @@ def _load_code(data: Mapped, report: Report, load_code: LoadCode | None) -> list
     written = get_mapping(data.get("actions"))
     for each in found:
         if each.name in written:
-            what = f"{code} has an action {quote(each.name)} too"
+            what = f"{code} also has an action {quote(each.name)}"
             report.add(("actions", each.name), what, "rename one of them", is_key=True)
     return [each for each in found if each.name not in written]
 
@@ -105,7 +105,7 @@ def _load_code(data: Mapped, report: Report, load_code: LoadCode | None) -> list
 def _check_models(data: Mapped, report: Report) -> None:
     misplaced = _find_misplaced(data)
     for name in misplaced:
-        what = f"{quote(name)} is a key of an action, and here stands the name of an action"
+        what = f"{quote(name)} is a key of an action, but the name of an action is expected here"
         report.add(("actions", name), what, f"put the name above it: 'list_items: {{{name}: …}}'", is_key=True)
     for each in find_data_problems(ConnectorSpec, data, hints=CONNECTOR_HINTS):
         if each.pointer[:1] == ("actions",) and len(each.pointer) > 1 and each.pointer[1] in misplaced:
@@ -152,7 +152,7 @@ class FileCheck:
         for name, action in self._actions.items():
             actions.check(name, action, ("actions", name))
         if data.get("triggers"):
-            what, hint = "the triggers of a connector are not performed yet", "this part of the file is not read"
+            what, hint = "triggers of connectors are not supported yet", "this part of the file is ignored"
             report.add(("triggers",), what, hint, is_key=True, severity="warning")
         for index, test in enumerate(get_list(data.get("tests"))):
             self._check_test(get_mapping(test), ("tests", index))

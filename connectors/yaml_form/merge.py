@@ -38,7 +38,7 @@ def list_bodies(action: Mapped) -> list[str]:
 
 
 def merge_request(http: Mapped, action: Mapped) -> Mapped:
-    """Return an action with what all actions share. Its own keys take precedence, one level deep.
+    """Return an action merged with what all actions share. Its own keys take precedence, one level deep.
 
     Some keys are shared only by the actions that they fit: `page` by those that have the key too, `idempotency` by
     POST and PATCH, and `redirects: without_credentials` by GET.
@@ -89,7 +89,7 @@ class InputPlaces:
     """Where the inputs of a merged action go.
 
     `body`: the kind of body: a key of the file.
-    `place`: where the inputs go that stand nowhere else; None if there is no such place, because the body is a text.
+    `place`: where inputs go that nothing else reads; None if there is no such place, because the body is a text.
     `added`: these inputs.
     """
 

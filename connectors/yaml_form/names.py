@@ -42,7 +42,7 @@ ANSWER = KnownMapping({"status": KnownScalar(frozenset({"number"})), "headers": 
 class ConnectorNames:
     """The names that can be read at one place, and what is known of their values. Implements `Names`.
 
-    `hints`: what to do about names that cannot be read just here.
+    `hints`: what to do about names that cannot be read here, although they can elsewhere.
     """
 
     known: Mapping[str, KnownValue]

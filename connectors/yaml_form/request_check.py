@@ -1,5 +1,5 @@
-"""Checks what a request consists of, both what the actions share and what an action says itself: expressions, the base
-URL, headers, pages and the idempotency key."""
+"""Checks the parts of a request, both those that the actions share and those of one action: expressions, the base URL,
+headers, pages and the idempotency key."""
 
 from collections.abc import Iterator
 
@@ -18,8 +18,10 @@ from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote
 
-_AUTH = "credentials stand under 'connection.auth', for example 'auth: [{basic: {…}}]'"
-_URL_HINTS = {"inputs": "the connection's credentials go to this URL, so only the connection can name it"}
+_AUTH = "put credentials under 'connection.auth', for example 'auth: [{basic: {…}}]'"
+_URL_HINTS = {
+    "inputs": "the connection's credentials go to this URL, so only fields of the connection can be part of it"
+}
 _SENT = "the text itself is sent"
 _FIXED_HEADERS = {
     "host": ("the host of a request is that of its URL", "write it in 'base_url'"),
@@ -81,7 +83,7 @@ class RequestCheck:
             message, _, hint = problem.partition("; ")
             self._report.add(pointer, message, hint or None)
         elif any(mark in value for mark in "?#"):
-            self._report.add(pointer, "'base_url' is more than an address", "put parameters under 'params'")
+            self._report.add(pointer, "'base_url' contains more than an address", "put parameters under 'params'")
 
     def _report_headers(self, headers: Mapped, pointer: Pointer) -> None:
         first: dict[str, str] = {}
@@ -113,7 +115,8 @@ class RequestCheck:
         for key in ("value", "when"):
             self._expressions.check_condition(rule.get(key), (*pointer, key), names)
         if len({"header", "value"} & rule.keys()) != 1:
-            self._report.add(pointer, "the time stands in a header or in a value", "write one of 'header' and 'value'")
+            what = "the time comes either from a header or from an expression"
+            self._report.add(pointer, what, "write one of 'header' and 'value'")
 
     def _check_page(self, page: Mapped, pointer: Pointer, names: ConnectorNames) -> None:
         self._expressions.check_condition(page.get("items"), (*pointer, "items"), names)
@@ -123,31 +126,32 @@ class RequestCheck:
         ways = [key for key in page if key in WAYS]
         for other in ways[1:]:
             hint = f"remove it, or remove '{ways[0]}'"
-            what = f"the next page is found in one way, and this page has '{ways[0]}' already"
+            what = f"the next page is found in one way, and this action already has '{ways[0]}'"
             self._report.add((*pointer, other), what, hint, is_key=True)
 
     def _check_key(self, rule: Mapped, pointer: Pointer) -> None:
         if has_template(rule.get("with")):
-            self._report.add((*pointer, "with"), "what is sent beside the key is constant", "write it without '{{ }}'")
+            what = "the fields that are sent with the key must be constant"
+            self._report.add((*pointer, "with"), what, "write them without '{{ }}'")
         if isinstance(name := rule.get("header"), str):
             self._report_header(name, "", (*pointer, "header"), is_key=False)
         places = [key for key in rule if key in {"header", "json", "param"}]
         for other in places[1:]:
-            what = f"the key is sent in one place, and here is a '{places[0]}' already"
-            self._report.add((*pointer, other), what, "remove one", is_key=True)
+            what = f"the key is sent in one place, and '{places[0]}' already names one"
+            self._report.add((*pointer, other), what, "remove one of them", is_key=True)
 
 
 def find_page_problems(page: Mapped) -> Iterator[tuple[str, str, str | None]]:
     """Return what is missing in a merged page: the key at which to report it, a message and a hint."""
     if "items" not in page:
-        yield "page", "the page does not say where its items are", "add for example 'items: answer.body.items'"
+        yield "page", "'page' does not say where the items are", "add for example 'items: answer.body.items'"
     if not page.keys() & set(WAYS):
         hint = "add one of link, next, cursor, offset and number, for example 'link: next'"
-        yield "page", "the page does not say how the next one is found", hint
+        yield "page", "'page' does not say how the next page is found", hint
     if "cursor" in page and "param" not in page:
-        yield "page", "the page does not say where the cursor is sent", "add 'param', the name of the parameter"
+        yield "page", "'page' does not say where the cursor is sent", "add 'param', the name of the parameter"
     if "param" in page and "cursor" not in page and page.keys() & set(WAYS):
-        yield "page", "'param' goes only with 'cursor'", "write it as in 'offset: {param: offset}'"
+        yield "page", "'param' is only for 'cursor'", "write it as in 'offset: {param: offset}'"
 
 
 def _find_url_problem(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What is known of an action before it is performed: its inputs and its output, as others in the file use them."""
+"""What is known about an action before it is performed: its inputs and its output, for the others that use it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _LIMIT_SCHEMA: dict[str, Any] = {
     "type": "integer",
     "minimum": 1,
     "default": None,
-    "about": "The number of items after which the list ends; all if null",
+    "about": "The maximum number of items to return; null for all",
 }
 """The input that every action with pages has."""
 

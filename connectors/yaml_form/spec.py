@@ -1,6 +1,6 @@
 """The keys of a connector's file.
 
-What the models cannot check, because it depends on several keys, is checked by `connectors.yaml_form.check`.
+What the models cannot check, because it depends on several keys, is checked by `connectors.yaml_form.load.FileCheck`.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -45,18 +45,18 @@ class ErrorMatchSpec(SpecModel, title="ErrorMatch"):
 
 
 class ErrorsSpec(SpecModel, title="Errors"):
-    """How a response is judged, beside its status. An expression that reads something absent is null."""
+    """How errors are recognised and classified. An expression that reads a missing value is null."""
 
     when: Condition | None = Field(
         None, description="An expression: whether a response is an error although its status is below 400"
     )
-    code: str | None = Field(None, description="The service's own code of the error: '{{ answer.body.error }}'")
-    message: str | None = Field(None, description="The service's own message: '{{ answer.body.message }}'")
-    ok: tuple[Word, ...] = Field((), description="Codes or statuses of errors that count as success")
+    code: str | None = Field(None, description="The service's error code: '{{ answer.body.error }}'")
+    message: str | None = Field(None, description="The service's error message: '{{ answer.body.message }}'")
+    ok: tuple[Word, ...] = Field((), description="Error codes or statuses that count as success")
     classes: dict[ErrorClass, tuple[Word | ErrorMatchSpec, ...]] = Field(
         default_factory=dict,
-        description="The class of an error by its code, its status or a condition; the first that matches; default: "
-        "by its status",
+        description="Error classes, each with the codes, statuses or conditions that it applies to; the first match "
+        "counts; default: by the status",
     )
 
 
@@ -66,20 +66,20 @@ class RetryAfterSpec(SpecModel, title="RetryAfter"):
     header: Text | None = Field(None, description="The name of a header")
     value: Condition | None = Field(None, description="An expression that reads `answer`, instead of a header")
     unit: RetryUnit = Field(
-        "s", description="Seconds (or an HTTP date), milliseconds, or a Unix time in seconds or milliseconds"
+        "s", description="Seconds (or an HTTP date), milliseconds, or a Unix time in seconds or in milliseconds"
     )
-    when: Condition | None = Field(None, description="An expression: whether this applies")
+    when: Condition | None = Field(None, description="An expression: whether this rule applies")
 
 
 class PageSizeSpec(SpecModel, title="PageSize"):
-    """The parameter that sets the number of items of a page."""
+    """The parameter that sets the number of items in a page."""
 
     param: Text = Field(description="The name of the parameter")
     value: Annotated[int, Field(strict=True, ge=1, le=100_000)] = Field(description="The number of items")
 
 
 class OffsetSpec(SpecModel, title="Offset"):
-    """A parameter with the number of items that came before."""
+    """A parameter with the number of items on the previous pages."""
 
     param: Text = Field(description="The name of the parameter")
 
@@ -92,32 +92,32 @@ class PageNumberSpec(SpecModel, title="PageNumber"):
 
 
 class PageSpec(SpecModel, title="Page"):
-    """How the pages of a list follow one another; exactly one of link, next, cursor, offset and number."""
+    """How to get the pages of a list; exactly one of link, next, cursor, offset and number."""
 
-    items: Condition | None = Field(None, description="An expression: the list of a page; reads `answer`")
+    items: Condition | None = Field(None, description="An expression: the list in a page; reads `answer`")
     more: Condition | None = Field(
         None, description="An expression: whether another page follows; reads `answer` and `items`"
     )
-    link: Text | None = Field(None, description="The relation of the `Link` header (RFC 8288) with the next URL: next")
+    link: Text | None = Field(None, description="The relation in the `Link` header (RFC 8288) of the next page: next")
     next: Condition | None = Field(None, description="An expression: the URL of the next page; null after the last")
     cursor: Condition | None = Field(
         None, description="An expression: what the next request sends as `param`; null after the last page"
     )
     param: Text | None = Field(None, description="The name of the parameter with the cursor")
-    offset: OffsetSpec | None = Field(None, description="A parameter with the number of items that came before")
+    offset: OffsetSpec | None = Field(None, description="A parameter with the number of items on the previous pages")
     number: PageNumberSpec | None = Field(None, description="A parameter with the number of the page")
-    size: PageSizeSpec | None = Field(None, description="The parameter that sets the number of items of a page")
+    size: PageSizeSpec | None = Field(None, description="The parameter that sets the number of items in a page")
     max_pages: Annotated[int, Field(strict=True, ge=1, le=10_000)] = Field(
         200, description="More pages than this are an error"
     )
     max_items: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        None, description="The number of items after which the list ends"
+        None, description="The maximum number of items to get; the list ends there"
     )
     delay: Milliseconds = Field(0, description="The time between two pages: 200ms")
 
 
 class KeySpec(SpecModel, title="IdempotencyKey"):
-    """Where the idempotency key of a step is sent; exactly one of header, json and param."""
+    """Where a step's idempotency key is sent; exactly one of header, json and param."""
 
     header: Text | None = Field(None, description="The name of a request header")
     json_: Text | None = Field(None, alias="json", description="The name of a field of the body")
@@ -125,14 +125,14 @@ class KeySpec(SpecModel, title="IdempotencyKey"):
     max: Annotated[int, Field(strict=True, ge=8, le=1_000)] | None = Field(
         None, description="The maximum number of characters; a longer key is hashed"
     )
-    as_: KeyFormat = Field("text", alias="as", description="The form of the key that the service accepts")
+    as_: KeyFormat = Field("text", alias="as", description="The format of the key that the service accepts")
     with_: dict[str, JsonValue] | None = Field(
-        None, alias="with", description="Fields that are sent in the body beside the key"
+        None, alias="with", description="Fields that are sent in the body along with the key"
     )
 
 
 class RequestSpec(SpecModel):
-    """What all requests of the connector share, and each action may say for itself."""
+    """What all requests of the connector share, and each action may set for itself."""
 
     base_url: Text | None = Field(None, description="The URL to which the paths of the actions are appended")
     params: dict[str, JsonValue] | None = Field(None, description="Query parameters by name")
@@ -143,11 +143,13 @@ class RequestSpec(SpecModel):
     styles: dict[str, ParameterStyle] | None = Field(
         None, description="How a query parameter that is a list or a mapping is written; default: its name repeated"
     )
-    errors: ErrorsSpec | None = Field(None, description="How a response is judged, beside its status")
+    errors: ErrorsSpec | None = Field(
+        None, description="How errors are recognised and classified; default: by the status"
+    )
     retry_after: tuple[RetryAfterSpec, ...] | None = Field(
         None, min_length=1, description="Where a response says when to try again; default: the header retry-after"
     )
-    page: PageSpec | None = Field(None, description="How the pages of a list follow one another")
+    page: PageSpec | None = Field(None, description="How to get the pages of a list")
     idempotency: KeySpec | None = Field(
         None, description="Where the idempotency key is sent; only for a service that honours it"
     )
@@ -159,7 +161,7 @@ class RequestSpec(SpecModel):
 
 
 class HttpSpec(RequestSpec, title="Http"):
-    """What all requests share. An action that has one of these keys too adds to it, and takes precedence."""
+    """What all requests share. An action can have the same keys, except `limit`; its values take precedence."""
 
     limit: Limit | None = Field(None, description="The limits of each connection, for all runs together")
 
@@ -168,15 +170,15 @@ class HttpSpec(RequestSpec, title="Http"):
 
 
 class ConnectionFieldsSpec(SpecModel, title="Connection"):
-    """What connections.yaml has for this connector, and how it signs requests."""
+    """What a connection in connections.yaml consists of, and how its requests are signed."""
 
     fields: dict[Identifier, Schema] = Field(
-        default_factory=dict, description="JSON Schemas by name; with `secret: true` for credentials"
+        default_factory=dict, description="JSON Schemas by name; credentials have `secret: true`"
     )
     auth: tuple[dict[str, JsonValue], ...] = Field(
-        (), description="How requests are signed; the first applies whose fields the connection has"
+        (), description="How requests are signed; the first entry whose fields the connection has is used"
     )
-    test: Text | None = Field(None, description="The action that proves that a connection works")
+    test: Text | None = Field(None, description="The action that tests whether a connection works")
 
 
 # -- actions ------------------------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class OptionsSpec(SpecModel, title="Options"):
         None, alias="with", description="Its inputs; expressions read the other `inputs`"
     )
     value: FieldName | None = Field(None, description="The field of an item that is chosen; default: the item itself")
-    label: FieldName | None = Field(None, description="The field of an item that people see")
+    label: FieldName | None = Field(None, description="The field of an item that is shown to people")
 
 
 class ConnectorUndoSpec(SpecModel, title="ConnectorUndo"):
@@ -236,14 +238,14 @@ class DeclaredActionSpec(RequestSpec, title="Action"):
     form: dict[str, JsonValue] | None = Field(None, description="The body, as a form; default: the inputs")
     multipart: dict[str, JsonValue] | None = Field(
         None,
-        description="The body, in parts: a text, or a mapping of `text` or `base64` with `filename` and "
+        description="The parts of the body: each a text, or a mapping of `text` or `base64` with `filename` and "
         "`content_type`; default: the inputs",
     )
     graphql: Annotated[GraphqlSpec, BeforeValidator(_read_query)] | None = Field(
         None, description="The body: a GraphQL query, or a mapping of `query` and `variables`"
     )
     body: Text | BytesSpec | None = Field(None, description="The body, as text or {base64: …}")
-    media_type: Text | None = Field(None, description="The content type of the body, if it differs")
+    media_type: Text | None = Field(None, description="The content type of the body; default: that of its encoding")
     output: JsonValue = Field(
         None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
     )
@@ -252,7 +254,8 @@ class DeclaredActionSpec(RequestSpec, title="Action"):
     )
     idempotent: Idempotent | None = Field(
         None,
-        description="Whether it can be repeated without a second effect; default: by the method and `idempotency`",
+        description="Whether it can be repeated without a second effect; default: implied by the method and "
+        "`idempotency`",
     )
     undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
 
@@ -269,7 +272,7 @@ class AnswerSpec(SpecModel, title="Answer"):
 
 
 class ExpectedRequestSpec(SpecModel, title="ExpectedRequest"):
-    """What the request must be; keys that are left out are not compared."""
+    """The expected request; keys that are left out are not compared."""
 
     method: Text | None = Field(None, description="The method, in capital letters")
     path: str | None = Field(None, description="The path, encoded, without `base_url`")
@@ -279,36 +282,36 @@ class ExpectedRequestSpec(SpecModel, title="ExpectedRequest"):
 
 
 class ExpectedErrorSpec(SpecModel, title="ExpectedError"):
-    """What the error must be."""
+    """The expected error."""
 
     class_: ErrorClass | None = Field(None, alias="class", description="The class of the error")
     code: str | None = Field(None, description="The service's code of the error")
-    message: str | None = Field(None, description="A part of the message")
+    message: str | None = Field(None, description="Part of the message")
 
 
 class ExpectSpec(SpecModel, title="Expect"):
-    """What must happen."""
+    """The expected result."""
 
     request: ExpectedRequestSpec | tuple[ExpectedRequestSpec, ...] | None = Field(
-        None, description="The request, or the requests in their order"
+        None, description="The request, or the requests in order"
     )
     output: JsonValue = Field(None, description="The output")
     error: ExpectedErrorSpec | None = Field(None, description="The error with which the action fails")
 
 
 class ConnectorTestSpec(SpecModel, title="Test"):
-    """An exchange with the service, and what must come of it."""
+    """An exchange with the service, and the expected result."""
 
     about: Text | None = Field(None, description="What it shows")
     action: Text = Field(description="The name of the action")
     with_: dict[str, JsonValue] = Field(default_factory=dict, alias="with", description="The inputs of the action")
     connection: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Fields of the connection; default: made up"
+        default_factory=dict, description="Fields of the connection; default: sample values"
     )
     answer: AnswerSpec | tuple[AnswerSpec, ...] = Field(
-        description="The response of the service, or its responses in their order"
+        description="The response of the service, or its responses in order"
     )
-    expect: ExpectSpec = Field(description="The output or the error, and the requests")
+    expect: ExpectSpec = Field(description="The expected output or error, and the expected requests")
 
 
 # -- the file -----------------------------------------------------------------------------------------------------
@@ -319,15 +322,15 @@ class ConnectorSpec(SpecModel, title="Waypost connector"):
 
     id: Identifier = Field(description="The part of `use:` before the dot; the name of the file")
     about: Text = Field(description="What the service is, in a sentence")
-    connection: ConnectionFieldsSpec | None = Field(None, description="What connections.yaml has for it")
+    connection: ConnectionFieldsSpec | None = Field(None, description="What a connection consists of")
     http: HttpSpec = Field(default_factory=HttpSpec, description="What all requests share")
     actions: dict[Identifier, DeclaredActionSpec] = Field(
-        default_factory=dict, description="What the connector does, by name"
+        default_factory=dict, description="The connector's actions by name"
     )
     code: Annotated[str, StringConstraints(pattern=r"^_[A-Za-z0-9_]+\.py$")] | None = Field(
         None,
-        description="A Python file beside this one with further actions; its name begins with `_`: _slack.py",
+        description="A Python file in the same folder with further actions; its name begins with `_`: _slack.py",
         examples=["_slack.py"],
     )
-    triggers: dict[Identifier, dict[str, JsonValue]] | None = Field(None, description="Not performed yet")
-    tests: tuple[ConnectorTestSpec, ...] = Field((), description="Exchanges with the service and what comes of them")
+    triggers: dict[Identifier, dict[str, JsonValue]] | None = Field(None, description="Not supported yet")
+    tests: tuple[ConnectorTestSpec, ...] = Field((), description="Exchanges with the service, and the expected results")

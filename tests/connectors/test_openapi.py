@@ -397,9 +397,12 @@ async def test_the_file_adds_what_the_document_does_not_say(context: Context, tm
     ("settings", "problem"),
     [
         ("http: {base_url: 'https://me:pw@x.test'}", "2:18: error: the URL contains a user or password"),
-        ("http: {encode: form}", "2:8: error: 'encode' does not go with a document; the document says"),
+        ("http: {encode: form}", "2:8: error: 'encode' does not go with 'openapi'; the document says"),
         ("connection: {test: get_order}", "2:20: error: this connector has no action 'get_order'; did you mean 'get_"),
-        ("connection: {auth: [{beaer: x}]}", "2:22: error: there is no authentication 'beaer'; did you mean 'bearer'"),
+        (
+            "connection: {auth: [{beaer: x}]}",
+            "2:22: error: there is no authentication scheme 'beaer'; did you mean 'bearer'",
+        ),
         (
             "actions: {chrge: {about: x}}",
             "2:11: warning: there is no action 'chrge': the document",
@@ -412,7 +415,7 @@ async def test_the_file_adds_what_the_document_does_not_say(context: Context, tm
         ),
         (
             "actions: {get_orders: {page: {items: answer.body}}}",
-            "2:24: error: the page does not say how",
+            "2:24: error: 'page' does not say how",
         ),
         ("actions: {charge: {undo: {use: remove_line, with: {line: 1}}}}", "2:51: error: 'order-id' is missing"),
     ],

@@ -351,8 +351,8 @@ def test_the_actions_of_a_python_file_beside_it_belong_to_the_connector(tmp_path
         (None, "_shop.py cannot be read: No such file or directory"),
         ("1 / 0", "_shop.py cannot be loaded: ZeroDivisionError: division by zero"),
         ("def f(", "_shop.py cannot be loaded: SyntaxError: '(' was never closed (_shop.py, line 1)"),
-        ("a = 1", "_shop.py has no actions"),
-        (CODE.replace('"upload"', '"one"'), "_shop.py has an action 'one' too"),
+        ("a = 1", "_shop.py defines no actions"),
+        (CODE.replace('"upload"', '"one"'), "_shop.py also has an action 'one'"),
     ],
 )
 def test_a_python_file_that_cannot_be_used_is_an_error_of_the_file(

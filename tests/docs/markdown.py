@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,13 @@ from durable.spec_model import IDENTIFIER
 Schema: TypeAlias = dict[str, Any]
 
 _DURATION = TypeAdapter(Duration).json_schema()["pattern"]
-_LINKS = {"Step": ("step", "steps"), "TriggerSpec": ("trigger", "triggers"), "Waited": ("wait", "waitany")}
+_LINKS = {
+    "RetryAfter": ("rule", "retryafter"),
+    "Step": ("step", "steps"),
+    "TriggerSpec": ("trigger", "triggers"),
+    "Waited": ("wait", "waitany"),
+}
+_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 
 
@@ -115,7 +122,7 @@ def _of(items: Schema, definitions: Schema) -> str:
 def _reference(name: str, many: bool) -> str:
     if name == "JsonValue":
         return "any values" if many else "any value"
-    word, anchor = _LINKS.get(name, (name.lower(), name.lower()))
+    word, anchor = _LINKS.get(name, (_WORD_START.sub(" ", name).lower(), name.lower()))
     return f"[{_number(word, many)}](#{anchor})"
 
 
