@@ -117,17 +117,18 @@ class HttpClient:
         json: "JSON | UnsetType" = UNSET,
         form: Params | None = None,
         has_key: bool = True,
+        has_passed: bool = False,
         certificate: ClientCertificate | None = None,
     ) -> Response:
         """Send one request and return its complete response, whatever its status; raises `ActionError`.
 
         The body is the first of `content`, `json` and `form` that is given. `has_key`: a request that changes something
-        gets the header `Idempotency-Key`, unless it has one. `certificate`: that of the connection on which the request
-        is sent.
+        gets the header `Idempotency-Key`, unless it has one. `has_passed`: it has passed the attempt's gate.
+        `certificate`: that of the connection on which the request is sent.
         """
         body, described_by = encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by, has_key)
-        if context.gate is not None:
+        if context.gate is not None and not has_passed:
             await context.gate.pass_request(context)
         return await self._read(context, request, await self._exchange(request, certificate))
 

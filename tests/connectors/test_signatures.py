@@ -1,5 +1,6 @@
 """Signed requests: HMAC against published examples, AWS Signature Version 4 against botocore."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,8 +16,11 @@ from pydantic import ValidationError
 from connectors.auth.aws import AwsSettings, add_aws_signature
 from connectors.auth.hmac import HmacSettings, add_signature
 from connectors.auth.request import OutgoingRequest
+from connectors.auth.send import send_signed
 from durable.action import ActionError, Context
+from durable.clock import now
 from durable.redactor import Redactor
+from tests.connectors.servers import OK, answering, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -169,3 +173,30 @@ def test_signing_again_after_a_redirect_changes_only_the_url() -> None:
     first = add_aws_signature(settings, request, AT)
     again = add_aws_signature(settings, OutgoingRequest("GET", first.url, first.headers), AT)
     assert again == first
+
+
+class SlowGate:
+    """Lets each request pass after a while; `passed` are the times when."""
+
+    def __init__(self) -> None:
+        self.passed: list[int] = []
+
+    async def pass_request(self, context: Context) -> None:
+        await asyncio.sleep(0.005)
+        self.passed.append(now())
+
+    def note_sent(self) -> None:
+        pass
+
+
+async def test_a_request_is_signed_when_it_may_be_sent(context: Context) -> None:
+    timestamp = {"header": "x-time", "format": "ms"}
+    settings = {"secret": "s", "sign": "{timestamp}", "header": "x-signature", "timestamp": timestamp}
+    context.auth = {"hmac": HmacSettings.model_validate(settings)}
+    context.gate = gate = SlowGate()
+    async with serve(answering(OK)) as server:
+        for _ in range(2):
+            await send_signed(context, OutgoingRequest("GET", server.url))
+        written = [int(each.headers["x-time"]) for each in server.requests]
+    assert len(gate.passed) == 2
+    assert all(passed <= at for passed, at in zip(gate.passed, written, strict=True))
