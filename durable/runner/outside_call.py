@@ -85,10 +85,10 @@ async def _perform(
             returned = await action.perform(context, input)
         gate.note(passed.passage, None)
     except Exception as error:  # noqa: BLE001  # an action may raise anything
-        caught = _read_error(error, redactor)
+        caught = await redact_error(_read_error(error, redactor), redactor)
         wait = None if caught.retry_after is None else round(caught.retry_after * 1000)
         gate.note(passed.passage, FailedAttempt(caught.error_class, caught.code, caught.ending, wait))
-        raise await redact_error(caught, redactor) from None
+        raise caught from None
     finally:
         context.close()
         passed.leave()  # a call that was cancelled tells nothing of the service

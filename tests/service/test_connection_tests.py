@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
+from durable.redactor import MARK
 from tests.service.running import ENVIRONMENT, Running, outside, running
 from tests.service.test_connections import write
 
@@ -105,16 +106,19 @@ async def test_a_test_lacks_what_the_connection_lacks(tmp_path: Path) -> None:
 
 
 LISTS = """
-from waypost import Connector, Context, Inputs, Page, action
+from waypost import ActionError, Connector, Context, Inputs, Page, Secret, action
 
 
 class Login(Inputs):
     odd: bool
+    key: Secret = ""
 
 
 @action("list", input=Inputs, returns_pages=True)
 async def list_items(context: Context, input: Inputs) -> Page:
     \"\"\"List items.\"\"\"
+    if context.connection.key:
+        raise ActionError("slow down", error_class="rate_limit", code=context.connection.key)
     return Page([{1, 2} if context.connection.odd else 1], next="more")
 
 
@@ -122,11 +126,25 @@ CONNECTOR = Connector("lists", "Lists", [list_items], Login, test="list")
 """
 
 
-async def test_a_test_gets_one_page_of_a_list(tmp_path: Path) -> None:
-    write(tmp_path, "odd: {use: lists, odd: true}\neven: {use: lists, odd: false}\n")
+def write_lists(tmp_path: Path) -> None:
     folder = tmp_path / "config" / "connectors"
     folder.mkdir()
     (folder / "lists.py").write_text(LISTS)
+
+
+async def test_the_reason_why_a_connection_is_held_back_contains_no_secret(tmp_path: Path) -> None:
+    write(tmp_path, "lists: {use: lists, odd: true, key: '{{ secrets.CRM }}'}\n")
+    write_lists(tmp_path)
+    async with running(tmp_path, {}, SECRETS) as service:
+        tested = (await service.client.post("/api/connections/lists/test")).json()
+        states = await list_states(service)
+    assert tested["code"] == MARK
+    assert f"because the service answered {MARK}" in states["lists"]["gate"]["reason"]
+
+
+async def test_a_test_gets_one_page_of_a_list(tmp_path: Path) -> None:
+    write(tmp_path, "odd: {use: lists, odd: true}\neven: {use: lists, odd: false}\n")
+    write_lists(tmp_path)
     async with running(tmp_path, {}, SECRETS) as service:
         answers = [await service.client.post(f"/api/connections/{name}/test") for name in ("odd", "even")]
     assert [(each.status_code, each.json()["works"], each.json()["code"]) for each in answers] == [
