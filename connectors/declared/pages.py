@@ -9,13 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin
 
-import httpx
-
 from connectors.auth.request import OutgoingRequest
 from connectors.declared.compiled import DeclaredAction, PageRules
 from connectors.declared.judge import compile_bare, evaluate_leniently
 from connectors.declared.request import Address, Scope
 from connectors.wire.errors import InvalidRequest
+from connectors.wire.link import find_link
 from connectors.wire.response import Response
 from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url
 from durable.action import ActionError
@@ -162,15 +161,6 @@ def _resolve_next(there: str, base_url: str) -> Address:
     if parse_url(there).origin != origin:
         raise InvalidRequest("the next page is at another origin than the connection's base_url, which has changed")
     return Address(origin.address, there.removeprefix(origin.address), has_query=True)
-
-
-def find_link(response: Response, relation: str) -> str | None:
-    """Return the URL of a relation in the Link header (RFC 8288)."""
-    links = httpx.Response(200, headers=[(b"link", response.headers.get("link", "").encode())]).links
-    for link in links.values():
-        if relation.lower() in link.get("rel", "").lower().split():
-            return link["url"]
-    return None
 
 
 def _locate(there: JSON, received: PageResponse, base_url: str) -> str:

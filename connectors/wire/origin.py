@@ -25,8 +25,14 @@ class Origin(NamedTuple):
         port = _PORTS[scheme] if url.port is None else url.port
         if not 0 < port <= 65_535:
             raise httpx.UnsupportedProtocol(f"there is no port {port}")
-        address = f"{scheme}://{host}" if port == _PORTS[scheme] else f"{scheme}://{host}:{port}"
+        written = f"{scheme}://{_write_host(host)}"
+        address = written if port == _PORTS[scheme] else f"{written}:{port}"
         return cls(scheme, host, port, address)
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"{_write_host(self.host)}:{self.port}"
+
+
+def _write_host(host: str) -> str:
+    """Return a host as URLs contain it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -70,8 +70,7 @@ class Proxy:
 
     def encode_connect(self, origin: Origin) -> bytes:
         """The request for a tunnel."""
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        target = f"{host}:{origin.port}".encode("ascii")
+        target = str(origin).encode("ascii")
         headers = [(b"Host", target), *self.headers()]
         lines = [b"CONNECT %b HTTP/1.1" % target, *(b": ".join(header) for header in headers)]
         return b"\r\n".join((*lines, b"", b""))

@@ -10,6 +10,9 @@ from connectors.auth.api_key import QuerySettings
 from connectors.declared.action import make_action
 from connectors.declared.compiled import DeclaredAction, PageRules, PageSize
 from connectors.wire.client import HttpClient
+from connectors.wire.link import find_link
+from connectors.wire.response import Response
+from connectors.wire.url import parse_url
 from durable.action import ActionError, Context
 from durable.page import Page, PagePosition
 from durable.values import JSON
@@ -173,6 +176,41 @@ async def test_pages_follow_one_another_to_the_end(
     every = [item for each in lists for item in each]  # type: ignore[union-attr]
     assert [item for page in pages for item in page.items] == every[:limit]
     assert pages[-1].is_complete is (len(every) <= limit)
+
+
+@pytest.mark.parametrize(
+    ("header", "url"),
+    [
+        ("</a>; rel=next", "/a"),
+        ("</a>;REL=next", "/a"),
+        ("</a>; rel = 'next'", "/a"),
+        ('</a>; rel="prev NEXT"', "/a"),
+        ('</a;b=c?d=e,f>; rel="next"', "/a;b=c?d=e,f"),
+        ('</a>; title="x=y; z, w"; rel=next', "/a"),
+        ('</a>; flag; title="\\"<"; rel=next', "/a"),
+        ('</b>; title="x; rel=next", </a>; rel=next', "/a"),
+        ("</b>; rel=last,</a>; rel=next, </c>; rel=next", "/a"),
+        ("no link, <>, </a>; rel=next", "/a"),
+        ("</a>; rel=last; rel=next", None),
+        ("</a>; rel", None),
+        ("</a; rel=next", None),
+        ("", None),
+        ("<" * 60_000, None),
+        ("<>; a" + " " * 60_000 + "\x00", None),
+        ('<>; a="' * 9_000, None),
+    ],
+)
+def test_the_first_link_with_a_relation_is_found_however_it_is_written(header: str, url: str | None) -> None:
+    assert find_link(Response(200, {"link": header}, b""), "next") == url
+
+
+async def test_the_pages_of_a_service_at_an_ipv6_address_may_stand_beside_its_base_url(context: Context) -> None:
+    context.page = PagePosition(1, "http://[::1]:1/other", 1)
+    action = make_action("list", declare("http://[::1]:1", NEXT))
+    with pytest.raises(ActionError) as caught:
+        await action.perform(context, action.input.model_validate({}))
+    assert caught.value.code == "egress_refused"
+    assert parse_url("http://[::1]:1/").origin.address == "http://[::1]:1"
 
 
 @pytest.mark.parametrize(
