@@ -26,7 +26,7 @@ from durable.language.scope import Scope
 from durable.language.validation import find_data_problems
 from durable.limit import NO_LIMIT, Limit
 from durable.model_shape import get_shape, walk_leaves
-from durable.problem import DataProblem, Pointer, Problem
+from durable.problem import DataProblem, Explanation, Pointer, Problem
 from durable.schema_model import is_schema_model
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.spec_model import Identifier, Mapped, SpecModel
@@ -149,26 +149,40 @@ class Connections:
 
     def open(self, name: str, use: str) -> OpenConnection:
         """A connection for an action, with its secrets filled in. Raises `ConnectionMissing`, `SecretMissing`, and
-        `ActionError` for a connection that its secrets make invalid."""
+        `ActionError` for a connection that its secrets make invalid. If its entry in the file is invalid, and the
+        former one no longer fits its connector, it is missing."""
         found, wanted = self._known.get(name), use.partition(".")[0]
         connector, model = self._connectors.find(wanted), self._connectors.find_connection_model(wanted)
         if found is None or found.connector != wanted or connector is None or model is None:
-            is_broken = self.is_broken(name)
-            fault = (
-                explain_mismatch(name, found.connector, wanted) if found else explain_missing(name, is_broken=is_broken)
-            )
-            raise ConnectionMissing(f"{fault.message}; {fault.hint}")
+            raise self._miss(name, wanted)
         given, values = fill_secrets(found.given, found.slots, self._secrets)
         try:
             fields = model.model_validate(given)
         except ValidationError as error:  # its message contains the values
+            if self.is_broken(name):
+                raise self._miss(name, wanted) from None
             unfit = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
             raise _refuse(name, f"does not fit with its secrets filled in: {unfit}") from None
         try:
             auth = self._choose_auth(connector, fields)
         except AuthUnfit as unfit:
+            if self.is_broken(name):
+                raise self._miss(name, wanted) from None
             raise _refuse(name, f"cannot be used: {unfit}") from None
         return OpenConnection(name, fields, auth, values | found.literals, connector.base_url)
+
+    def _miss(self, name: str, wanted: str) -> ConnectionMissing:
+        """Explain that there is no connection for the actions of a connector."""
+        found = self._known.get(name)
+        if found and found.connector != wanted:
+            fault = explain_mismatch(name, found.connector, wanted)
+        elif wanted in self._connectors.broken:
+            fault = explain_broken(wanted, self._connectors.broken[wanted])
+        elif found and self._connectors.find(wanted) is None:
+            fault = Explanation(f"there is no connector {quote(wanted)} any more", "put its file back")
+        else:
+            fault = explain_missing(name, is_broken=self.is_broken(name))
+        return ConnectionMissing(f"{fault.message}; {fault.hint}")
 
     def _choose_auth(self, connector: Connector, fields: BaseModel) -> Mapping[str, BaseModel]:
         """The schemes that sign a connection's requests, with their settings; raises `AuthUnfit`."""
