@@ -59,7 +59,9 @@ class PythonForm:
         path = Path(file)
         try:
             module = load_file(path, data)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a file of the operator may raise anything
             return LoadedConnector(None, (_locate(error, path),))
         found = {id(value): value for value in vars(module).values() if isinstance(value, Connector)}
         if len(found) != 1:

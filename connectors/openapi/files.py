@@ -36,6 +36,8 @@ def _read_bytes(path: Path, name: str) -> bytes:
                 return file.read(SIZE_LIMIT + 1)
         if path.is_dir():
             raise DocumentRefused(f"{quote(name)} is a folder", "write the path of the document")
+        if path.exists():
+            raise DocumentRefused(f"{quote(name)} is not a file", "write the path of the document")
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
     except (OSError, ValueError) as error:
         if isinstance(error, DocumentRefused):

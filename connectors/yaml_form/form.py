@@ -65,7 +65,9 @@ def _load_code(folder: Path, used: list[str], name: str) -> list[Action]:
         module = load_file(path, path.read_bytes())
     except OSError as error:
         raise ValueError(f"{name} cannot be read: {error.strerror}; put it into the folder of this file") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a file of the operator may raise anything
         raise ValueError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from None
     found = list(_list_actions(vars(module)))
     if not found:

@@ -93,7 +93,7 @@ def test_a_new_connector_is_valid_listed_and_documented_at_once(place: Path, for
     made = waypost("connector", "new", "shop", "--form", form, cwd=place)
     assert made.returncode == 0, made.stderr
     assert "config/connectors/shop." in made.stdout
-    assert "1 of 1 connector are valid" not in waypost("validate", cwd=place).stderr
+    assert "1 of 1 connectors are valid" in waypost("validate", cwd=place).stdout
     assert waypost("validate", cwd=place).returncode == 0
     assert "shop       config/connectors/shop." in waypost("connectors", cwd=place).stdout
     shown = json.loads(waypost("connector", "show", "shop", "--json", cwd=place).stdout)

@@ -17,7 +17,8 @@ from durable.values import JSON
 from durable.wording import suggest
 from durable.yaml.scalars import is_text
 from triggers.commands.failure import CommandFailed
-from triggers.config.catalogue import CORE_NAMES, Connectors
+from triggers.config.catalogue import Connectors
+from triggers.config.connector_files import CORE_NAMES
 from triggers.documents.connectors import (
     ActionDocument,
     ActionLineDocument,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from durable.wording import quote, suggest
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
-from triggers.config.catalogue import CORE_NAMES, load_connectors
-from triggers.config.connector_files import find_form, list_forms
+from triggers.config.catalogue import load_connectors
+from triggers.config.connector_files import CORE_NAMES, find_form, list_forms
 from triggers.config.unread import CONNECTORS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -78,7 +78,7 @@ class ConfigCheck:
 
 def _count_valid(noun: str, files: Sequence[CheckedFile]) -> str:
     valid = sum(each.is_valid for each in files)
-    return f"{valid} of {len(files)} {noun}{'' if len(files) == 1 and noun == 'connector' else 's'} are valid"
+    return f"{valid} of {len(files)} {noun}s are valid"
 
 
 def check_config(paths: Sequence[Path] | None, instance: Instance) -> ConfigCheck:

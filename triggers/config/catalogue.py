@@ -20,7 +20,6 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from durable.action import Action, Connector
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.connection_auth import add_auth_field
 from durable.lazy import (
     DISTRIBUTION,
@@ -31,13 +30,12 @@ from durable.lazy import (
     load_entry_point,
 )
 from durable.limit import NO_LIMIT, Limit
-from triggers.config.connector_files import MEMORY, ConnectorFolder, load_connector_file
+from triggers.config.connector_files import CORE_NAMES, MEMORY, ConnectorFolder, load_connector_file
 from triggers.config.unread import is_connector_file
 from triggers.not_found import NoConnectors
 
 GROUP = "waypost.connectors"
 FOLDERS = "waypost.connector_folders"
-CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_INPUTS)
 
 
 class ConnectorRefused(Exception):

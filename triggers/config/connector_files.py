@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from durable.action import Connector, Form, LoadedConnector
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.lazy import ExtraMissing, find_entry_points, load_entry_point
 from durable.problem import Problem
 from durable.wording import quote
 from triggers.config.unread import CONNECTORS, is_connector_file
 
 FORMS = "waypost.forms"
+CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_INPUTS)
 
 MEMORY = "connectors"
 """The folder of the data folder in which forms keep what they learn about services."""
@@ -163,8 +165,13 @@ def _load(path: Path, data: bytes, memory: Path | None) -> LoadedConnector:
         loaded = find_form(_choose_form(path, data)).load(str(path), data, kept)
     except (LookupError, ExtraMissing) as error:
         return _refuse(path, str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a file of the operator may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a file of the operator may raise anything
         return _refuse(path, f"{type(error).__name__}: {error}")
+    if loaded.connector and path.stem in CORE_NAMES:
+        what = f"Waypost itself has actions named {path.stem!r}"
+        return replace(_refuse(path, what, "rename the file"), files=loaded.files)
     if loaded.connector and loaded.connector.name != path.stem:
         what = f"the connector is named {quote(loaded.connector.name)}, and its file {quote(path.stem)}"
         return replace(_refuse(path, what, "rename one of them"), files=loaded.files)
