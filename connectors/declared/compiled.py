@@ -118,7 +118,7 @@ class DeclaredAction(Part, frozen=True, omit_defaults=True):
     """A declarative action.
 
     `base_url`, `path`: joined with one `/`. `{name}` in the path is the input of that name as one percent-encoded
-    segment; `{name...}` may contain several segments.
+    segment, which may contain `/` if it is `{name%2F}`; `{name...}` may contain several segments.
     `inputs`: the JSON Schema of the inputs, a mapping.
     `params`, `headers`, `body`: mappings of templates (`body` may be any JSON). An entry of `params`, `headers` and,
     at the top level, of `body` is left out if its value is null; except in JSON, if it is an input that is given as

@@ -10,14 +10,14 @@ SHORTEST = 16
 """Shorter keys could be equal by chance."""
 
 _NAMESPACE = UUID("9f6ac2f0-5b1e-5b57-9a43-3f0c8f3ce5a1")
-_UUID_LENGTH = 36
+UUID_LENGTH = 36
 
 
 def check_key_rule(rule: KeyRule) -> None:
     """Raise `ValueError` if no key fits the rule."""
     if len([place for place in (rule.header, rule.json, rule.param) if place]) != 1:
         raise ValueError("an idempotency key is sent in one place: header, json or param")
-    shortest = _UUID_LENGTH if rule.format == "uuid" else SHORTEST
+    shortest = UUID_LENGTH if rule.format == "uuid" else SHORTEST
     if rule.max is not None and rule.max < shortest:
         raise ValueError(f"an idempotency key needs at least {shortest} characters")
 

@@ -1,5 +1,5 @@
-"""Paths of declarative actions: text with `{name}`, each of which becomes one percent-encoded segment, and `{name...}`,
-which may become several."""
+"""Paths of declarative actions: text with `{name}`, each of which becomes one percent-encoded segment, `{name%2F}`,
+which may contain an encoded `/`, and `{name...}`, which may become several segments."""
 
 import re
 import urllib.parse
@@ -13,14 +13,15 @@ from durable.expressions.url import is_dots
 from durable.values import JSON
 from durable.wording import name_kind, quote
 
-_PLACEHOLDER = re.compile(r"\{([^{}]*?)(\.\.\.)?\}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*?)(\.\.\.|%2F)?\}")
 
 
 class PathInput(NamedTuple):
-    """An input in a path. `has_segments`: its value may contain several segments."""
+    """An input in a path. `suffix` says what happens to a `/` in its value: it is refused, sent as `%2F`, or ends a
+    segment (`...`)."""
 
     name: str
-    has_segments: bool = False
+    suffix: str = ""
 
 
 class PathTemplate:
@@ -33,7 +34,7 @@ class PathTemplate:
         for found in _PLACEHOLDER.finditer(text):
             if not found[1]:
                 raise ValueError("the braces in the path are empty; write the name of an input in them")
-            self.parts += [text[done : found.start()], PathInput(found[1], found[2] is not None)]
+            self.parts += [text[done : found.start()], PathInput(found[1], found[2] or "")]
             done = found.end()
         self.parts.append(text[done:])
         literal = "".join(part for part in self.parts if isinstance(part, str))
@@ -66,10 +67,10 @@ def _encode_input(part: PathInput, inputs: Mapping[str, JSON]) -> str:
         raise _refuse(part, "would leave a segment of the path empty")
     if any(map(is_dots, segments)):
         raise _refuse(part, "would put '.' or '..' into the path, which leads to another resource")
-    if len(segments) > 1 and not part.has_segments:
+    if len(segments) > 1 and not part.suffix:
         raise _refuse(part, "is one segment of the path and cannot contain '/'")
     try:
-        return urllib.parse.quote(text, safe="/" if part.has_segments else "")
+        return urllib.parse.quote(text, safe="/" if part.suffix == "..." else "")
     except UnicodeEncodeError:
         raise _refuse(part, "contains a lone surrogate, which no URL can contain") from None
 

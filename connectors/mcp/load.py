@@ -143,7 +143,8 @@ class McpConnection(Inputs):
 def _check_connection(spec: McpConnectorSpec, data: Mapped, actions: dict[str, Action], report: Report) -> None:
     signatures = {name: take_signature(action) for name, action in actions.items()}
     expressions = ExpressionCheck(report, None, secret_hint=SECRET_HINT)
-    check_connection(get_mapping(data.get("connection")), signatures, expressions, report)
+    connection = get_mapping(data.get("connection"))
+    check_connection(connection, get_mapping(connection.get("fields")), signatures, expressions, report)
 
 
 async def _ask_server(server: McpServer, context: Context) -> None:

@@ -18,7 +18,7 @@ from durable.action import Undo
 from durable.expressions.template import Template
 from durable.known_values import is_template
 from durable.schema_model import make_model
-from durable.spec_model import Mapped
+from durable.spec_model import Mapped, get_mapping
 
 
 def add_to_operation(compiled: CompiledOperation, http: Mapped, added: Mapped) -> CompiledOperation:
@@ -31,7 +31,11 @@ def add_to_operation(compiled: CompiledOperation, http: Mapped, added: Mapped) -
         return compiled
     spec = ImportedActionSpec.model_validate(merged)
     rules = compile_rules(spec, is_in_body=isinstance(declared.body, dict))
+    key = rules.get("idempotency")
+    if key and (key.json or key.with_) and not compiled.has_fields:
+        del rules["idempotency"]  # of all operations; it does not fit this one
     declared = _add_request(declared, spec, rules.get("page"))
+    declared = msgspec.structs.replace(declared, inputs=_add_notes(declared.inputs, get_mapping(added.get("inputs"))))
     if "output" in merged:
         rules["output"] = spec.output
     if spec.returns:
@@ -76,6 +80,15 @@ def _choose_base_url(declared: DeclaredAction, base_url: str | None) -> str:
     if base_url is None:
         return declared.base_url
     return base_url if is_template(base_url) else make_base_url(base_url)
+
+
+def _add_notes(inputs: Mapping[str, Any], notes: Mapped) -> dict[str, Any]:
+    """Return the schema of the inputs with what the file says of them."""
+    properties = {
+        name: {**each, **name_notes(notes[name])} if name in notes else each
+        for name, each in inputs["properties"].items()
+    }
+    return {**inputs, "properties": properties}
 
 
 def _list_controlled(page: PageRules | None) -> set[str]:

@@ -1,85 +1,108 @@
 """Checks what a connector's file adds to the operations of its document."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from connectors.openapi.actions import ImportedActions
-from connectors.yaml_form.action_check import check_schemas, check_use
+from connectors.openapi.operations import CompiledOperation
 from connectors.yaml_form.connection_check import check_connection
-from connectors.yaml_form.merge import has_pages, merge_request
-from connectors.yaml_form.names import SECRET_HINT, ConnectorNames
-from connectors.yaml_form.request_check import RequestCheck, find_page_problems
+from connectors.yaml_form.merge import merge_request
+from connectors.yaml_form.names import SECRET_HINT
+from connectors.yaml_form.request_check import RequestCheck
+from connectors.yaml_form.rules_check import RequestForm, RulesCheck, check_test
 from connectors.yaml_form.signature import Signature, take_signature
+from durable.action import Action
+from durable.expressions.expression import ExpressionError
 from durable.known_values import KnownMapping
 from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
 from durable.problem import Pointer
-from durable.spec_model import Mapped, get_mapping
+from durable.spec_model import Mapped, get_list, get_mapping
 from durable.wording import quote, suggest
 
 
 class ImportedSignatures(Mapping[str, Signature]):
-    """The inputs and outputs of a document's actions, of which only those that are asked for are compiled."""
+    """The inputs and outputs of the actions, of which only those that are asked for are compiled."""
 
-    def __init__(self, actions: ImportedActions) -> None:
+    def __init__(self, plain: ImportedActions, actions: ImportedActions) -> None:
+        self._plain = plain
         self._actions = actions
 
     def __getitem__(self, name: str) -> Signature:
-        return take_signature(self._actions[name])
+        action = self._find_action(name)
+        is_read = self._plain.operations[name].method in {"get", "head"}
+        is_query = self._plain.operations[name].method == "post" and action.idempotent == "yes"
+        return replace(take_signature(action), is_read=is_read or is_query)
+
+    def _find_action(self, name: str) -> Action:
+        try:
+            return self._actions[name]
+        except (ValueError, ExpressionError):  # what the file adds has mistakes, which are reported
+            return self._plain[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._actions)
+        return iter(self._plain)
 
     def __len__(self) -> int:
-        return len(self._actions)
+        return len(self._plain)
 
 
 class AdditionsCheck:
-    """Checks the keys `connection`, `http` and `actions`; `actions` are those of the document, without additions."""
+    """Checks the keys `connection`, `http`, `actions` and `tests`. `plain` are the actions of the document, and
+    `actions` the same with what the file adds."""
 
-    def __init__(self, data: Mapped, actions: ImportedActions, report: Report) -> None:
+    def __init__(self, data: Mapped, plain: ImportedActions, actions: ImportedActions, report: Report) -> None:
         self._data = data
+        self._plain = plain
         self._actions = actions
         self._report = report
-        self._signatures = ImportedSignatures(actions)
+        self._signatures = ImportedSignatures(plain, actions)
 
-    def run(self) -> None:
+    def run(self, credentials: Iterable[str], fields: Iterable[str]) -> None:
+        """Check the file. `fields` are those of connections, and `credentials` those that `auth` could read."""
         data, report = self._data, self._report
         expressions = ExpressionCheck(report, None, secret_hint=SECRET_HINT)
         connection = get_mapping(data.get("connection"))
-        if connection:
-            check_connection(connection, self._signatures, expressions, report)
-        known = KnownMapping(dict.fromkeys(get_mapping(connection.get("fields")))) if "fields" in connection else None
-        requests, http = RequestCheck(report, expressions, known), get_mapping(data.get("http"))
+        check_connection(connection, credentials, self._signatures, expressions, report)
+        requests = RequestCheck(report, expressions, KnownMapping(dict.fromkeys(fields)))
+        http = get_mapping(data.get("http"))
         requests.check(http, ("http",), None)
         self._refuse_encode(http, ("http",))
+        rules = RulesCheck(report, requests, self._signatures)
         for name, added in get_mapping(data.get("actions")).items():
-            pointer = ("actions", name)
-            operation = self._actions.operations.get(name)
-            if operation is None or name not in self._actions:
-                why = self._actions.skipped.get(name, "the document has no such operation, or it is not selected")
-                hint = suggest(name, self._actions.operations)
-                report.add(pointer, f"there is no action {quote(name)}: {why}", hint, is_key=True, severity="warning")
+            operation = self._plain.find(name)
+            if isinstance(operation, CompiledOperation):
+                self._check_action(name, operation, http, get_mapping(added), rules)
             else:
-                self._check_action(name, get_mapping(added), pointer, requests)
-                merged = merge_request(http, {operation.method: operation.path, **get_mapping(added)})
-                for key, message, hint in find_page_problems(get_mapping(merged["page"])) if has_pages(merged) else ():
-                    report.add((*pointer, key), message, hint, is_key=True)
+                self._report_unknown(name, ("actions", name))
+        for index, test in enumerate(get_list(data.get("tests"))):
+            check_test(get_mapping(test), ("tests", index), self._signatures, fields, report)
 
-    def _check_action(self, name: str, added: Mapped, pointer: Pointer, requests: RequestCheck) -> None:
-        own = self._signatures[name]
-        names = requests.check(added, pointer, own.known_inputs)
+    def _report_unknown(self, name: str, pointer: Pointer) -> None:
+        why = self._plain.skipped.get(name, "the document has no such operation, or it is not selected")
+        hint = suggest(name, self._plain.operations)
+        self._report.add(pointer, f"there is no action {quote(name)}: {why}", hint, is_key=True, severity="warning")
+
+    def _check_action(
+        self, name: str, operation: CompiledOperation, http: Mapped, added: Mapped, rules: RulesCheck
+    ) -> None:
+        pointer, own = ("actions", name), take_signature(self._plain[name])
+        declared = operation.declared
+        merged = merge_request(http, {declared.method.lower(): declared.path, **added})
+        form = RequestForm(declared.method.lower(), declared.has_body, has_fields=operation.has_fields)
+        rules.check(name, added, merged, form, pointer, own)
         self._refuse_encode(added, pointer)
-        requests.check_templates(added.get("output"), (*pointer, "output"), names, "this is the output")
-        if isinstance(returns := added.get("returns"), dict):
-            check_schemas({"returns": returns} if "type" in returns else returns, pointer, self._report)
-        if has_pages(added) and "output" in added:
-            hint = "the output is the list of all items; remove 'output', or shape the list by 'page.items'"
-            self._report.add((*pointer, "output"), "'output' does not go with 'page'", hint, is_key=True)
-        undo = get_mapping(added.get("undo"))
-        if isinstance(undo.get("use"), str):
-            reading = ConnectorNames({"inputs": own.known_inputs, "output": own.known_output})
-            requests.check_sent(undo.get("with"), (*pointer, "undo", "with"), reading)
-            check_use(str(undo["use"]), undo.get("with"), (*pointer, "undo"), self._signatures, self._report)
+        for each, said in get_mapping(added.get("inputs")).items():
+            if each in own.known_inputs.keys:
+                rules.check_options(get_mapping(said), each, (*pointer, "inputs", each), own)
+            else:
+                what, hint = f"the action has no input {quote(each)}", suggest(each, own.known_inputs.keys)
+                self._report.add((*pointer, "inputs", each), what, hint, is_key=True, severity="warning")
+        if not any(problem.severity == "error" for problem in self._report.problems()):
+            try:
+                self._actions[name]
+            except ValueError as error:
+                self._report.add(pointer, str(error), None, is_key=True)
 
     def _refuse_encode(self, owner: Mapped, pointer: Pointer) -> None:
         if "encode" in owner:

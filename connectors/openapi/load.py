@@ -9,20 +9,19 @@ from connectors.openapi.additions_check import AdditionsCheck
 from connectors.openapi.document import DocumentRefused, ImportedDocument
 from connectors.openapi.names import shorten_text
 from connectors.openapi.operations import CompiledOperation, ListedOperation, OperationCompiler, list_operations
-from connectors.openapi.security import ConnectionFields, find_credentials, read_security
+from connectors.openapi.security import combine_connection, find_credentials, read_security
 from connectors.openapi.selection import check_selection, rename_operations, select_operations
-from connectors.openapi.servers import BASE_URL, find_main_server
+from connectors.openapi.servers import find_main_server
 from connectors.openapi.spec import ImportSpec
 from connectors.yaml_form.hints import CONNECTOR_HINTS
 from connectors.yaml_form.load import add_id
-from connectors.yaml_form.schemas import name_notes
 from durable.action import Connector, LoadedConnector
 from durable.known_values import is_template
 from durable.language.report import Report
 from durable.language.validation import find_data_problems
 from durable.limit import NO_LIMIT
 from durable.schema_model import make_inputs_schema, make_model
-from durable.spec_model import Mapped, get_mapping
+from durable.spec_model import Mapped, get_list, get_mapping
 from durable.yaml.document import YamlDocument
 
 OpenDocument = Callable[[str], ImportedDocument]
@@ -53,7 +52,7 @@ def load_import(data: str | bytes, file: str, open_document: OpenDocument) -> Lo
         )
         return LoadedConnector(None, report.problems())
     connector = _make_connector(spec, written, document, report)
-    return LoadedConnector(None if _has_errors(report) else connector, report.problems())
+    return LoadedConnector(connector, report.problems())
 
 
 def _check_kind(data: Mapped, report: Report) -> bool:
@@ -69,7 +68,7 @@ def _has_errors(report: Report) -> bool:
     return any(problem.severity == "error" for problem in report.problems())
 
 
-def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, report: Report) -> Connector:
+def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, report: Report) -> Connector | None:
     operations = list(list_operations(document))
     report.add_all(check_selection(operations, spec.select, spec.rename))
     chosen = rename_operations(select_operations(operations, spec.select), spec.rename)
@@ -83,12 +82,13 @@ def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, 
     def compile_operation(operation: ListedOperation) -> CompiledOperation:
         return add_to_operation(compiler.compile(operation), http, get_mapping(added.get(operation.name)))
 
-    AdditionsCheck(data, ImportedActions(chosen, compiler.compile), report).run()
     actions = ImportedActions(chosen, compile_operation)
-    connection = read_security(document, default)
-    if spec.connection:
-        fields = {name: name_notes(schema) for name, schema in spec.connection.fields.items()}
-        connection = ConnectionFields({BASE_URL: connection.fields[BASE_URL], **fields}, spec.connection.auth)
+    found = read_security(document, default)
+    connection = combine_connection(found, spec.connection)
+    checks = AdditionsCheck(data, ImportedActions(chosen, compiler.compile), actions, report)
+    checks.run({**found.fields, **connection.fields}, connection.fields)
+    if _has_errors(report):
+        return None
     return Connector(
         spec.id,
         spec.about or _find_title(document),
@@ -98,6 +98,7 @@ def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, 
         test=spec.connection.test if spec.connection else None,
         limit=spec.http.limit or NO_LIMIT,
         skipped=actions.skipped,
+        tests=[get_mapping(test) for test in get_list(data.get("tests"))],
     )
 
 

@@ -52,6 +52,13 @@ class CompiledOperation:
     undo: Undo | None = None
     output: type[SchemaModel] | None = None
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether fields can be added to its body."""
+        declared = self.declared
+        is_new = not declared.has_body and declared.method in {"POST", "PUT", "PATCH"}
+        return isinstance(declared.body, dict) or is_new
+
 
 class _Head(msgspec.Struct, rename={"operation_id": "operationId"}):
     """The part of an operation that the list needs."""

@@ -18,6 +18,8 @@ _KEY_HEADERS = frozenset({"idempotency-key", "x-idempotency-key", "idempotence-k
 _CREDENTIALS = frozenset({"authorization", "token", "x-auth-token", "x-access-token"})
 """Headers in which documents describe the credentials of the connection."""
 
+_ENCODED = re.compile(r"(url|percent)[- ]?encoded", re.IGNORECASE)
+
 _SEPARATED: Mapping[str, ParameterStyle] = {"form": "comma", "spaceDelimited": "space", "pipeDelimited": "pipe"}
 
 
@@ -74,9 +76,8 @@ class ParameterReader:
             schema = self._convert(parameter)
             if schema.get("type") in ("array", "object"):
                 raise OperationSkipped(f"the parameter {quote(name)} of its path is {_name_kind(schema)}")
-            has_segments = parameter.get("x-multi-segment") is True or parameter.get("allowReserved") is True
             chosen = self._inputs.add(name, schema, "path", is_required=True)
-            names[name] = f"{{{chosen}...}}" if has_segments else f"{{{chosen}}}"
+            names[name] = f"{{{chosen}{_choose_suffix(parameter)}}}"
         return PATH_NAME.sub(lambda found: names[found[1]], path)
 
     # -- query
@@ -164,6 +165,14 @@ def _find_schemas(parameter: Part) -> Iterator[Part]:
     content = parameter.get("content")
     for media in content.values() if isinstance(content, dict) else ():
         yield media.get("schema") if isinstance(media, dict) else None
+
+
+def _choose_suffix(parameter: Mapping[str, Any]) -> str:
+    """Return how a path reads a parameter whose value may contain `/`. No keyword of OpenAPI says that the service
+    decodes `%2F`; descriptions do, as in GitLab's document."""
+    if parameter.get("x-multi-segment") is True or parameter.get("allowReserved") is True:
+        return "..."
+    return "%2F" if _ENCODED.search(str(parameter.get("description"))) else ""
 
 
 def _name_kind(schema: Schema) -> str:

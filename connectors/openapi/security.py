@@ -12,6 +12,10 @@ from connectors.openapi.names import shorten_text, to_snake_case
 from connectors.openapi.parameters import Credentials
 from connectors.openapi.schemas import DESCRIPTION_LIMIT, Schema
 from connectors.openapi.servers import BASE_URL
+from connectors.yaml_form.schemas import name_notes
+from connectors.yaml_form.spec import ConnectionFieldsSpec
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 
 _UNKNOWN = "A token, sent as `Authorization: Bearer TOKEN`; the document does not say what the service expects"
 
@@ -65,6 +69,25 @@ def read_security(document: ImportedDocument, server: str | None) -> ConnectionF
         },
         [entry.settings for entry in entries],
     )
+
+
+def combine_connection(found: ConnectionFields, given: ConnectionFieldsSpec | None) -> ConnectionFields:
+    """Return the document's fields and schemes with what the file says: its `auth` takes the place of the document's,
+    and its `fields` are added to the base URL and to those that `auth` reads."""
+    if given is None:
+        return found
+    auth = given.auth or found.auth
+    kept = {name: each for name, each in found.fields.items() if name == BASE_URL or name in _find_fields(auth)}
+    return ConnectionFields(kept | {name: name_notes(schema) for name, schema in given.fields.items()}, auth)
+
+
+def _find_fields(auth: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the fields of the connection that schemes read."""
+    try:
+        names = Template.parse([dict(each) for each in auth]).names
+    except ExpressionError:  # reported by the check of expressions
+        return set()
+    return {name[1] for name in names if name[0] == "connection" and len(name) > 1}
 
 
 def _list_schemes(document: ImportedDocument) -> Iterator[tuple[str, Mapping[str, Any]]]:

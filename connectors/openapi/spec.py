@@ -1,11 +1,18 @@
 """The keys of a connector's file that imports an OpenAPI document."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, JsonValue
 from pydantic.types import StringConstraints
 
-from connectors.yaml_form.spec import ConnectionFieldsSpec, ConnectorUndoSpec, HttpSpec, RequestSpec, Schema
+from connectors.yaml_form.spec import (
+    ConnectionFieldsSpec,
+    ConnectorTestSpec,
+    ConnectorUndoSpec,
+    HttpSpec,
+    RequestSpec,
+    Text,
+)
 from durable.action import Idempotent
 from durable.spec_model import Identifier, SpecModel
 
@@ -20,14 +27,25 @@ class SelectSpec(SpecModel, title="Select"):
     paths: tuple[Pattern, ...] = Field((), description="Paths as the document writes them: [/repos/*]")
 
 
+class ImportedInputSpec(SpecModel, title="ImportedInput"):
+    """What the document does not say of an input."""
+
+    about: Text | None = Field(None, description="What it is; default: the document's description")
+    secret: bool | None = Field(None, description="Whether it is a credential, which is never shown")
+    options: JsonValue = Field(None, description="The choices for it: what another action lists")
+
+
 class ImportedActionSpec(RequestSpec, title="ImportedAction"):
     """Additions to an operation of the document."""
 
-    about: str | None = Field(None, description="What it does, in a sentence; default: the document's summary")
+    about: Text | None = Field(None, description="What it does, in a sentence; default: the document's summary")
+    inputs: dict[str, ImportedInputSpec] = Field(
+        default_factory=dict, description="More about some of the inputs, by name"
+    )
     output: JsonValue = Field(
         None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
     )
-    returns: Schema | None = Field(
+    returns: dict[str, Any] | None = Field(
         None, description="The output: JSON Schemas by name, or one JSON Schema; of a list in pages, each item"
     )
     idempotent: Idempotent | None = Field(
@@ -42,14 +60,12 @@ class ImportSpec(SpecModel, title="OpenAPI import"):
     """A connector whose actions are the operations of an OpenAPI document."""
 
     id: Identifier = Field(description="The part of `use:` before the dot; the name of the file")
-    openapi: Annotated[str, StringConstraints(min_length=1)] = Field(
-        description="The path of the document, JSON or YAML, relative to this file"
-    )
-    about: str | None = Field(None, description="What the service is, in a sentence; default: the document's title")
+    openapi: Text = Field(description="The path of the document, JSON or YAML, relative to this file")
+    about: Text | None = Field(None, description="What the service is, in a sentence; default: the document's title")
     select: SelectSpec | None = Field(None, description="Which operations become actions; default: all")
     rename: dict[str, Identifier] = Field(default_factory=dict, description="New names of actions by their old ones")
     connection: ConnectionFieldsSpec | None = Field(
-        None, description="What connections.yaml has for it; default: what the document says of its security"
+        None, description="What connections.yaml has for it, beside what the document says of its security"
     )
     http: HttpSpec = Field(
         default_factory=HttpSpec, description="What all requests share, beside what the document says"
@@ -57,3 +73,4 @@ class ImportSpec(SpecModel, title="OpenAPI import"):
     actions: dict[Identifier, ImportedActionSpec] = Field(
         default_factory=dict, description="More about some of the actions, by name"
     )
+    tests: tuple[ConnectorTestSpec, ...] = Field((), description="Exchanges with the service and what comes of them")

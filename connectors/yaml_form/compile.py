@@ -39,11 +39,19 @@ from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 
 
+class UncompilableAction(ValueError):
+    """The keys of an action do not go together; the message says why."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 def compile_connector(
     spec: ConnectorSpec, data: Mapped, signatures: Mapping[str, Signature], more: Iterable[Action] = ()
 ) -> Connector:
     """Compile a file without errors; `data` is what `spec` was made from, `signatures` what the actions take, and
-    `more` the actions of its Python file."""
+    `more` the actions of its Python file. Raises `UncompilableAction`."""
     connection = spec.connection
     fields = {name: name_notes(schema) for name, schema in connection.fields.items()} if connection else {}
     secrets = frozenset(name for name, schema in fields.items() if schema.get("secret"))
@@ -70,7 +78,10 @@ def _compile_action(name: str, merged: Mapped, input: type[BaseModel], secrets: 
     spec = DeclaredActionSpec.model_validate(merged)
     declared = _compile_request(spec, merged, secrets)
     undo = Undo(spec.undo.use, spec.undo.with_ or {}) if spec.undo else None
-    made = make_action(name, declared, summary=spec.about, idempotent=spec.idempotent, undo=undo)
+    try:
+        made = make_action(name, declared, summary=spec.about, idempotent=spec.idempotent, undo=undo)
+    except ValueError as error:
+        raise UncompilableAction(name, str(error)) from None
     output = made.output
     if output is None and (schema := find_output_schema(merged)):
         output = make_model(f"{name}_output", allow_nothing(schema) if spec.errors and spec.errors.ok else schema)

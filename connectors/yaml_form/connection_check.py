@@ -1,9 +1,9 @@
 """Checks `connection` of a connector's file: the fields, how requests are signed, and the test."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from connectors.yaml_form.action_check import check_schemas, check_use
 from connectors.yaml_form.names import ConnectorNames
+from connectors.yaml_form.rules_check import check_schemas, find_used
 from connectors.yaml_form.signature import Signature
 from durable.auth_schemes import load_schemes
 from durable.known_values import KnownMapping, has_template, is_template
@@ -17,11 +17,15 @@ from durable.wording import quote, suggest
 
 
 def check_connection(
-    connection: Mapped, signatures: Mapping[str, Signature], expressions: ExpressionCheck, report: Report
+    connection: Mapped,
+    fields: Iterable[str],
+    signatures: Mapping[str, Signature],
+    expressions: ExpressionCheck,
+    report: Report,
 ) -> None:
-    """Check the key `connection` of a file; `signatures` are those of its actions."""
-    fields = get_mapping(connection.get("fields"))
-    check_schemas(fields, ("connection", "fields"), report)
+    """Check what a file says of the connector's connections. `fields` can be read by `auth`; `signatures` are those of
+    the connector's actions."""
+    check_schemas(get_mapping(connection.get("fields")), ("connection", "fields"), report)
     names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(fields))})
     for index, scheme in enumerate(get_list(connection.get("auth"))):
         for name, settings in get_mapping(scheme).items():
@@ -31,10 +35,14 @@ def check_connection(
     test = connection.get("test")
     if not isinstance(test, str):
         return
-    used = check_use(test, None, ("connection",), signatures, report, key="test")
-    if used and not used.is_read:
+    at = ("connection", "test")
+    used = find_used(test, at, signatures, report)
+    if used and (required := used.input.model_json_schema().get("required")):
+        what = f"the test {quote(test)} has required inputs ({', '.join(required)}), and a test gives none"
+        report.add(at, what, "name an action without required inputs")
+    elif used and not used.is_read:
         what, hint = f"the test {quote(test)} changes something", "name an action that only reads"
-        report.add(("connection", "test"), what, hint, severity="warning")
+        report.add(at, what, hint, severity="warning")
 
 
 def _check_scheme(name: str, settings: JSON, pointer: Pointer, report: Report) -> None:

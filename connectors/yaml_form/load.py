@@ -6,24 +6,24 @@ Pure: the caller has read the file. No text or bytes make it raise.
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from connectors.yaml_form.action_check import ActionCheck, check_use
-from connectors.yaml_form.compile import compile_connector
+from connectors.yaml_form.action_check import ActionCheck
+from connectors.yaml_form.compile import UncompilableAction, compile_connector
 from connectors.yaml_form.connection_check import check_connection
 from connectors.yaml_form.hints import CONNECTOR_HINTS
 from connectors.yaml_form.merge import list_methods
 from connectors.yaml_form.names import SECRET_HINT
 from connectors.yaml_form.request_check import RequestCheck
+from connectors.yaml_form.rules_check import check_test
 from connectors.yaml_form.signature import Signature, read_signature, take_signature
-from connectors.yaml_form.spec import ConnectorSpec, ConnectorTestSpec
+from connectors.yaml_form.spec import ConnectorSpec
 from durable.action import Action, LoadedConnector
 from durable.known_values import KnownMapping
 from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
 from durable.language.step_check import check_filled
 from durable.language.validation import find_data_problems
-from durable.problem import Pointer
 from durable.spec_model import IDENTIFIER, Mapped, get_list, get_mapping
-from durable.wording import quote, suggest
+from durable.wording import quote
 from durable.yaml.document import YamlDocument
 from durable.yaml.syntax import Words
 
@@ -45,14 +45,12 @@ def load_connector(data: str | bytes, file: str, load_code: LoadCode | None = No
     problems = report.problems()
     if any(problem.severity == "error" for problem in problems):
         return LoadedConnector(None, problems)
-    connector = compile_connector(ConnectorSpec.model_validate(written), written, check.signatures, more)
+    try:
+        connector = compile_connector(ConnectorSpec.model_validate(written), written, check.signatures, more)
+    except UncompilableAction as error:
+        report.add(("actions", error.name), str(error), None, is_key=True)
+        return LoadedConnector(None, report.problems())
     return LoadedConnector(connector, problems)
-
-
-def read_tests(data: str | bytes, file: str) -> tuple[ConnectorTestSpec, ...]:
-    """Return the tests in the text of a connector that has no errors."""
-    _, written = _read(data, file)
-    return ConnectorSpec.model_validate(written).tests
 
 
 def _read(data: str | bytes, file: str) -> tuple[Report, "Mapped | None"]:
@@ -143,7 +141,7 @@ class FileCheck:
             check_filled(get_mapping(data.get(at[0])) if at else data, at, report)
         if not self.signatures and not data.get("actions") and "code" not in data:
             report.add((), "the connector has no actions", "list them under 'actions', by name")
-        check_connection(self._connection, self.signatures, self._expressions, report)
+        check_connection(self._connection, self._fields, self.signatures, self._expressions, report)
         http = get_mapping(data.get("http"))
         known = KnownMapping(dict.fromkeys(self._fields))
         requests = RequestCheck(report, self._expressions, known)
@@ -155,14 +153,4 @@ class FileCheck:
             what, hint = "triggers of connectors are not supported yet", "this part of the file is ignored"
             report.add(("triggers",), what, hint, is_key=True, severity="warning")
         for index, test in enumerate(get_list(data.get("tests"))):
-            self._check_test(get_mapping(test), ("tests", index))
-
-    def _check_test(self, test: Mapped, pointer: Pointer) -> None:
-        action = test.get("action")
-        if isinstance(action, str):
-            check_use(action, test.get("with"), pointer, self.signatures, self._report, key="action")
-        for name in get_mapping(test.get("connection")):
-            if name not in self._fields:
-                hint = suggest(name, self._fields)
-                what = f"the connection has no field {quote(name)}"
-                self._report.add((*pointer, "connection", name), what, hint, is_key=True)
+            check_test(get_mapping(test), ("tests", index), self.signatures, self._fields, report)

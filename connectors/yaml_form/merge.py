@@ -18,8 +18,8 @@ from durable.values import JSON
 Place: TypeAlias = Literal["params", "body"]
 
 SHARED = tuple(field.alias or name for name, field in RequestSpec.model_fields.items())
-PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
-"""An input in a path: `{id}`, or `{path...}` with several segments."""
+PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.|%2F)?\}")
+"""An input in a path: `{id}`, `{project%2F}` with an encoded `/`, or `{path...}` with several segments."""
 
 LIMIT = "limit"
 """The input of an action with pages that says after how many items the list ends. It is not sent."""

@@ -3,6 +3,7 @@ headers, pages and the idempotency key."""
 
 from collections.abc import Iterator
 
+from connectors.declared.keys import SHORTEST, UUID_LENGTH
 from connectors.wire.request import find_header_problem
 from connectors.wire.url import USERINFO, MalformedURL, ensure_written, parse_url
 from connectors.yaml_form.names import ANSWER, ConnectorNames
@@ -135,6 +136,13 @@ class RequestCheck:
             self._report.add((*pointer, "with"), what, "write them without '{{ }}'")
         if isinstance(name := rule.get("header"), str):
             self._report_header(name, "", (*pointer, "header"), is_key=False)
+        if (
+            rule.get("as") == "uuid"
+            and isinstance(longest := rule.get("max"), int)
+            and SHORTEST <= longest < UUID_LENGTH
+        ):
+            hint = f"write {UUID_LENGTH}, or choose another form under 'as'"
+            self._report.add((*pointer, "max"), f"a UUID has {UUID_LENGTH} characters", hint)
         places = [key for key in rule if key in {"header", "json", "param"}]
         for other in places[1:]:
             what = f"the key is sent in one place, and '{places[0]}' already names one"

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 from pydantic.types import StringConstraints
 
 from connectors.declared.compiled import KeyFormat, ParameterStyle, Redirects, RetryUnit
+from connectors.declared.keys import SHORTEST
 from durable.action import ErrorClass, Idempotent
 from durable.durations import Milliseconds
 from durable.limit import Limit
@@ -122,7 +123,7 @@ class KeySpec(SpecModel, title="IdempotencyKey"):
     header: Text | None = Field(None, description="The name of a request header")
     json_: Text | None = Field(None, alias="json", description="The name of a field of the body")
     param: Text | None = Field(None, description="The name of a query parameter")
-    max: Annotated[int, Field(strict=True, ge=8, le=1_000)] | None = Field(
+    max: Annotated[int, Field(strict=True, ge=SHORTEST, le=1_000)] | None = Field(
         None, description="The maximum number of characters; a longer key is hashed"
     )
     as_: KeyFormat = Field("text", alias="as", description="The format of the key that the service accepts")

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 SHOP = Path(__file__).parents[1] / "data" / "openapi" / "shop.yaml"
 JSON_TYPE = "application/json"
+KEY = "{{ connection.key }}"
 
 
 def load(tmp_path: Path, document: str, settings: str = "", name: str = "doc.yaml") -> Connector:
@@ -232,7 +233,7 @@ def test_an_action_has_the_summary_and_the_descriptions_of_its_operation_but_its
 
 def test_a_connection_has_the_credentials_of_the_document(tmp_path: Path) -> None:
     shop = load_shop(tmp_path)
-    assert shop.auth == ({"header": {"X-Key": "{{ connection.key }}"}},)
+    assert shop.auth == ({"header": {"X-Key": KEY}},)
     assert shop.connection is not None
     assert issubclass(shop.connection, SchemaModel)
     assert shop.connection.model_json_schema()["required"] == ["key"]
@@ -418,9 +419,102 @@ async def test_the_file_adds_what_the_document_does_not_say(context: Context, tm
             "2:24: error: 'page' does not say how",
         ),
         ("actions: {charge: {undo: {use: remove_line, with: {line: 1}}}}", "2:51: error: 'order-id' is missing"),
+        ("actions: {charge: {undo: {use: charge}}}", "2:32: error: an action cannot undo itself"),
+        ("actions: {charge: {returns: 5}}", "2:29: error: 'returns' must be a mapping, not the number 5"),
+        ("actions: {charge: {returns: {a: {type: x}}}}", "2:40: error: 'x' is not a type; known: array"),
+        ("actions: {charge: {idempotent: key}}", "2:32: error: no key is sent"),
+        ("actions: {charge: {idempotency: {max: 40}}}", "2:20: error: 'idempotency' does not say where"),
+        ("actions: {charge: {idempotency: {header: K, as: uuid, max: 20}}}", "2:60: error: a UUID has 36 characters"),
+        ("actions: {get_orders: {idempotency: {header: K}}}", "2:24: error: a GET request can be repeated without"),
+        ("actions: {render_markdown: {idempotency: {json: k}}}", "2:29: error: the key cannot be added to the body"),
+        ("actions: {charge: {redirects: without_credentials}}", "2:31: error: 'without_credentials' is only for GET"),
+        (
+            "http: {idempotency: {header: K, as: uuid}}\nactions: {charge: {idempotency: {max: 20}}}",
+            "3:11: error: an idempotency key needs at least 36 characters",
+        ),
+        ("actions: {charge: {inputs: {amout: {about: x}}}}", "2:29: warning: the action has no input 'amout'; did you"),
+        ("actions: {charge: {inputs: {amount: {options: {use: remove_line}}}}}", "2:53: error: the action 'remove_"),
+        ("actions: {charge: {inputs: {amount: {options: {}}}}}", "2:47: error: 'use' is missing"),
+        (
+            "connection: {auth: [{bearer: '{{ connection.kye }}'}]}",
+            "2:34: error: the connection has no field 'kye'; did",
+        ),
+        (
+            "connection: {test: remove_line}",
+            "2:20: error: the test 'remove_line' has required inputs (order-id, line), and a test gives none",
+        ),
+        ("http: {params: {a: '{{ connection.kye }}'}}", "2:24: error: the connection has no field 'kye'; did you mean"),
+        ("tests: [{action: chrge, answer: {}, expect: {}}]", "2:18: error: this connector has no action 'chrge'; did"),
+        (
+            "tests: [{action: get_orders, connection: {kye: x}, answer: {}, expect: {}}]",
+            "2:43: error: the connection has no field 'kye'; did you mean 'key'",
+        ),
     ],
 )
 def test_mistakes_in_what_the_file_adds_are_explained(tmp_path: Path, settings: str, problem: str) -> None:
     connector, problems = load_with_problems(tmp_path, SHOP.read_text().replace("SERVER", "x.test"), settings)
     assert any(each.startswith(problem) for each in problems), problems
     assert (connector is None) is ("error" in problem)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "auth"),
+    [
+        ("{test: get_orders}", {"base_url", "key"}, {"header": {"X-Key": KEY}}),
+        (
+            "{auth: [{query: {k: '{{ connection.key }}'}}]}",
+            {"base_url", "key"},
+            {"query": {"k": KEY}},
+        ),
+        (
+            "{fields: {shop: {type: string}}}",
+            {"base_url", "key", "shop"},
+            {"header": {"X-Key": KEY}},
+        ),
+        (
+            "{fields: {token: {type: string}}, auth: [{bearer: '{{ connection.token }}'}]}",
+            {"base_url", "token"},
+            {"bearer": "{{ connection.token }}"},
+        ),
+    ],
+)
+def test_a_file_adds_to_the_connection_of_its_document(
+    tmp_path: Path, settings: str, fields: set[str], auth: dict[str, Any]
+) -> None:
+    shop = load_shop(tmp_path, settings=f"connection: {settings}")
+    assert shop.connection is not None
+    assert (set(shop.connection.model_json_schema()["properties"]), [*shop.auth]) == (fields, [auth])
+
+
+def test_a_file_adds_to_the_inputs_of_its_document_and_can_have_tests(tmp_path: Path) -> None:
+    settings = """
+actions:
+  remove_line:
+    inputs: {order-id: {about: The order, options: {use: get_orders, value: id}}, line: {secret: true}}
+tests:
+  - {action: get_orders, answer: {body: [1]}, expect: {output: [1]}}
+"""
+    plain, shop = load_shop(tmp_path), load_shop(tmp_path, settings=settings)
+    inputs = shop.actions["remove_line"].input.model_json_schema()["properties"]
+    assert inputs["order-id"]["description"] == "The order"
+    assert inputs["order-id"]["options"] == {"use": "get_orders", "value": "id"}
+    assert inputs["line"]["secret"] is True
+    assert shop.actions["get_orders"].stored == plain.actions["get_orders"].stored
+    assert [*shop.tests] == [{"action": "get_orders", "answer": {"body": [1]}, "expect": {"output": [1]}}]
+
+
+def test_a_shared_key_in_the_body_is_not_sent_where_the_body_has_no_fields(tmp_path: Path) -> None:
+    shop = load_shop(tmp_path, settings="http: {idempotency: {json: request_id}}")
+    made = {name: shop.actions[name].idempotent for name in ("charge", "render_markdown")}
+    assert made == {"charge": "key", "render_markdown": "no"}
+
+
+def test_a_parameter_that_is_described_as_encoded_may_contain_a_slash(tmp_path: Path) -> None:
+    document = MINIMAL.replace('"info": {}', '"info": {}, "servers": [{"url": "https://git.test"}]').replace(
+        '{"/a": {"get": {}}}',
+        '{"/p/{id}/b/{name}": {"get": {"parameters": [{"in": "path", "name": "id", "required": true, '
+        '"schema": {"type": "string"}, "description": "The ID or URL-encoded path of the project"}]}}}',
+    )
+    [action] = load(tmp_path, document).actions.values()
+    assert action.stored is not None
+    assert action.stored["path"] == "/p/{id%2F}/b/{name}"

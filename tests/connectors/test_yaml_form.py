@@ -12,8 +12,7 @@ import pytest
 from connectors.declared.compiled import decode_action
 from connectors.yaml_form.editor_schema import make_connector_schema
 from connectors.yaml_form.form import FORM
-from connectors.yaml_form.load import load_connector, read_tests
-from connectors.yaml_form.spec import ExpectedErrorSpec
+from connectors.yaml_form.load import load_connector
 from durable.action import Connector
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
@@ -279,12 +278,10 @@ def test_a_file_with_every_key_is_a_connector_and_its_tests_are_read() -> None:
     data = (DATA / "connector.yaml").read_bytes()
     loaded = load_connector(data, "connector.yaml")
     assert loaded.problems == ()
-    create, whoami = read_tests(data, "connector.yaml")
-    assert (create.action, create.with_, whoami.expect.error) == (
-        "create_item",
-        {"folder": "a", "name": "b"},
-        ExpectedErrorSpec.model_validate({"class": "auth", "code": "401", "message": "GET"}),
-    )
+    assert loaded.connector is not None
+    create, whoami = loaded.connector.tests
+    assert (create["action"], create["with"]) == ("create_item", {"folder": "a", "name": "b"})
+    assert whoami["expect"] == {"error": {"class": "auth", "code": "401", "message": "GET"}}
 
 
 NO_CONNECTORS = ["", "[]", "5", "a: &x 1", "a: *x", "a: !x 1", "a: 1\n---\nb: 1", "\x00", b"\xff"]
