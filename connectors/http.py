@@ -78,7 +78,7 @@ class HttpConnection(Inputs):
         else:
             parse_url(base_url)
         if "?" in base_url or "#" in base_url:
-            raise ValueError("it holds more than an address; credentials stand under auth")
+            raise ValueError("it contains more than an address; put credentials under auth")
         return base_url
 
     @field_validator("headers")
@@ -170,7 +170,7 @@ class AnyRequest(BodyRequest):
         has_body = bool({"payload", "form", "body"} & self.model_fields_set)  # which may contain a credential
         if self.redirects == "without_credentials" and (self.method != "GET" or has_body):
             raise ValueError(
-                "'redirects: without_credentials' goes with a GET without a body only; write same_origin or refuse"
+                "'redirects: without_credentials' is only for GET requests without a body; write same_origin or refuse"
             )
         return self
 

@@ -103,8 +103,8 @@ class ServiceRequests:
             raise InvalidRequest(find_problem(url) or RELATIVE)
         if context.auth:
             raise InvalidRequest(
-                "the connector says no `base_url`, so its credentials go nowhere: give its `Connector` a `base_url`, "
-                "or its connections a field of this name"
+                "the connector has no `base_url` to which its credentials may be sent: give its `Connector` a "
+                "`base_url`, or its connections a field of this name"
             )
         return url
 

@@ -36,7 +36,7 @@ _PART = re.compile(r"\{\{.*?\}\}|\{([^{}]*)\}", re.DOTALL)
 def _check_parts(text: str, info: ValidationInfo) -> str:
     for part in _find_parts(text) - PARTS:
         hint = suggest(part, PARTS) or f"the parts are {', '.join(sorted(PARTS))}"
-        raise LiteralError(f"{quote('{' + part + '}')} is no part of a request; {hint}")
+        raise LiteralError(f"{quote('{' + part + '}')} is not a part of a request; {hint}")
     return text
 
 
@@ -54,7 +54,7 @@ HeaderName = Annotated[str, AfterValidator(_check_name)]
 
 
 class Placement(Inputs):
-    """Where a value is sent: in a header or a query parameter."""
+    """Where a value is sent: in a header or in a query parameter."""
 
     header: HeaderName | None = Field(default=None, description="The name of the header")
     param: str | None = Field(default=None, min_length=1, description="The name of the query parameter")

@@ -39,36 +39,39 @@ Endpoint: TypeAlias = Annotated[Secret, AfterValidator(_check_url)]
 
 
 class OAuth2Settings(Inputs):
-    """The client, the addresses of the service, and what is asked for."""
+    """The client, the URLs of the service, and the requested scopes."""
 
     grant: Literal["authorization_code", "client_credentials"] = Field(
         default="authorization_code",
         description="`authorization_code`: for the account of a person, who logs in once with `waypost connections "
         "login`; `client_credentials`: for the client itself",
     )
-    client_id: Secret = Field(min_length=1, description="The id of the client, which the service has given to it")
+    client_id: Secret = Field(min_length=1, description="The client id that the service issued")
     client_secret: Credential | None = Field(
-        default=None, min_length=1, description="The secret of the client; a public client has none"
+        default=None, min_length=1, description="The client secret; a public client has none"
     )
     issuer: Endpoint | None = Field(
-        default=None, description="The URL of the service whose metadata (RFC 8414) have the other URLs"
+        default=None, description="The URL of the issuer, whose metadata (RFC 8414) contains the other URLs"
     )
-    authorize_url: Endpoint | None = Field(default=None, description="Where a person permits what is asked for")
-    token_url: Endpoint | None = Field(default=None, description="Where access tokens are issued")
-    revoke_url: Endpoint | None = Field(default=None, description="Where tokens are revoked (RFC 7009), at a logout")
-    scopes: list[Secret] = Field(default_factory=list, description="What is asked for")
-    separator: str = Field(default=" ", description="What separates the scopes in requests")
+    authorize_url: Endpoint | None = Field(default=None, description="The URL at which a person permits the access")
+    token_url: Endpoint | None = Field(default=None, description="The URL that issues access tokens")
+    revoke_url: Endpoint | None = Field(
+        default=None, description="The URL that revokes tokens (RFC 7009), for a logout"
+    )
+    scopes: list[Secret] = Field(default_factory=list, description="The requested scopes")
+    separator: str = Field(default=" ", description="The text between two scopes in requests")
     pkce: bool = Field(default=True, description="Whether the service supports PKCE, with S256")
     client_auth: Literal["basic", "post", "none"] | None = Field(
         default=None,
-        description="How the client proves who it is: in the Authorization header, in the body, or not at all; "
-        "default: what the issuer names, or `basic`, or `none` without a secret",
+        description="How the client authenticates: in the Authorization header, in the body, or not at all; default: "
+        "what the issuer's metadata names, otherwise `basic`, or `none` without a secret",
     )
     authorize_params: dict[str, Secret] = Field(
-        default_factory=dict, description="Further parameters of the authorization, such as `access_type: offline`"
+        default_factory=dict,
+        description="Further parameters of the authorization request, such as `access_type: offline`",
     )
     token_params: dict[str, Secret] = Field(
-        default_factory=dict, description="Further parameters of requests for tokens, such as `audience`"
+        default_factory=dict, description="Further parameters of token requests, such as `audience`"
     )
     header: Annotated[str, AfterValidator(_check_header)] = Field(
         default="authorization", description="The header in which the access token is sent"
@@ -78,15 +81,15 @@ class OAuth2Settings(Inputs):
     @model_validator(mode="after")
     def check_addresses(self) -> Self:
         if self.token_url is None and self.issuer is None:
-            raise ValueError("give 'token_url', or 'issuer' whose metadata have it")
+            raise ValueError("add 'token_url', or 'issuer', whose metadata contains it")
         if self.grant == "authorization_code" and self.authorize_url is None and self.issuer is None:
-            raise ValueError("a login needs 'authorize_url', or 'issuer' whose metadata have it")
+            raise ValueError("a login needs 'authorize_url', or 'issuer', whose metadata contains it")
         return self
 
     @model_validator(mode="after")
     def check_client(self) -> Self:
         if self.client_secret is None and (self.grant == "client_credentials" or self.client_auth in {"basic", "post"}):
-            raise LiteralError("'client_secret' is missing: the client proves with it who it is")
+            raise LiteralError("'client_secret' is missing: the client authenticates with it")
         return self
 
     @model_validator(mode="after")

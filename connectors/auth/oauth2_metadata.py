@@ -1,4 +1,4 @@
-"""The metadata of OAuth 2.0 issuers, where they say their URLs (RFC 8414, and OpenID Connect Discovery)."""
+"""The metadata of OAuth 2.0 issuers, which contains their URLs (RFC 8414, and OpenID Connect Discovery)."""
 
 import time
 
@@ -28,9 +28,7 @@ class IssuerMetadata(msgspec.Struct, frozen=True, rename={"client_auths": "token
         """Return a URL by its name in the metadata; raises `ActionError` if it is missing."""
         url: str | None = getattr(self, name)
         if url is None:
-            raise _refuse(
-                f"the metadata of the issuer {quote(self.issuer)} have no {name}; name the URL in the settings"
-            )
+            raise _refuse(f"the metadata of the issuer {quote(self.issuer)} has no {name}; set the URL itself")
         return url
 
 
@@ -56,9 +54,7 @@ async def _load(context: Context, issuer: str) -> IssuerMetadata:
         if response.is_success:
             return _read(response, issuer)
     assert response, "there are two places"
-    message = (
-        f"the issuer {quote(issuer)} answered {response.status} where its metadata should be; name the URLs instead"
-    )
+    message = f"the issuer {quote(issuer)} answered {response.status} instead of its metadata; set the URLs themselves"
     raise ActionError(message, error_class=classify_response(response), code="oauth2_metadata", ending="not_sent")
 
 
@@ -78,12 +74,12 @@ def _read(response: Response, issuer: str) -> IssuerMetadata:
     try:
         metadata = msgspec.json.decode(response.body, type=IssuerMetadata)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise _refuse(f"the metadata of the issuer {quote(issuer)} cannot be read; name the URLs instead") from None
+        raise _refuse(f"the metadata of the issuer {quote(issuer)} cannot be read; set the URLs themselves") from None
     if metadata.issuer.rstrip("/") != issuer.rstrip("/"):
-        raise _refuse(f"the metadata of the issuer {quote(issuer)} belong to another issuer")
+        raise _refuse(f"the metadata of the issuer {quote(issuer)} belongs to another issuer")
     for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.revocation_endpoint):
         if url is not None and issuer.startswith("https:") and not url.startswith("https:"):
-            raise _refuse(f"the metadata of the issuer {quote(issuer)} have a URL without https")
+            raise _refuse(f"the metadata of the issuer {quote(issuer)} contains a URL without https")
     return metadata
 
 

@@ -52,7 +52,7 @@ def read_grant(response: Response, context: Context, at: int) -> Grant:
 
 
 def explain_refusal(response: Response, context: Context) -> ActionError:
-    """Return the error that an answer stands for."""
+    """Return the error that an answer reports."""
     body = _read_body(response)
     code = body.get("error")
     description = body.get("error_description")

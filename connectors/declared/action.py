@@ -75,7 +75,7 @@ class DeclaredCall:
     def __init__(self, name: str, declared: DeclaredAction) -> None:
         """Raise `ValueError` if a part of the form cannot be compiled."""
         if declared.redirects == "without_credentials" and (declared.method != "GET" or declared.has_body):
-            raise ValueError("'redirects: without_credentials' goes with a GET without a body only")
+            raise ValueError("'redirects: without_credentials' is only for GET requests without a body")
         self._declared = declared
         self._template = RequestTemplate(declared)
         self._judge = Judge(declared)
@@ -95,7 +95,7 @@ class DeclaredCall:
         return parse_url(base_url).origin.address
 
     async def perform(self, context: Context, input: SchemaModel) -> "BaseModel | InvalidOutput | Page | JSON":
-        """Send the request, and return the action's output, or the page of it that is to be got."""
+        """Send the request, and return the action's output, or the requested page of it."""
         scope = self._make_scope(input, context.connection)
         address, params = self._template.find_address(scope), dict[str, JSON]()
         if self._pager:

@@ -81,7 +81,7 @@ class Judge:
         return "client" if response.is_success else classify_response(response)
 
     def _find_wait(self, response: Response, scope: Scope) -> float | None:
-        """Return the seconds after which the service wants the next attempt, by the first rule that tells."""
+        """Return the seconds after which the service wants the next attempt, by the first rule that applies."""
         for rule, value, when in self._waits:
             if when is not None and not _holds(when, scope):
                 continue

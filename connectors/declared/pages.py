@@ -1,7 +1,8 @@
-"""The pages of a list: what the request of a page has in addition, and from its response the items and the next page.
+"""The pages of a list: what is added to the request of a page, and the items and the next page in its response.
 
-Every way on has a named end: there is no further link, URL or cursor; `more` is false; a page is empty, or shorter than
-its size, if pages are counted. A URL never leads to another origin than `base_url`, because the credentials go with it.
+A list ends if there is no further link, URL or cursor; if `more` is false; or, if pages are counted, if a page is empty
+or shorter than its size. The URL of a page never leads to another origin than `base_url`, because the credentials are
+sent with it.
 """
 
 import hashlib
@@ -102,7 +103,7 @@ class Pager:
                 where,
                 "no_items",
                 f"'items: {rules.items}' must be a list, not {name_kind(items)}; if the service leaves out an empty "
-                "list, write '| default([])' behind it",
+                "list, append '| default([])'",
             )
         following = self._find_next(position, received, {**scope, "items": items}, base_url)
         limit = self._find_limit(scope["inputs"])
@@ -110,7 +111,7 @@ class Pager:
             kept = items[: max(0, limit - position.items)]
             return Page(kept, is_complete=following is None and len(kept) == len(items))
         if following is not None and position.number + 1 >= rules.max_pages:
-            cure = "set its input 'limit', or change" if self._has_limit else "change"
+            cure = "set the input 'limit', or raise" if self._has_limit else "raise"
             message = f"the list has more than {rules.max_pages:,} pages; {cure} 'max_pages' in the connector"
             raise refuse_page(where, "too_many_pages", message)
         fingerprint = hashlib.blake2b(received.response.body, digest_size=16).hexdigest() if items else None

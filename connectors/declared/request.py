@@ -140,7 +140,7 @@ def _check_base_url(base_url: str) -> str:
     except MalformedURL as error:
         raise ValueError(f"the base_url is not valid: {error}") from None
     if "?" in base_url or "#" in base_url:
-        raise ValueError("the base_url contains more than an address; parameters stand under 'params'")
+        raise ValueError("the base_url contains more than an address; put parameters under 'params'")
     return base_url.rstrip("/")
 
 
@@ -151,7 +151,7 @@ def compile_template(tree: Tree, what: str, *, is_url: bool = False) -> Template
     except ExpressionError as error:
         raise ValueError(f"{what}: {error}") from None
     if template.secrets:
-        raise ValueError(f"{what}: secrets stand in the connection")
+        raise ValueError(f"{what}: secrets belong in the connection")
     return template
 
 

@@ -1,4 +1,4 @@
-"""What a connector's file adds to the operations of its document: `http`, and its own words on single actions."""
+"""What a connector's file adds to the operations of its document: `http`, and the keys of single actions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ from durable.spec_model import Mapped, get_mapping
 
 
 def add_to_operation(compiled: CompiledOperation, http: Mapped, added: Mapped) -> CompiledOperation:
-    """Return an operation with what the file says of all operations (`http`), and of this one. A parameter that the
+    """Return an operation with what the file adds to all operations (`http`) and to this one. A parameter that the
     file sets is no input any more."""
     declared = compiled.declared
     merged = merge_request(http, {declared.method.lower(): declared.path, **added})

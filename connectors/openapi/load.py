@@ -56,11 +56,11 @@ def load_import(data: str | bytes, file: str, open_document: OpenDocument) -> Lo
 
 
 def _check_kind(data: Mapped, report: Report) -> bool:
-    """Report a document that lies where a connector's file belongs."""
+    """Report an OpenAPI document in the place of a connector's file."""
     if "paths" not in data and not re.fullmatch(r"3\.\d+(\.\d+)?", str(data.get("openapi"))):
         return True
-    hint = "move it to a folder of its own, and write a file here with 'openapi: documents/NAME.yaml'"
-    report.add((), "this is an OpenAPI document, and not a connector that refers to one", hint)
+    hint = "move it to a separate folder, and write a file here with 'openapi: documents/NAME.yaml'"
+    report.add((), "this is an OpenAPI document, not a connector file", hint)
     return False
 
 

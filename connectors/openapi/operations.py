@@ -28,7 +28,7 @@ SUMMARY_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class ListedOperation:
-    """An operation as it stands in the list of all: by the keys that lead to it in its document.
+    """An operation in the list of all: by the keys that lead to it in its document.
 
     `problem`: why it cannot be used, if that is known without compiling it.
     """
@@ -43,7 +43,7 @@ class ListedOperation:
 
 @dataclass(frozen=True, slots=True)
 class CompiledOperation:
-    """An operation as an action, with what the connector's file says of it. The schemas in `declared` have
+    """An operation as an action, with what the connector's file adds to it. The schemas in `declared` have
     descriptions."""
 
     declared: DeclaredAction
@@ -178,7 +178,7 @@ def _check_path(path: str) -> None:
 
 
 def _add_constants(inputs: CollectedInputs, query: str) -> None:
-    """Add the parameters that stand in the path of a document: `/items?type=book`."""
+    """Add the parameters that are part of a path in the document: `/items?type=book`."""
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
         if "{" not in pair:

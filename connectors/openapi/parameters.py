@@ -62,7 +62,7 @@ class ParameterReader:
                 case "header":
                     self._read_header(name, parameter)
                 case "cookie" if parameter.get("required") is True:
-                    raise OperationSkipped(f"it requires the cookie {quote(name)}, and cookies are not sent")
+                    raise OperationSkipped(f"it requires the cookie {quote(name)}, and Waypost does not send cookies")
                 case "querystring":
                     raise OperationSkipped("its query is one text ('in: querystring')")
         return self._read_path(path, {name: each for (place, name), each in found.items() if place == "path"})

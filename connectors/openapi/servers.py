@@ -14,7 +14,7 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 BASE_URL = "base_url"
 """The field of a connection that takes the place of the document's servers."""
 
-NO_SERVER = "the document names no server for it; set 'base_url' under 'http'"
+NO_SERVER = "the document has no server for it; set 'base_url' under 'http'"
 
 
 def choose_server(document: ImportedDocument, *owners: Part) -> str:
@@ -35,7 +35,7 @@ def choose_server(document: ImportedDocument, *owners: Part) -> str:
     except MalformedURL as error:
         raise OperationSkipped(f"its server {quote(url)} is not valid: {error}") from None
     if "?" in base_url or "#" in base_url or "{{" in base_url:
-        raise OperationSkipped(f"its server {quote(url)} is more than an address; set 'base_url' under 'http'")
+        raise OperationSkipped(f"its server {quote(url)} contains more than an address; set 'base_url' under 'http'")
     return base_url
 
 

@@ -66,7 +66,7 @@ class _Reader:
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    raise UnreadableYaml("a second YAML document begins", _line_of(event))
+                    raise UnreadableYaml("it contains a second YAML document", _line_of(event))
         if len(self.open) > DEPTH_LIMIT:
             raise UnreadableYaml(f"it is nested deeper than {DEPTH_LIMIT} levels", _line_of(event))
 

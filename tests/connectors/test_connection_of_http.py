@@ -196,7 +196,7 @@ async def test_a_relative_url_without_a_connection_is_rejected(context: Context)
         ({"base_url": "ftp://api.example.com"}, "neither http nor https"),
         ({"base_url": "https://user:pass"}, "port is not a number"),
         ({"base_url": "https://user:pass@api.example.com"}, "the URL contains a user or password"),
-        ({"base_url": f"{BASE}?key=1"}, "it holds more than an address"),
+        ({"base_url": f"{BASE}?key=1"}, "it contains more than an address"),
         ({"base_url": BASE, "headers": {"Idempotency-Key": "1"}}, "each request has an Idempotency-Key of its own"),
         ({"base_url": BASE, "header": {}}, "Extra inputs"),
         ({}, "Field required"),

@@ -339,9 +339,9 @@ METADATA = {"issuer": "{url}/t", "token_endpoint": "{url}/token", "authorization
     [
         ("/.well-known/oauth-authorization-server/t", METADATA, "canary-access-1"),
         ("/t/.well-known/openid-configuration", METADATA, "canary-access-1"),
-        ("/elsewhere", METADATA, "answered 404 where its metadata should be"),
-        ("/.well-known/oauth-authorization-server/t", {**METADATA, "issuer": "https://evil"}, "belong to another"),
-        ("/.well-known/oauth-authorization-server/t", {"issuer": "{url}/t"}, "have no token_endpoint"),
+        ("/elsewhere", METADATA, "answered 404 instead of its metadata"),
+        ("/.well-known/oauth-authorization-server/t", {**METADATA, "issuer": "https://evil"}, "belongs to another"),
+        ("/.well-known/oauth-authorization-server/t", {"issuer": "{url}/t"}, "has no token_endpoint"),
         ("/.well-known/oauth-authorization-server/t", {"token_endpoint": 1}, "cannot be read"),
     ],
 )

@@ -212,7 +212,7 @@ def test_an_operation_that_cannot_be_used_is_skipped_by_name(tmp_path: Path) -> 
     assert dict(shop.skipped) == {
         "list_abroad": "it refers to another document, 'other.yaml#/parameters/Page'; bundle them into one document",
         "put_abroad": "it refers to another document, 'other.yaml#/A'; bundle them into one document",
-        "needs_cookie": "it requires the cookie 'session', and cookies are not sent",
+        "needs_cookie": "it requires the cookie 'session', and Waypost does not send cookies",
         "trace_it": "the method TRACE is not supported",
         "delete_broken": "it is not a mapping",
     }
@@ -283,7 +283,7 @@ MINIMAL = '{"openapi": "3.1.0", "info": {}, "paths": {"/a": {"get": {}}}}'
         (MINIMAL, "select: {tags: [x]}", "2:9: error: no operation of the document is selected; change the patterns"),
         (MINIMAL, "rename: {get_a: GetA}", "2:17: error: 'GetA' is not a valid name"),
         (MINIMAL, "slect: {}", "2:1: error: unknown key 'slect'; did you mean 'select'"),
-        (MINIMAL, "paths: {}", "1:1: error: this is an OpenAPI document, and not a connector that refers to one"),
+        (MINIMAL, "paths: {}", "1:1: error: this is an OpenAPI document, not a connector file"),
     ],
 )
 def test_what_cannot_be_loaded_is_explained(tmp_path: Path, document: str, settings: str, problem: str) -> None:

@@ -86,7 +86,7 @@ async def test_credentials_never_go_elsewhere(context: Context) -> None:
 
     with pytest.raises(ActionError, match="not below the connection's base_url"):
         await make_context(context, answer).http.get("https://elsewhere.example/")
-    with pytest.raises(ActionError, match="the connector says no `base_url`"):
+    with pytest.raises(ActionError, match="the connector has no `base_url`"):
         await make_context(context, answer, Inputs()).http.get("https://elsewhere.example/")
     with pytest.raises(ActionError, match="the URL is relative"):
         await make_context(context, answer, None).http.get("/orders")

@@ -107,7 +107,7 @@ async def test_a_signature_is_redacted(context: Context) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"sign": "{bdy}"}, "'{bdy}' is no part of a request; did you mean 'body'"),
+        ({"sign": "{bdy}"}, "'{bdy}' is not a part of a request; did you mean 'body'"),
         ({"sign": "{timestamp}.{body}"}, "signed but not sent"),
         ({"sign": "{nonce}.{body}"}, "signed but not sent"),
         ({"param": "sig"}, "name one place"),

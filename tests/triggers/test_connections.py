@@ -189,7 +189,7 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         (
             CRM + "  auth: {hmac: {secret: canary, sign: '{bdy}', header: x}}\n",
             "5:39",
-            "'{bdy}' is no part of a request; did you mean 'body'",
+            "'{bdy}' is not a part of a request; did you mean 'body'",
         ),
         (CRM + "  auth: {hmac: {secret: canary, sign: '{body}'}}\n", "5:16", "name one place: 'header' or 'param'"),
     ],
