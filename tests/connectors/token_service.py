@@ -19,7 +19,8 @@ ACCOUNT = {"client_id": "client", "client_secret": "canary/secret+1"}
 class TokenService:
     """`lifetime`: of access tokens, in seconds. `is_forgiving`: a refresh token can be used twice. `answers` replace
     its next answers to requests for tokens; an answer of None closes the connection after the request was performed.
-    `before_token` is awaited before each of them. `used`: the requests for tokens."""
+    `before_token` is awaited before each request for tokens is performed, `after_token` before it is answered. `used`:
+    those requests."""
 
     url: str = ""
     lifetime: int | None = 3600
@@ -28,6 +29,7 @@ class TokenService:
     denies: bool = False
     answers: list[bytes | None] = field(default_factory=list)
     before_token: Callable[[], Awaitable[None]] | None = None
+    after_token: Callable[[], Awaitable[None]] | None = None
     used: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[dict[str, str]] = field(default_factory=list)
     revoked: list[dict[str, str]] = field(default_factory=list)
@@ -98,6 +100,8 @@ class TokenService:
         if self.before_token:
             await self.before_token()
         body = self._perform(form)
+        if self.after_token:
+            await self.after_token()
         status = "400 Bad Request" if "error" in body else "200 OK"
         return self.answers.pop(0) if self.answers else json_answer(body, status)
 
