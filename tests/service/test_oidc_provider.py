@@ -50,12 +50,27 @@ async def run_all(service: Running, count: int) -> list[str]:
     return [each["status"] for each in ended]
 
 
+async def retry_paused(service: Running) -> list[str]:
+    """Retry all paused runs at once, and return how they ended."""
+    paused = [each["id"] for each in (await service.ask("/runs?status=paused"))["runs"]]
+    bulk = {"action": "retry", "filter": {"status": "paused"}, "rate": 1000, "expected": len(paused)}
+    assert (await service.client.post("/api/bulks", json=bulk)).status_code < 300
+    ended = []
+    for run in paused:
+        while (found := await service.ask(f"/runs/{run}"))["status"] not in {"completed", "failed"}:
+            await asyncio.sleep(0.01)
+        ended.append(found["status"])
+    return ended
+
+
 async def test_many_steps_with_an_expired_token_renew_it_once_and_the_login_lives_on(tmp_path: Path) -> None:
     clock = [1_800_000_000_000]
     async with serving(tmp_path, clock) as (service, provider):
         denied = await log_in(service, is_denied=True)
-        paused = await run_all(service, 1)
+        paused = await run_all(service, 20)
         page = await log_in(service)
+        clock[0] += 1_000
+        resumed = await retry_paused(service)
         first = await run_all(service, 2)
         outcomes, counts = [], []
         for _ in range(3):
@@ -65,7 +80,7 @@ async def test_many_steps_with_an_expired_token_renew_it_once_and_the_login_live
         state = (await service.ask("/connections/me"))["status"]
     assert "access_denied" in denied
     assert "The connection me is logged in" in page
-    assert (paused, first) == (["paused"], ["completed"] * 2)
+    assert (paused, resumed, first) == (["paused"] * 20, ["completed"] * 20, ["completed"] * 2)
     assert outcomes == [["completed"] * STEPS] * 3
     assert (counts, state) == ([(1, 0), (2, 0), (3, 0)], "ready")
 

@@ -150,7 +150,7 @@ class Logins:
             _end(login, "failed", f"The login of {name} failed; the service's log says why. {_advise(name)}")
             log.exception("the login of %s failed", quote(name))
         else:
-            resume = "Runs that were paused because of it continue with `waypost resume`."
+            resume = "Runs that were paused because of it continue with `waypost retry --all --status paused`."
             _end(login, "completed", f"The connection {name} is logged in. You can close this page. {resume}")
             log.info("the connection %s was logged in by %s", quote(name), quote(login.by))
 
