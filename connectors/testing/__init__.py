@@ -1,0 +1,1 @@
+"""What the tests of connectors use; `waypost.testing` offers it to authors."""
