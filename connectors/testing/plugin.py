@@ -42,7 +42,7 @@ def waypost_service() -> AnswersInOrder:
 
 @pytest.fixture
 def waypost_context(waypost_service: AnswersInOrder) -> MakeContext:
-    """Makes the context of an attempt whose requests go to `waypost_service`: `waypost_context(CONNECTOR, token="t")`."""
+    """Makes a context whose requests go to `waypost_service`: `waypost_context(CONNECTOR, token="t")`."""
 
     def make(connector: Connector, **connection: JSON) -> Context:
         return make_context(connector, HttpClient(transport=httpx.MockTransport(waypost_service)), connection)
@@ -52,7 +52,7 @@ def waypost_context(waypost_service: AnswersInOrder) -> MakeContext:
 
 @pytest.fixture
 def call_recorded(request: pytest.FixtureRequest) -> CallRecorded:
-    """Calls an action with recorded answers: `call_recorded(CONNECTOR, "get_item", {"id": 7}, connection={"token": t})`.
+    """Calls an action with recorded answers: `call_recorded(CONNECTOR, "get_item", {"id": 7}, connection={…})`.
 
     With `--waypost-record`, the service itself is called, and the exchanges are written, without the secrets of the
     connection, into the folder `recordings` beside the test.
