@@ -1,4 +1,4 @@
-"""Performs the tutorial block by block as a reader does: saves files, types commands, compares outputs."""
+"""Performs the tutorials block by block as a reader does: saves files, types commands, compares outputs."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def _script(blocks: list[Block]) -> str:
         if block.kind == "sh":
             lines.append(f"{{\n{block.text}\n}} > output.{number} 2>&1")
         elif block.kind != "text":
-            lines.append(f"cat > {block.file} <<'END OF THE FILE'\n{block.text}END OF THE FILE")
+            lines.append(f"mkdir -p $(dirname {block.file})\ncat > {block.file} <<'END OF THE FILE'\n{block.text}END OF THE FILE")
     return "\n".join(lines)
 
 
@@ -90,10 +90,14 @@ def _missing(output: str, expected: str) -> str | None:
     return None
 
 
+PAGES = ["tutorial.md", pytest.param("connectors.md", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="the reader needs curl and openssl")
-def test_every_block_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+def test_every_block_of_a_tutorial_does_what_it_says(name: str, tmp_path: Path) -> None:
     service, crm = _free_port(), _free_port()
-    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8").replace("8400", service).replace("8500", crm)
+    page = (ROOT / "docs" / name).read_text("utf-8").replace("8400", service).replace("8500", crm)
     blocks = list(_blocks(page))
     folder = tmp_path / "empty"
     folder.mkdir()
@@ -108,9 +112,10 @@ def test_every_block_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
             assert _missing(outputs[number - 1], block.text) is None, outputs[number - 1]
 
 
-def test_every_block_of_the_tutorial_has_a_known_kind() -> None:
-    blocks = list(_blocks((ROOT / "docs" / "tutorial.md").read_text("utf-8")))
+@pytest.mark.parametrize("name", ["tutorial.md", "connectors.md"])
+def test_every_block_of_a_tutorial_has_a_known_kind(name: str) -> None:
+    blocks = list(_blocks((ROOT / "docs" / name).read_text("utf-8")))
 
-    assert {block.kind for block in blocks} == {"sh", "text", "python", "yaml"}
-    assert all(block.file for block in blocks if block.kind in {"python", "yaml"})
+    assert {block.kind for block in blocks} <= {"sh", "text", "python", "yaml", "toml"}
+    assert all(block.file for block in blocks if block.kind in {"python", "yaml", "toml"})
     assert all(before.kind == "sh" for before, block in pairwise(blocks) if block.kind == "text")
