@@ -41,7 +41,9 @@ def _script(blocks: list[Block]) -> str:
         if block.kind == "sh":
             lines.append(f"{{\n{block.text}\n}} > output.{number} 2>&1")
         elif block.kind != "text":
-            lines.append(f"mkdir -p $(dirname {block.file})\ncat > {block.file} <<'END OF THE FILE'\n{block.text}END OF THE FILE")
+            lines.append(
+                f"mkdir -p $(dirname {block.file})\ncat > {block.file} <<'END OF THE FILE'\n{block.text}END OF THE FILE"
+            )
     return "\n".join(lines)
 
 
