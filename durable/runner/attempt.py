@@ -205,12 +205,9 @@ class Attempt:
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
             if self._node.step.connection and (name := self._connection):
                 values |= self._open_connection(name)
-        except (SecretMissing, ConnectionMissing) as missing:
+        except (SecretMissing, ActionError) as missing:
             # A mistake of the operator, not of the pipeline: no cleanup and no undo should follow from it.
             self._problem = self._refuse_input(str(missing))
-            return
-        except ActionError as error:
-            self._problem = self._build_failure(error)
             return
         except RunUnreadable:
             raise  # the caller pauses the run, because a retry would not help

@@ -117,6 +117,22 @@ async def test_a_url_from_the_payload_cannot_redirect_the_credentials(tmp_path: 
         assert (len(world.requests), other.requests) == (1, [])
 
 
+async def test_a_run_whose_connection_its_secrets_make_invalid_waits_until_they_are_corrected(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.write_text("no host")
+    async with outside() as world:
+        write(tmp_path, "crm: {use: http, base_url: 'http://{{ secrets.HOST }}/v2'}\n")
+        async with running(tmp_path, {"p": GET}, {**ENVIRONMENT, "WAYPOST_SECRET_HOST_FILE": str(host)}) as service:
+            run = await wait_for_end(service)
+            assert run["status"] == "paused"
+            assert "the connection 'crm' does not fit with its secrets filled in: base_url" in run["reason"]
+            host.write_text(world.url.removeprefix("http://"))
+            await service.client.post(f"/api/runs/{run['id']}/resume")
+            async with asyncio.timeout(60):
+                while (await service.run(run["id"]))["status"] != "completed":
+                    await asyncio.sleep(0.01)
+
+
 async def test_new_credentials_apply_from_the_next_attempt(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first-token\n")
