@@ -83,6 +83,8 @@ log = logging.getLogger("waypost.service")
 
 SWEEP_SECONDS = 1
 RETENTION_SECONDS = 60
+COMMAND_DISCOVERY_SECONDS = 90.0
+"""The time that a command waits for services whose actions are not known: a package may be downloaded first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,15 @@ def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logi
     app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})
     app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
     return app
+
+
+async def learn_actions(settings: Settings, instance: Instance, connectors: Connectors, secrets: Secrets) -> None:
+    """Ask services, without a running service, for actions that connectors' files do not list."""
+    egress = Egress.parse(",".join(settings.egress_allow))
+    connections = Connections(instance.config, connectors, secrets)
+    async with _make_client(settings, secrets, egress) as client, McpServers() as servers:
+        resources: dict[type, object] = {HttpClient: client, McpServers: servers}
+        await Discoverer(connectors, connections, resources, servers.keep).follow(COMMAND_DISCOVERY_SECONDS)
 
 
 async def serve(settings: Settings, instance: Instance, *, announce: Callable[[Service], None]) -> None:

@@ -14,8 +14,9 @@ import httpx2
 import msgspec
 
 from connectors.auth.request import OutgoingRequest
-from connectors.auth.sign import sign_request
-from connectors.wire.client import HttpClient, ResponseStream
+from connectors.auth.send import UNAUTHORIZED
+from connectors.auth.sign import can_replace, replace_refused, sign_request
+from connectors.wire.client import HttpClient, OpenResponse, ResponseStream
 from connectors.wire.errors import describe_request, explain_refusal
 from connectors.wire.response import Response
 from durable.action import ActionError, Context
@@ -64,21 +65,31 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         kept = {name: value for name, value in request.headers.items() if name not in _OWN_HEADERS}
         headers = {**kept, "accept-encoding": "identity"}
         outgoing = OutgoingRequest(request.method, str(request.url), headers, content=content)
-        signed = (await sign_request(self._context, outgoing.with_headers(self._headers))).settle_url()
-        opened = await self._context.resource(HttpClient).open(
-            self._context,
-            signed.method,
-            signed.url,
-            headers=signed.headers,
-            content=signed.content or b"",
-            certificate=signed.certificate,
-        )
+        outgoing = outgoing.with_headers(self._headers)
+        signed = (await sign_request(self._context, outgoing)).settle_url()
+        opened = await self._open(signed)
+        if opened.stream.status == UNAUTHORIZED and can_replace(self._context):
+            refused = await opened.read(opened.stream)
+            if not await replace_refused(self._context, signed):
+                raise explain_refusal(refused, describe_request(signed.method, signed.parse_url()))
+            signed = (await sign_request(self._context, outgoing)).settle_url()
+            opened = await self._open(signed)
         stream = opened.stream
         if stream.status < 300 and _is_event_stream(stream):
             return httpx2.Response(stream.status, headers=list(stream.headers), stream=_EventStream(stream))
         response = await opened.read(stream)
         self._check(request, response, describe_request(signed.method, signed.parse_url()))
         return httpx2.Response(response.status, headers=dict(response.headers), content=response.body)
+
+    async def _open(self, request: OutgoingRequest) -> OpenResponse:
+        return await self._context.resource(HttpClient).open(
+            self._context,
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.content or b"",
+            certificate=request.certificate,
+        )
 
     def _check(self, request: httpx2.Request, response: Response, where: str) -> None:
         """Raise `ActionError` for a refusal that the library would not report."""

@@ -14,6 +14,7 @@ from durable.language.catalogue import explain_broken
 from durable.lazy import load_module
 from triggers.commands.describe_connector import describe_action, describe_connector, ensure_known
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
+from triggers.commands.learn import load_known_connectors
 from triggers.commands.output import open_console, print_fields, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems
@@ -41,7 +42,7 @@ Name = Annotated[str, typer.Argument(help="The name of the connector, as in `use
 @connector.command("new", help="Write the files of a new connector into the config folder.")
 def create(
     name: Name,
-    form: Annotated[str, typer.Option("--form", help="The form: yaml, python or openapi.")] = "yaml",
+    form: Annotated[str, typer.Option("--form", help="The form: yaml, python, openapi or mcp.")] = "yaml",
     config: Config = CONFIG,
 ) -> None:
     option = "" if config == CONFIG else f" --config {config}"
@@ -62,7 +63,7 @@ def show(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    known = load_connectors(config)
+    known = load_known_connectors(Instance(config, data, os.environ))
     ensure_known(known, name)
     # The journal's libraries take half a second to import, and other commands need none of them.
     secrets = load_module("triggers.reading.stored_secrets").load_secrets(Instance(config, data, os.environ))

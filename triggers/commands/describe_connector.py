@@ -52,7 +52,7 @@ def ensure_known(connectors: Connectors, wanted: str) -> None:
     """Raise `CommandFailed` unless `wanted` is a connector, or one of its actions, that can be used."""
     name, dot, action = wanted.partition(".")
     connector = connectors.find(name)
-    if connector is None and name in connectors.broken:
+    if name in connectors.broken and not (connector and connector.actions):
         raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
     if connector and action in connector.skipped:
         raise CommandFailed(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")

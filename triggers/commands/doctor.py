@@ -195,7 +195,7 @@ class RecordingSecrets(Secrets):
 def _check_config(instance: Instance) -> Iterator[Check]:
     """Connectors, pipelines and connections, and the secrets that they name."""
     try:
-        connectors = load_connectors(instance.config)
+        connectors = load_connectors(instance.config, instance.data)
     except NoConnectors as error:
         yield Check("connectors", "wrong", str(error))
         return

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from durable.wording import suggest
-from triggers.commands.parameters import CONFIG, Config
-from triggers.config.catalogue import load_connectors
+from triggers.commands.learn import load_known_connectors
+from triggers.commands.parameters import CONFIG, DATA, Config, Data
 from triggers.config.connector_files import find_form, list_forms
 from triggers.config.schema import schema_text
 from triggers.config.unread import CONNECTORS, PIPELINES
+from triggers.instance import Instance
 
 Output = Annotated[Path | None, typer.Option("--output", help="Write the schema to this file.")]
 Form = Annotated[
@@ -21,8 +22,8 @@ Form = Annotated[
 ]
 
 
-def schema(output: Output = None, form: Form = None, config: Config = CONFIG) -> None:
-    text = _make_form_schema(form) if form else schema_text(load_connectors(config))
+def schema(output: Output = None, form: Form = None, config: Config = CONFIG, data: Data = DATA) -> None:
+    text = _make_form_schema(form) if form else schema_text(load_known_connectors(Instance(config, data, os.environ)))
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -14,6 +14,7 @@ from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
+from triggers.commands.learn import learn_actions, load_known_connectors
 from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
@@ -85,8 +86,10 @@ def check_config(paths: Sequence[Path] | None, instance: Instance) -> ConfigChec
     """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
     if not paths:
         folder = load_folder(instance)
+        if learn_actions(folder.connectors, instance):
+            folder = load_folder(instance)
         return ConfigCheck(folder.files, folder.connections, [*folder.connectors.folder.files.values()], folder.unread)
-    connectors, secrets = load_connectors(instance.config), load_secrets(instance)
+    connectors, secrets = load_known_connectors(instance), load_secrets(instance)
     wired = Connections(instance.config, connectors, secrets)
     own = {file.path.resolve(): file for file in connectors.folder.files.values()}
     files = [own[path.resolve()] for path in paths if path.resolve() in own]
@@ -100,7 +103,7 @@ def _check_files(paths: Sequence[Path], instance: Instance, secrets: Secrets, wi
     is_there = (instance.config / "pipelines").is_dir()
     known = {file.path.resolve(): file for file in load_folder(instance, secrets).files} if is_there else {}
     models = list_models(Settings.load(instance.config, instance.environment, {}).public_url)
-    catalogue = make_catalogue(load_connectors(instance.config), models)
+    catalogue = make_catalogue(load_connectors(instance.config, instance.data), models)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
     names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}
     return [

@@ -72,7 +72,7 @@ class Discoverer:
         assert connector.discovery
         try:
             await connector.discovery.ask(self._make_context(connector))
-        except ActionError as error:
+        except (ActionError, LookupError) as error:  # a command lacks some of the resources of a service
             log.debug("%s", error)  # the file of the connector reports it
         except Exception:
             log.exception("the actions of the connector %s could not be learnt", connector.name)

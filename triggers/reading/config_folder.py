@@ -22,7 +22,7 @@ def load_folder(instance: Instance, secrets: Secrets | None = None) -> Folder:
     """Load every pipeline of an instance's config folder; raises `PipelinesMissing` and `SettingsError`."""
     ensure_pipelines(instance.config)
     settings = Settings.load(instance.config, instance.environment, {})
-    known, connectors = secrets or load_secrets(instance), load_connectors(instance.config)
+    known, connectors = secrets or load_secrets(instance), load_connectors(instance.config, instance.data)
     return Folder(
         instance.config,
         connectors,

@@ -206,7 +206,7 @@ class Files:
     async def list_connections(self) -> list[ConnectionDocument]:
         """The connections of the config folder. Without a service, nothing is known of what holds them back."""
         config = self._instance.config
-        known = Connections(config, load_connectors(config), load_secrets(self._instance))
+        known = Connections(config, load_connectors(config, self._instance.data), load_secrets(self._instance))
         grants, at = load_grants(self._instance), now()
         return describe_connections(known, lambda opened: grants.find_login_problem(opened, at))
 
