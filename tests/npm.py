@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 PACKAGES = Path(os.environ.get("WAYPOST_TEST_NPM", Path(__file__).parent.parent / ".npm-cache")).absolute()
-NAMES = ("yaml-language-server", "@octokit/webhooks-methods", "dockerfile-utils", "oidc-provider")
+NAMES = (
+    "yaml-language-server",
+    "@octokit/webhooks-methods",
+    "dockerfile-utils",
+    "oidc-provider",
+    "@modelcontextprotocol/server-everything",
+)
 MISSING = f"needs Node.js and npm packages: npm install --no-save --prefix {PACKAGES} {' '.join(NAMES)}"
 
 

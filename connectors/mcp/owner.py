@@ -42,6 +42,7 @@ class SessionOwner:
     def __init__(self, server: McpServer, context: Context) -> None:
         self._server = server
         self._context = context
+        self._connection = _read_connection(context)
         self._turns = asyncio.Semaphore(CALLS_LIMIT)
         self._wanted = asyncio.Event()
         self._signals = SessionSignals()
@@ -58,8 +59,7 @@ class SessionOwner:
 
     def serves(self, server: McpServer, context: Context) -> bool:
         """Whether this is the server, reached with the connection of a context."""
-        mine = self._context
-        return server.source == self.source and (mine.connection, mine.auth) == (context.connection, context.auth)
+        return server.source == self.source and _read_connection(context) == self._connection
 
     async def call(self, context: Context, tool: ListedTool, arguments: Mapping[str, JSON]) -> Returned:
         """Call a tool and return its output; raises `ActionError`."""
@@ -178,6 +178,11 @@ class SessionOwner:
                 log.info("the MCP server %s has %d tools", name, len(tools))
         except ToolListRefused as refused:
             log.warning("the MCP server %s: %s", name, refused)
+
+
+def _read_connection(context: Context) -> tuple[JSON, Mapping[str, object]]:
+    """Return the values of a connection. Its class is another one whenever the connector's file was loaded again."""
+    return context.connection.model_dump(mode="json") if context.connection else None, context.auth
 
 
 def _refuse(message: str) -> ActionError:

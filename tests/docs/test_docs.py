@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.mcp.tool_list import ListedTool, ToolList, store_tool_list
 from connectors.yaml_form.load import load_connector
 from durable.auth_schemes import load_schemes
 from durable.language.connections import FILE as CONNECTIONS
@@ -21,6 +22,7 @@ from tests.docs.mistakes import MISTAKES, Mistake, load_text
 from tests.plugins import install
 from triggers.config.catalogue import GROUP, load_connectors
 from triggers.config.connections import Connections
+from triggers.config.connector_files import MEMORY, find_form
 from triggers.config.folder import make_catalogue
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,6 +112,30 @@ def test_the_examples_of_the_page_of_openapi_documents_work_together(tmp_path: P
         assert connectors.folder.files["github"].problems == ()
     (tmp_path / CONNECTIONS).write_text(next(each for each in texts if "use: github," in each))
     connections = Connections(tmp_path, connectors, Secrets({"WAYPOST_SECRET_GITHUB_TOKEN": "a-value-1"}))
+    assert connections.problems == ()
+    [pipeline] = [each for each in texts if each.startswith("steps:")]
+    assert load_pipeline(pipeline, file="a.yaml", catalogue=make_catalogue(connectors, {})).problems == ()
+
+
+def test_the_examples_of_mcp_servers_are_valid(tmp_path: Path) -> None:
+    texts = [*blocks(ROOT / "docs" / "mcp.md", "yaml")]
+    texts.append(f"# config/connectors/new.yaml\n{find_form('mcp').scaffold('new')['new.yaml']}")
+    tools = {"files": ("read_text_file", "write_file"), "tracker": ("search-issues",)}
+    (tmp_path / "connectors").mkdir()
+    for text in [each for each in texts if re.search("^mcp:", each, re.MULTILINE)]:
+        name = text.partition(".yaml")[0].rpartition("/")[2]
+        (tmp_path / "connectors" / f"{name}.yaml").write_text(text)
+        connector = load_connectors(tmp_path).find(name)
+        assert connector is not None
+        assert connector.discovery is not None
+        listed = [ListedTool(each, input_schema={"additionalProperties": True}) for each in tools.get(name, ())]
+        store_tool_list(tmp_path / "data" / MEMORY / f"{name}.json", ToolList(connector.discovery.source, listed))
+    connectors = load_connectors(tmp_path, tmp_path / "data")
+    assert {name: file.problems for name, file in connectors.folder.files.items() if name != "new"} == dict.fromkeys(
+        ("files", "github", "tracker"), ()
+    )
+    (tmp_path / CONNECTIONS).write_text(next(each for each in texts if "use: tracker," in each))
+    connections = Connections(tmp_path, connectors, Secrets({"WAYPOST_SECRET_TRACKER": "a-value-1"}))
     assert connections.problems == ()
     [pipeline] = [each for each in texts if each.startswith("steps:")]
     assert load_pipeline(pipeline, file="a.yaml", catalogue=make_catalogue(connectors, {})).problems == ()
