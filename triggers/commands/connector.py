@@ -91,11 +91,15 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     known = load_connectors(config)
-    ensure_known(known, name)
     found, _, action = name.partition(".")
     subject = known.find(found)
+    if subject is None or not subject.discovery:
+        ensure_known(known, name)
     if subject is None:
         raise CommandFailed(f"{found} is a part of Waypost itself, and calls no service", WRONG_USE)
+    if subject.discovery:
+        what = f"the actions of {found} are those that its server lists, and only the server can check them"
+        raise CommandFailed(f"{what}; `waypost connector show {found}` lists them", WRONG_USE)
     if why := known.broken.get(found):
         raise CommandFailed(explain_broken(found, why).message)
     # The suite belongs to the connectors, which no other part of the commands knows.
