@@ -8,9 +8,10 @@ from durable.action import LoadedConnector
 from durable.lazy import ensure_extra
 
 SCAFFOLD = """\
-# A program that speaks MCP over its standard input and output. It gets PATH and HOME, what 'env' lists, and no secrets.
+# A program that speaks MCP over its standard input and output, with its arguments: [npx, -y, "@acme/mcp-server"].
+# It gets PATH, HOME and what 'env' lists, and no secrets.
 mcp:
-  command: [npx, -y, "@modelcontextprotocol/server-everything"]
+  command: [my-mcp-server]
   # env: {{API_TOKEN: "{{{{ connection.token }}}}"}}
 # Or a server that speaks MCP over HTTP; its connections in connections.yaml say how requests are signed.
 # mcp: {{url: https://mcp.example.com/mcp}}

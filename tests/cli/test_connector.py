@@ -98,7 +98,7 @@ def test_a_new_connector_is_valid_listed_and_documented_at_once(place: Path, for
     assert "shop       config/connectors/shop." in waypost("connectors", cwd=place).stdout
     shown = json.loads(waypost("connector", "show", "shop", "--json", cwd=place).stdout)
     if form == "mcp":  # whose tools are known once its server has answered
-        assert "has not listed its tools" in shown["problem"]
+        assert "cannot be started: No such file or directory: my-mcp-server" in shown["problem"]
         return
     assert shown["actions"]
     checked = waypost("connector", "check", "shop", cwd=place)
