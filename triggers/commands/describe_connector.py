@@ -52,7 +52,7 @@ def ensure_known(connectors: Connectors, wanted: str) -> None:
     """Raise `CommandFailed` unless `wanted` is a connector, or one of its actions, that can be used."""
     name, dot, action = wanted.partition(".")
     connector = connectors.find(name)
-    if name in connectors.broken and not (connector and connector.actions):
+    if name in connectors.broken and (connector is None or (dot and not connector.actions)):
         raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
     if connector and action in connector.skipped:
         raise CommandFailed(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")
