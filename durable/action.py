@@ -10,6 +10,7 @@ Any other exception ends the attempt with an unknown effect and the class `inter
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from durable.page import FIRST_PAGE, Page, PagePosition, ReturnsPages, always_re
 from durable.problem import Problem
 from durable.redactor import Redactor
 from durable.values import JSON
+from durable.wording import quote
 
 ErrorClass: TypeAlias = Literal[
     "network", "timeout", "rate_limit", "server", "client", "auth", "invalid", "internal", "crash"
@@ -380,10 +382,11 @@ class Connector:
         skipped: Mapping[str, str] = MappingProxyType({}),
         discovery: Discovery | None = None,
     ) -> None:
+        """Raise `ValueError` if two of the listed actions have one name, or if `test` or an undo names none of them."""
         self.name = name
         self.summary = summary
         self.actions: Mapping[str, Action] = (
-            actions if isinstance(actions, Mapping) else {each.name: each for each in actions}
+            actions if isinstance(actions, Mapping) else _index_actions(actions, {test} if test else set())
         )
         self.connection = connection
         self.auth = tuple(auth)
@@ -394,6 +397,19 @@ class Connector:
         self.tests = tuple(tests)
         self.skipped = skipped
         self.discovery = discovery
+
+
+def _index_actions(actions: Iterable[Action], used: AbstractSet[str]) -> dict[str, Action]:
+    """Return actions by name; raises `ValueError` if two have one name, or one that is used or undoes another does not
+    exist."""
+    named: dict[str, Action] = {}
+    for each in actions:
+        if named.setdefault(each.name, each) is not each:
+            raise ValueError(f"two actions are named {quote(each.name)}")
+    undoing = {each.undo.action for each in named.values() if each.undo}
+    if missing := sorted((used | undoing) - named.keys()):
+        raise ValueError(f"there is no action {quote(missing[0])}, which the connector's 'test' or an 'undo' names")
+    return named
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ _known: WeakValueDictionary[bytes, ImportedDocument] = WeakValueDictionary()
 
 def locate_document(file: str, name: str) -> Path:
     """Return the path of a document that a connector's file names."""
-    return Path(file).parent / Path(name).expanduser()
+    return Path(file).parent / name
 
 
 def open_document(path: Path, name: str) -> ImportedDocument:

@@ -19,6 +19,18 @@ actions: {ping: {about: Ping it., get: /ping}}
 """
 
 
+PYTHON = """\
+from waypost import Connector, Inputs, Undo, action
+async def perform(context: object, input: object) -> None:
+    "Do it."
+class Bought(Inputs):
+    name: str
+buy = action("buy", input=Bought, undo=Undo("sell", {}))(perform)
+more = action("buy", input=Bought)(perform)
+
+"""
+
+
 def write(config: Path, name: str, text: str = SHOP) -> Path:
     folder = config / "connectors"
     folder.mkdir(exist_ok=True)
@@ -32,6 +44,23 @@ def write(config: Path, name: str, text: str = SHOP) -> Path:
         ("flow.yaml", SHOP, "Waypost itself has actions named 'flow'; rename the file"),
         ("shop.py", "class Stop(BaseException): pass\nraise Stop('it')\n", "Stop: it"),
         ("shop.yaml", f"{SHOP}code: _shop.py\n", "_shop.py cannot be loaded: Stop: it"),
+        ("shop.yaml", 'openapi: "a\\0b"', "1:10: error: there is no document 'a·b'"),
+        (
+            "shop.yaml",
+            "openapi: ~nobody/a.json",
+            "1:10: error: there is no document '~nobody/a.json'; paths are relative",
+        ),
+        (
+            "shop.py",
+            f"{PYTHON}C = Connector('shop', 'A shop', [buy])",
+            "9:1: error: ValueError: there is no action 'sell'",
+        ),
+        ("shop.py", f"{PYTHON}C = Connector('shop', 'A shop', [buy, buy, more])", "two actions are named 'buy'"),
+        (
+            "shop.py",
+            "from waypost import Connector\nC = Connector('shop', '', [], test='a')",
+            "2:1: error: ValueError: there is",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_a_connector_is_refused(tmp_path: Path, name: str, text: str, problem: str) -> None:

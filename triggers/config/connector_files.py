@@ -206,7 +206,7 @@ def _stamp(paths: Iterable[Path]) -> dict[Path, Stamp]:
     for path in paths:
         try:
             stat = path.stat()
-        except OSError:
+        except (OSError, ValueError):  # the name may contain a null character
             found[path] = (0, 0)
         else:
             found[path] = (stat.st_mtime_ns, stat.st_size)
