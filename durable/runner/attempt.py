@@ -42,6 +42,7 @@ from durable.runner.pages import settle_page
 from durable.runner.payloads import call_with_payloads
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill_secrets
+from durable.turns import take_turn
 from durable.values import NotJSON, encode
 
 log = logging.getLogger("waypost.run")
@@ -320,7 +321,11 @@ class Attempt:
             return self._build_failure(wrap_unknown(error, self._redact))
         if isinstance(page, Output):
             is_read = self._node.keep is not None or self._node.undo is not None
-            return page._replace(plain=page.encoded.load()) if is_read and page.plain is None else page
+            if not is_read or page.plain is not None:
+                return page
+            if page.encoded.ref:  # it is long: joining it took a turn, and decoding it takes another
+                await take_turn()
+            return page._replace(plain=page.encoded.load())
         now = self._runtime.now()
         return PageCompleted(
             at=now,
