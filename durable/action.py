@@ -423,7 +423,7 @@ class LoadedConnector:
 
 
 class Form(Protocol):
-    """A form in which connectors are written: reads a file of the operator's folder, or of a package."""
+    """A form in which connectors are written: reads a file in the operator's folder or in a package."""
 
     def load(self, path: str, data: bytes, memory: str | None = None, /) -> LoadedConnector:
         """Make the connector that the file at this path, with this content, describes. May take long; called in a

@@ -20,13 +20,13 @@ request to send. Raises `ActionError`."""
 
 @dataclass(frozen=True, slots=True)
 class AuthScheme:
-    """A scheme by which requests prove who sends them.
+    """A scheme of authentication: it adds credentials to requests.
 
     `name`: its name under `auth`.
     `settings`: the model of its settings. A list or a text alone is a `RootModel`.
     `sign`: returns a request with the credentials added.
     `is_signature`: it signs the request, so it is applied after the schemes that only add something.
-    `flow`: how its credentials are got from the service; None for a scheme whose settings contain them.
+    `flow`: how it gets its credentials from the service; None for a scheme whose settings contain them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The interface of schemes whose credentials a service grants: what it grants, and how that is got and renewed.
+"""The interface of schemes whose credentials a service grants: the grant, and how to get and renew it.
 
 GrantRefused        an `ActionError`: the service does not renew this grant any more
 """
@@ -25,7 +25,7 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The question whether a person permits what a connection needs.
+    """The request for a person's permission for what a connection needs.
 
     `url`: where the service asks it.
     `redirect_url`: where the service sends the browser with the answer.

@@ -77,9 +77,9 @@ class Limit(SpecModel):
         description="The maximum number of requests in any period of this length, such as 50/m, 10/s or 1000/h, or a "
         "list of such rates; none for no limit",
     )
-    at_once: AtOnce = Field(None, description="The maximum number of concurrent requests; none for no limit")
+    at_once: AtOnce = Field(None, description="The maximum number of concurrent attempts; none for no limit")
     breaker: Literal["on", "off"] = Field(
-        "on", description="Whether requests are held back while the service fails, except for one that tests it"
+        "on", description="Whether requests are held back while the service is failing, except for one that tests it"
     )
 
     @classmethod
@@ -89,7 +89,7 @@ class Limit(SpecModel):
         return cls(**given, **({"at_once": at_once} if at_once is not None else {}))
 
     def override(self, other: "Limit") -> "Limit":
-        """Return this limit with what the other one says in its place."""
+        """Return this limit with the values that the other one sets."""
         return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
     def describe(self) -> Sequence[str]:
@@ -99,4 +99,4 @@ class Limit(SpecModel):
 
 
 NO_LIMIT = Limit()
-"""Requests are held back only while the service asks for it, or fails."""
+"""Requests are held back only while the service asks for it or is failing."""

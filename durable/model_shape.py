@@ -41,7 +41,7 @@ class ModelShape:
         return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
 
     def is_credential(self, pointer: Pointer) -> bool:
-        """Whether the value at the pointer, or one that contains it, is always secret."""
+        """Whether the value at the pointer, or a value that contains it, is always secret."""
         return any(schema.get("credential") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
 
     def urls(self, data: JSON) -> tuple[Pointer, ...]:

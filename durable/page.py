@@ -1,4 +1,4 @@
-"""Pages: what an action returns that gets a list in several parts.
+"""Pages: what an action returns if it gets a list in several parts.
 
 An action with `returns_pages` is called once for each page, with its position, and returns a `Page`. Each page is a
 checkpoint of the step.

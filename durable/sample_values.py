@@ -30,7 +30,7 @@ _FORMATS: Mapping[str, JSON] = {
 
 
 def make_sample_value(schema: JSON, name: str, known: Mapping[str, Any] | None = None, depth: int = 0) -> JSON:
-    """Return a value that fits a JSON Schema, as far as its plain words say; without one, a value that suits the name.
+    """Return a value that fits the simple keywords of a JSON Schema; without a schema, a value that suits the name.
     `known` are the `$defs` to which it may refer."""
     found: Mapping[str, Any] = schema if isinstance(schema, dict) else {}
     known = known if known is not None else found.get("$defs", {})
@@ -91,7 +91,7 @@ def _make_object(schema: Mapping[str, Any], defs: Mapping[str, Any], depth: int)
     known = properties if isinstance(properties, dict) else {}
     listed = required if isinstance(required, list) else ()
     names = [*known, *(each for each in listed if each not in known)]
-    if depth > 2:  # what is optional in the depths of an object only makes it long
+    if depth > 2:  # optional values deep in an object only make it long
         names = [str(each) for each in listed]
     return {str(name): make_sample_value(known.get(str(name)), str(name), defs, depth) for name in names}
 

@@ -92,9 +92,9 @@ class Secrets:
         except SecretMissing as missing:
             return [missing.problem]
         if PREFIX + name in self._environment and f"{PREFIX}{name}_FILE" in self._environment:
-            doubts.append(f"is given twice: {PREFIX}{name} counts, and {PREFIX}{name}_FILE does not")
+            doubts.append(f"is set twice: {PREFIX}{name} is used, and {PREFIX}{name}_FILE is ignored")
         if self._is_stored(name) and (variable := self._find_variable(name)):
-            doubts.append(f"is given twice: {variable} counts, and the value in the encrypted store does not")
+            doubts.append(f"is set twice: {variable} is used, and the value in the encrypted store is ignored")
         return doubts
 
     def find_source(self, name: str) -> SecretSource | None:

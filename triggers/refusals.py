@@ -65,7 +65,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     IdNotFound: lambda error: Refusal(404, str(error)),
     IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
-    SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists what there is"),
+    SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists them"),
     SecretRefused: lambda error: Refusal(422, str(error)),
     LoginRefused: lambda error: Refusal(409, str(error)),
     StoreError: lambda error: Refusal(409, str(error)),

@@ -31,7 +31,7 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 class SecretStore:
-    """Keeps the values of the encrypted store and what is served with them the same.
+    """Keeps the values of the encrypted store and those in use the same.
 
     `secrets`: those that are served. `store`: the encrypted values, tokens included. `unreadable`: the values
     that cannot be decrypted. `reload` is called after each change.
@@ -157,7 +157,7 @@ async def open_secret_store(
 def check_secret(name: str, value: str) -> None:
     """Raise `SecretRefused` for a name that no expression could read, and for a value that no file could hold."""
     if not _NAME.fullmatch(name):
-        raise SecretRefused("a secret's name has 1 to 128 letters, digits and `_`, and begins with no digit")
+        raise SecretRefused("a secret's name has 1 to 128 letters, digits and `_`, and does not begin with a digit")
     if name.endswith("_FILE"):
         raise SecretRefused(f"a secret's name cannot end in _FILE: {PREFIX}{name[:40]} would name a file")
     if not value:

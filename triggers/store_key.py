@@ -1,6 +1,6 @@
 """The store key of an instance: read from its setting or its file, made, and replaced in a rotation.
 
-The key never stands in the data folder: a copy of the folder would hold the values together with what decrypts them.
+The key is never in the data folder: a copy of the folder would contain the values together with what decrypts them.
 """
 
 import os
@@ -45,7 +45,7 @@ class StoreKeySource:
     def find_doubts(self) -> Iterator[str]:
         """What is doubtful about the place of the key, as whole sentences."""
         if self._has_both:
-            yield "the store key is given twice: WAYPOST_STORE_KEY counts, and WAYPOST_STORE_KEY_FILE does not"
+            yield "the store key is set twice: WAYPOST_STORE_KEY is used, and WAYPOST_STORE_KEY_FILE is ignored"
         with suppress(OSError):
             if self.path and stat.S_IMODE(self.path.stat().st_mode) & stat.S_IROTH:
                 yield f"every user of this machine can read the store key: chmod 600 {self.path}"

@@ -1,1 +1,1 @@
-"""The conformance suite: tries a connector against a stub that plays its service, well and badly."""
+"""The conformance suite: checks a connector against a stub of its service, which also behaves badly."""

@@ -1,4 +1,4 @@
-"""The checks of an action: each makes the service behave in a certain way, and looks at what the action does then."""
+"""The checks of an action: each makes the service behave in a certain way, and examines what the action does."""
 
 import base64
 import itertools
@@ -28,7 +28,7 @@ TOLERANCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An action that is checked, and what it runs in."""
+    """An action that is checked, and the world in which it runs."""
 
     world: CheckWorld
     sample: ActionSample
@@ -38,7 +38,7 @@ class Subject:
         return self.sample.action
 
     async def run(self, *answers: StubAnswer, retry: Mapping[str, JSON] | None = None, timeout: str = "10s") -> Trace:
-        """Run the action against these answers, and see to it that no credential is seen."""
+        """Run the action against these answers, and ensure that no credential is visible."""
         given = self.sample.make_inputs()
         trace = await self.world.run(
             self.action.name, given, play_in_order(answers), retry=retry, timeout=timeout, on_crash="retry"
@@ -52,13 +52,13 @@ Check = Callable[[Subject], Awaitable[None]]
 
 
 def ensure(is_fine: bool, message: str) -> None:
-    """Raise `CheckFailed` unless something is as it should be."""
+    """Raise `CheckFailed` unless the condition holds."""
     if not is_fine:
         raise CheckFailed(message)
 
 
 def ensure_secret(trace: Trace) -> None:
-    """Raise `CheckFailed` if a credential can be seen in the history or in the log."""
+    """Raise `CheckFailed` if a credential is visible in the history or in the log."""
     spellings = {CANARY, quote(CANARY, safe=""), base64.b64encode(CANARY.encode()).decode().rstrip("=")[:-1]}
     found = next((each for each in spellings if each in trace.texts), None)
     ensure(found is None, "a credential of the connection is in the history or the log of a run")
@@ -106,8 +106,8 @@ async def check_success(subject: Subject) -> None:
     trace = await subject.run(*subject.sample.make_success())
     ensure_asked(trace)
     if subject.sample.is_made_up and not trace.is_completed:
-        raise NotApplicable(f"no answer can be made up ({trace.describe()}): add a test of the action")
-    ensure(trace.is_completed, f"the answer of a service that does as it is asked is refused: {trace.describe()}")
+        raise NotApplicable(f"no sample answer can be made ({trace.describe()}): add a test of the action")
+    ensure(trace.is_completed, f"the answer to a successful request is refused: {trace.describe()}")
 
 
 async def check_authentication(subject: Subject) -> None:
@@ -142,10 +142,10 @@ async def check_malformed_answer(subject: Subject) -> None:
     broken = StubAnswer(200, {"content-type": "application/json"}, b'{"items": [{"id"')
     trace = await subject.run(broken, retry=NO_WAIT)
     ensure_asked(trace)
-    ensure(len(trace.requests) == 1, "after an answer that cannot be read, the request was sent again")
+    ensure(len(trace.requests) == 1, "the request was sent again after a malformed answer")
     ensure(
         trace.is_completed or trace.failure.error_class == "invalid",
-        f"an answer that cannot be read must be an error of the class invalid; {trace.describe()}",
+        f"a malformed answer must be an error of the class invalid; {trace.describe()}",
     )
 
 
@@ -173,13 +173,13 @@ def _repeat_request(status: int) -> Respond:
     return lambda request, number: StubAnswer.of({"you_sent": request.dump()}, status)
 
 
-# -- what some do -----------------------------------------------------------------------------------------------
+# -- what some actions do ----------------------------------------------------------------------------------------
 
 
 async def check_error_within_success(subject: Subject) -> None:
     answer = subject.sample.make_error_within_success()
     if answer is None:
-        raise NotApplicable("errors have a status of their own")
+        raise NotApplicable("errors are recognised by their status")
     trace = await subject.run(answer)
     ensure_asked(trace)
     ensure(not trace.is_completed, "an error with the status 200 counts as success")
@@ -187,7 +187,7 @@ async def check_error_within_success(subject: Subject) -> None:
 
 async def check_key(subject: Subject) -> None:
     if subject.action.idempotent != "key":
-        raise NotApplicable("no idempotency key is promised")
+        raise NotApplicable("the action sends no idempotency key")
     success = subject.sample.make_success()
     trace = await subject.run(StubAnswer.of({}, 500), StubAnswer.of({}, 503), *success, retry=NO_WAIT)
     ensure_asked(trace)
@@ -236,7 +236,7 @@ async def check_undo(subject: Subject) -> None:
     if undo is None:
         raise NotApplicable("the action has no undo")
     actions = subject.world.connector.actions
-    ensure(undo.action in actions, f"its undo is {undo.action}, which is no action of the connector")
+    ensure(undo.action in actions, f"its undo is {undo.action}, which is not an action of the connector")
     success, calls = subject.sample.make_success(), itertools.count()
     trace = await subject.world.run(
         subject.action.name,
@@ -247,14 +247,14 @@ async def check_undo(subject: Subject) -> None:
     )
     ensure_secret(trace)
     if subject.sample.is_made_up and not trace.is_completed:
-        raise NotApplicable(f"no answer can be made up ({trace.describe()}): add a test of the action")
+        raise NotApplicable(f"no sample answer can be made ({trace.describe()}): add a test of the action")
     ensure(trace.is_completed, f"the undo failed: {trace.describe()}")
     ensure(len(trace.requests) > len(success), f"nothing was undone: {undo.action} sent no request")
     await _check_second_undo(subject, undo.action)
 
 
 async def _check_second_undo(subject: Subject, name: str) -> None:
-    """Call the undo for something that does not exist any more."""
+    """Call the undo for something that no longer exists."""
     other = ActionSample(subject.world.connector, subject.world.connector.actions[name], subject.sample.siblings)
     is_delete = other.declared is not None and (other.declared.method == "DELETE" or bool(other.declared.errors.ok))
     answer = [other.make_gone()] if is_delete else other.make_success()
@@ -297,7 +297,7 @@ async def check_repeated_cursor(subject: Subject) -> None:
     trace = await subject.run(subject.sample.make_page(0, 3), retry=NO_WAIT)
     ensure_class(trace, "invalid")
     ends = {"repeated_page", "too_many_pages"}
-    ensure(trace.failure.code in ends, f"a cursor that comes again must end the list; {trace.describe()}")
+    ensure(trace.failure.code in ends, f"a repeated cursor must end the list; {trace.describe()}")
 
 
 async def check_page_elsewhere(subject: Subject) -> None:
@@ -325,7 +325,7 @@ async def check_options(subject: Subject) -> None:
         trace = await subject.world.run(lister.name, other.make_inputs(), play_in_order(answers), on_crash="retry")
         ensure(trace.is_completed, f"the options of {name} cannot be listed: {trace.describe()}")
         ensure(isinstance(trace.output, list), f"the options of {name} are not a list")
-        ensure(len(trace.requests) == len(answers), f"the options of {name} are not listed to the end")
+        ensure(len(trace.requests) == len(answers), f"the options of {name} are not listed completely")
 
 
 CHECKS: Mapping[str, Check] = {
@@ -337,13 +337,13 @@ CHECKS: Mapping[str, Check] = {
     "500 and 503 are errors of the server": check_server_error,
     "a service that does not answer times out": check_timeout,
     "a malformed answer is an error, and is not repeated": check_malformed_answer,
-    "an error inside a 200": check_error_within_success,
-    "the same idempotency key on every attempt, in its form": check_key,
-    "undo, also of what is gone": check_undo,
-    "pages to the end, a failing third one repeated": check_pages,
-    "a cursor that comes again ends the list": check_repeated_cursor,
+    "an error with the status 200": check_error_within_success,
+    "the same idempotency key in every attempt, in the declared form": check_key,
+    "undo, also a second time": check_undo,
+    "all pages, with a retry of the third": check_pages,
+    "a repeated cursor ends the list": check_repeated_cursor,
     "a next page on another host is refused": check_page_elsewhere,
-    "options are listed to the end": check_options,
-    "no credential in history, log or message": check_secrets,
+    "options are listed completely": check_options,
+    "no credentials in history, log or message": check_secrets,
 }
-"""Of each action, by what they show."""
+"""The checks of each action, by their names in reports."""

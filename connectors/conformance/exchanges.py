@@ -1,4 +1,4 @@
-"""The tests of a connector: exchanges with the service, and what must come of them."""
+"""The tests of a connector: exchanges with the service, and the expected results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -20,7 +20,7 @@ class CheckResult:
 @dataclass(frozen=True, slots=True)
 class ConformanceReport:
     """The results for a connector. `left_out`: the number of actions that were not checked. `untested`: those that were
-    checked with made-up inputs and answers only, because the connector has no test of them."""
+    checked only with sample inputs and answers, because the connector has no tests of them."""
 
     connector: str
     results: Sequence[CheckResult]

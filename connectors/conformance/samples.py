@@ -1,4 +1,4 @@
-"""What the suite makes up: connections with canaries in place of credentials, inputs, and answers for an action."""
+"""Samples for the suite: connections with canaries in place of credentials, and inputs and answers for an action."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -19,7 +19,7 @@ from durable.sample_values import make_sample_inputs, make_sample_value
 from durable.values import JSON
 
 CANARY = "canary-9d41f7c3b2"
-"""A part of every made-up credential."""
+"""A part of every sample credential."""
 
 ELSEWHERE = "https://elsewhere.example"
 
@@ -31,8 +31,8 @@ _CANDIDATES: tuple[JSON, ...] = (None, True, False, "x", [{"message": "x"}], {"m
 
 
 def make_connection(connector: Connector, fields: Mapping[str, JSON] | None = None) -> SampleConnection:
-    """Make up a connection: canaries for its secret fields, samples for the others that are required, and `fields` in
-    their place. Raises `NotApplicable` if the connector does not accept that."""
+    """Make a sample connection: canaries for its secret fields, samples for the others that are required, and `fields`
+    in their place. Raises `NotApplicable` if the connector does not accept that."""
     model = connector.connection
     if model is None:
         return SampleConnection(None, {}, frozenset(), connector.base_url)
@@ -46,7 +46,7 @@ def make_connection(connector: Connector, fields: Mapping[str, JSON] | None = No
         auth = own.settings if isinstance(own, AuthField) else ConnectionAuth.parse(connector.auth).choose(made)
     except (ValidationError, AuthUnfit) as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise NotApplicable(f"no connection can be made up ({why}): give a test a `connection`") from None
+        raise NotApplicable(f"no sample connection can be made ({why}): give a test a `connection`") from None
     return SampleConnection(made, auth, frozenset(secrets), connector.base_url)
 
 
@@ -75,7 +75,7 @@ class ActionSample:
         self.tests = [test for test in tests if test.action == action.name]
         self.declared: DeclaredAction | None = decode_action(action.stored) if action.stored is not None else None
         self.is_made_up = not self.tests
-        """Whether nobody gave an example."""
+        """Whether the action has no tests."""
 
     def make_inputs(self) -> dict[str, JSON]:
         """Return inputs that the action accepts; raises `NotApplicable`."""
@@ -85,7 +85,7 @@ class ActionSample:
         except ValidationError as error:
             place = ".".join(map(str, error.errors()[0]["loc"]))
             why = f"{place}: {error.errors()[0]['msg']}" if place else error.errors()[0]["msg"]
-            raise NotApplicable(f"no inputs can be made up ({why}): add a test of the action") from None
+            raise NotApplicable(f"no sample inputs can be made ({why}): add a test of the action") from None
         return dict(given)
 
     def make_success(self) -> list[StubAnswer]:
@@ -130,7 +130,7 @@ class ActionSample:
         return StubAnswer.of(body) if holds(self.declared.errors.when, body) else None
 
     def make_gone(self) -> StubAnswer:
-        """Return the answer to a request for something that does not exist any more."""
+        """Return the answer to a request for something that no longer exists."""
         errors = self.declared.errors if self.declared else None
         code = next((each for each in errors.ok if not each.isdigit()), None) if errors else None
         status = next((int(each) for each in errors.ok if each.isdigit()), 404) if errors else 404
@@ -215,13 +215,13 @@ class ActionSample:
 
 
 def list_answers(test: ConnectorTestSpec) -> list[StubAnswer]:
-    """The answers that a test gives, in their order."""
+    """The answers that a test gives, in order."""
     listed = test.answer if isinstance(test.answer, tuple) else (test.answer,)
     return [StubAnswer.of(each.body, each.status, each.headers) for each in listed]
 
 
 def play_in_order(answers: Sequence[StubAnswer]) -> Any:
-    """Answer with these, in their order, and with the last one from then on."""
+    """Answer with these in order, and with the last one from then on."""
 
     def respond(request: StubRequest, number: int) -> StubAnswer:
         return answers[min(number, len(answers) - 1)]

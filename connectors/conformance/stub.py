@@ -1,4 +1,4 @@
-"""A stub that plays a service: a server on a loopback port that answers as a script says, and records what it gets.
+"""A stub of a service: a server on a loopback port that answers as a script says, and records what it gets.
 
 Every connection leads to it, whatever the URL, and without TLS. The request goes through the real HTTP client and a
 real socket.
@@ -109,7 +109,7 @@ class StubService:
         self._respond: Respond = lambda request, number: StubAnswer.of({})
 
     def play(self, respond: Respond) -> None:
-        """Answer so from now on, and forget the requests so far."""
+        """Answer like this from now on, and forget the requests so far."""
         self._respond, self.requests = respond, []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

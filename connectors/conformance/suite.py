@@ -1,4 +1,4 @@
-"""Checks a connector: its tests, and each of its actions in every way in which services behave."""
+"""Checks a connector: its tests, and each of its actions with everything that services do."""
 
 from collections.abc import Awaitable, Sequence
 
@@ -11,9 +11,9 @@ from connectors.yaml_form.spec import ConnectorTestSpec
 from durable.action import Action, Connector
 
 MOST = 20
-"""The number of actions that are checked of a connector with more, unless all are asked for."""
+"""The maximum number of actions that are checked, unless all are requested."""
 
-BOUNDED = "an answer without an end is refused"
+BOUNDED = "an endless answer is refused"
 TESTS = "its tests are valid"
 CONNECTION = "a connection can be made"
 

@@ -48,7 +48,7 @@ NO_WAIT: Mapping[str, JSON] = {"max_attempts": 3, "min_delay": "1ms", "max_delay
 
 @dataclass(frozen=True, slots=True)
 class SampleConnection:
-    """A connection for the stub. `secrets` are the canaries in it: values that must never be seen again."""
+    """A connection for the stub. `secrets` are the canaries in it: values that must never become visible."""
 
     fields: BaseModel | None
     auth: Mapping[str, BaseModel]
@@ -58,7 +58,7 @@ class SampleConnection:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run left behind.
+    """The traces of a run.
 
     `output`: of the step `call`, if it completed.
     `failures`: of its attempts.
@@ -91,7 +91,7 @@ class Trace:
 
 
 class _Served:
-    """No pipelines of others."""
+    """The pipelines in service: none."""
 
     def definition(self, pipeline: str) -> Definition | None:
         return None
@@ -207,7 +207,7 @@ class CheckWorld:
 
 
 class CheckFailed(Exception):
-    """A check found something wrong; the message says what."""
+    """A check has failed; the message says why."""
 
 
 class NotApplicable(Exception):

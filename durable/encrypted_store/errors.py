@@ -30,7 +30,7 @@ class StoreKeyMissing(StoreError):
 
 
 class StoreKeyFixed(StoreError):
-    """The store key stands where a command cannot write; the message says what to do."""
+    """The store key is where a command cannot write; the message says what to do."""
 
 
 class ValueUnreadable(StoreError):

@@ -102,7 +102,7 @@ class KeyRing:
             try:
                 keys.append(StoreKey.parse(word))
             except KeyRingInvalid:
-                where = "is not a store key" if len(words) == 1 else f"has no store key in place {number}"
+                where = "is not a store key" if len(words) == 1 else f"has an invalid key at position {number}"
                 raise KeyRingInvalid(f"{where}: {NEW_KEY} makes one") from None
         return cls(keys)
 
@@ -120,7 +120,7 @@ class KeyRing:
         """Decrypt a value; raises `ValueUnreadable`."""
         key = self._keys.get(value.key)
         if key is None:
-            problem = f"is encrypted with the store key {value.key}, which is not here"
+            problem = f"is encrypted with the store key {value.key}, which is not set"
             raise ValueUnreadable(value.kind, value.name, problem, value.key)
         return key.open(value)
 

@@ -5,9 +5,9 @@
     half_open ──▶ closed       the probe is answered
     half_open ──▶ open         the probe fails: for twice as long, at most for LONGEST_OPEN
 
-A failure is one of the service: nothing answered, or it answered that it cannot. The failures of a single run open
-nothing: one request that the service cannot process would hold back all others. While the breaker is not closed, only
-probes count; the attempts that began before tell nothing new.
+A failure is one of the service: it did not answer, or it answered that it cannot process requests. The failures of a
+single run do not open the breaker; otherwise, one request that the service cannot process would hold back all others.
+While the breaker is not closed, only probes count, because attempts that began before it opened show nothing new.
 """
 
 from dataclasses import dataclass, field
@@ -19,19 +19,19 @@ FAILURES = 10
 """The number of consecutive failures that opens the breaker."""
 
 RUNS = 3
-"""The number of runs that these failures are of, at least."""
+"""The minimum number of runs in which these failures occur."""
 
 LONGEST_GAP = 300 * SECOND
 """Failures that are further apart are not consecutive."""
 
 FIRST_OPEN = 5 * SECOND
 LONGEST_OPEN = 300 * SECOND
-"""How long the breaker stays open, at first and at most; also, after which time another probe may start although the
+"""How long the breaker stays open, at first and at most. After the longer time, another probe may start even if the
 previous one has not ended."""
 
 BreakerState: TypeAlias = Literal["closed", "open", "half_open"]
 Judgement: TypeAlias = Literal["works", "fails", "unknown"]
-"""What an attempt tells of the service."""
+"""What an attempt shows about the service."""
 
 
 @dataclass(slots=True)
@@ -51,11 +51,11 @@ class Breaker:
         return self.state == "closed" or now >= self.probe_at
 
     def begin_probe(self, now: int) -> None:
-        """An attempt starts although the breaker is not closed."""
+        """Start an attempt as a probe, because the breaker is not closed."""
         self.state, self.probe_at = "half_open", now + LONGEST_OPEN
 
     def note(self, judgement: Judgement, run: str, now: int, *, is_probe: bool) -> None:
-        """Take note of the end of an attempt."""
+        """Record the end of an attempt."""
         if self.state == "closed":
             self._count(judgement, run, now)
         elif is_probe:

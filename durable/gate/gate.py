@@ -1,6 +1,7 @@
 """The state of a connection's gate: its limits, what the service asked for, and a circuit breaker.
 
-The gate decides when an attempt may start, and when a further request of an attempt may. It is told how attempts end.
+The gate decides when an attempt may start, and when an attempt may send a further request. Its caller reports how
+attempts end.
 """
 
 import sys
@@ -32,7 +33,7 @@ class Obstacle(NamedTuple):
 
 
 class FailedAttempt(NamedTuple):
-    """What is known of a failed attempt. `retry_after` is in milliseconds."""
+    """What is known about a failed attempt. `retry_after` is in milliseconds."""
 
     error_class: ErrorClass | None
     code: str | None
@@ -41,7 +42,7 @@ class FailedAttempt(NamedTuple):
 
     @property
     def judgement(self) -> Judgement:
-        """What it tells of the service."""
+        """What it shows about the service."""
         if self.error_class in _FAILING:
             return "fails"
         return "works" if self.ending == "answered" else "unknown"
@@ -134,12 +135,12 @@ class Gate:
             meter.take(now)
 
     def note_sent(self, now: int) -> None:
-        """Take note that a request is being sent."""
+        """Record that a request is being sent."""
         for meter in self.meters:
             meter.note_sent(now)
 
     def note(self, passage: Passage, failed: FailedAttempt | None, now: int) -> None:
-        """Take note of how an attempt ended. Without `failed`, it was successful."""
+        """Record how an attempt ended. Without `failed`, it was successful."""
         judgement: Judgement = failed.judgement if failed else "works"
         passage.is_judged = True
         if self.limit.breaker == "on":
@@ -150,7 +151,7 @@ class Gate:
             self._refusals = 0
 
     def end(self, passage: Passage, now: int) -> None:
-        """An attempt has ended, and nothing of it is running any more."""
+        """Record that an attempt has ended, and that no part of it is running any more."""
         self.in_flight -= 1
         if not passage.is_judged and self.limit.breaker == "on":
             self.breaker.note("unknown", passage.run, now, is_probe=passage.is_probe)

@@ -50,7 +50,7 @@ def is_due(connection: str, grant: Grant, now: int) -> bool:
 
 
 def explain_login(connection: str, problem: str) -> str:
-    """Say that a connection needs a login, why, and what to do."""
+    """Return a message that a connection needs a login, why, and what to do."""
     return f"the connection {quote(connection)} needs a login: {problem}; run `waypost connections login {connection}`"
 
 

@@ -120,10 +120,10 @@ class PageCompleted(Entry, frozen=True, tag="page_completed"):
     """A page of a step's output arrived, and another one follows. This is the page's checkpoint: no later attempt gets
     it again. The last page is part of the output in the step's `StepCompleted`.
 
-    `page`: its number, from 0. `attempt`: of the step; the attempts of all of its pages are counted through.
+    `page`: its number, from 0. `attempt`: the number of the step's attempt, counted over all of its pages.
     `items`, `count`: the page's list, and its length.
     `cursor`: where the next page begins.
-    `marks`: hashes of what must not come again: `cursor`, and the body of the response.
+    `marks`: hashes of what must not be repeated: `cursor`, and the body of the response.
     `due`: when the next page is requested; None for at once.
     """
 

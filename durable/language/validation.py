@@ -300,7 +300,7 @@ def _explain_name(error: _PydanticProblem) -> DataProblem:
     is_key = error.is_about_key
     name = str(error.pointer[-1] if is_key else error.value)
     if not is_key and error.pointer[-1:] == ("connection",) and "{{" in name:
-        what = "an expression chooses a connection only from those that are listed"
+        what = "an expression can choose only from listed connections"
         return DataProblem(error.pointer, what, f'write {{one_of: [NAME, …], name: "{make_printable(name)}"}}')
     cured = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
     cured = cured if re.match("[a-z]", cured) else f"x{cured}"

@@ -1,4 +1,4 @@
-"""The gates of connections: the queues of attempts that wait for a connection's limits, and what people are told.
+"""The gates of connections: the queues of attempts that wait for a connection's limits, and descriptions for people.
 
 An attempt passes its gate before it starts, together with taking its permit: while it waits, it holds nothing. Each
 further request of an attempt passes the gate too, with the attempt's timeout suspended; those go first, because their
@@ -59,7 +59,7 @@ class GateTurn:
 
 @dataclass(eq=False, slots=True)
 class GatePass:
-    """An attempt that has entered. Its first request needs no further turn."""
+    """An attempt that has entered. Its first request needs no turn of its own."""
 
     gate: "ConnectionGate"
     passage: Passage
@@ -295,10 +295,10 @@ class ConnectionGate:
                 return f"it is held back until {until} because the service {why}"
             case "circuit" if breaker.state == "open":
                 times = f"since {self._describe_time(breaker.since)}, next probe at"
-                return f"the service fails: circuit open {times} {self._describe_time(breaker.probe_at)}"
+                return f"the service is failing: circuit open {times} {self._describe_time(breaker.probe_at)}"
             case "circuit":
                 since = self._describe_time(breaker.since)
-                return f"the service fails: circuit open since {since}, a probe is under way"
+                return f"the service is failing: circuit open since {since}, a probe is in progress"
         return None
 
     def _describe_time(self, at: int) -> str:

@@ -19,7 +19,7 @@ NO_PAGES = PagesState()
 MARK_BYTES = 12
 
 _TOO_LARGE = (
-    f"the items of its pages have more than {PAGED_SIZE_LIMIT // 1024**2} MiB together; request fewer of them, for "
+    f"the items of its pages together are larger than {PAGED_SIZE_LIMIT // 1024**2} MiB; request fewer of them, for "
     "example with a filter or a limit"
 )
 
@@ -45,7 +45,7 @@ async def settle_page(
     `payload` loads the bytes of large ones. Raises `ActionError` if the pages do not come to an end."""
     if not isinstance(returned, Page):
         output = await settle_output(None, returned, redactor)
-        return output if output.problem else output._replace(problem="it is not a page, which the action has to return")
+        return output if output.problem else output._replace(problem="it is not a page, which the action must return")
     before = before or NO_PAGES
     page = await settle_output(None, list(returned.items), redactor)
     if page.problem:
@@ -55,14 +55,16 @@ async def settle_page(
     try:
         cursor = _settle_cursor(returned.next, redactor)
     except NotJSON as error:
-        return page._replace(problem=f"where its next page begins is unusable: {error}")
+        return page._replace(problem=f"the position of its next page cannot be used: {error}")
     marks = _make_marks(returned, cursor)
     if not before.marks.keys().isdisjoint(marks):
-        raise _refuse(f"page {before.number} repeats an earlier one, so that the list would never end", "repeated_page")
+        raise _refuse(f"page {before.number} repeats an earlier one, so the list would never end", "repeated_page")
     if returned.next is None:
         return await _join_pages(action, returned, page, before, redactor, payload)
     if before.number + 1 >= PAGES_LIMIT:
-        raise _refuse(f"there are more than {PAGES_LIMIT:,} pages; request larger ones or fewer", "too_many_pages")
+        raise _refuse(
+            f"there are more than {PAGES_LIMIT:,} pages; request larger pages or fewer items", "too_many_pages"
+        )
     return NextPage(page.encoded, len(returned.items), cursor, marks, returned.delay)
 
 
@@ -76,7 +78,9 @@ def _settle_cursor(cursor: JSON, redactor: Redactor) -> Value:
     if value.size > CURSOR_SIZE_LIMIT:
         raise NotJSON(f"it has {value.size:,} bytes, and the limit is {CURSOR_SIZE_LIMIT:,}")
     if redactor.knows_any and redactor.redact(cursor) != cursor:
-        raise NotJSON("it contains a secret, which a history must not; page by `cursor` and `param` instead of by URL")
+        raise NotJSON(
+            "it contains a secret, which histories must not contain; page by `cursor` and `param` instead of by URL"
+        )
     return value
 
 

@@ -97,7 +97,7 @@ async def test_a_connection_is_logged_in_and_out(place: Path) -> None:
             assert [(code, message in told) for code, told in logins] == [(0, True), (0, True)]
             assert (denied[0], "access_denied" in denied[1]) == (1, True)
             assert [each["status"] for each in listed] == ["ready"]
-            assert "crm is logged out; the service was not told" in done.stdout
+            assert "crm is logged out, but its tokens were not revoked" in done.stdout
             assert again.stdout == "crm was not logged in\n"
             assert "nobody has logged it in" in " ".join(advised.split())
 

@@ -106,13 +106,13 @@ def test_a_new_connector_is_valid_listed_and_documented_at_once(place: Path, for
     assert " checks passed, 0 failed, " in checked.stdout
     again = waypost("connector", "new", "shop", "--form", "python", cwd=place)
     assert again.returncode == 1
-    assert "is there already; nothing was written" in again.stderr
+    assert "already exists; nothing was written" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["new", "Shop"], 2, "'Shop' is no name of a connector"),
+        (["new", "Shop"], 2, "'Shop' cannot be the name of a connector"),
         (["new", "shop", "--form", "ymal"], 2, "there is no form 'ymal'; did you mean 'yaml'"),
         (["new", "flow"], 2, "Waypost itself has actions named 'flow'"),
         (["new", "slack"], 1, "a connector 'slack' is installed"),
@@ -139,4 +139,4 @@ def test_a_failed_check_is_explained(place: Path) -> None:
     assert {each["verdict"] for each in results} == {"passed", "skipped"}
     assert {each["action"] for each in results} == {"list_items"}
     core = waypost("connector", "check", "flow", cwd=place)
-    assert (core.returncode, core.stderr) == (2, "waypost: flow is a part of Waypost itself, and calls no service\n")
+    assert (core.returncode, core.stderr) == (2, "waypost: flow is part of Waypost itself and calls no service\n")

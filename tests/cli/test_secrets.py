@@ -90,7 +90,7 @@ def test_a_running_service_keeps_what_commands_set(place: Path) -> None:
     ("file", "problem"),
     [
         (".waypost/store.key", "is in a data folder"),
-        ("taken.key", "exists and is left as it is"),
+        ("taken.key", "already exists: name another file"),
         ("none/store.key", "No such file or directory"),
     ],
 )

@@ -63,8 +63,8 @@ tests:
 """
 
 YAML_MISTAKES = [
-    ('errors: {ok: ["404"]}', "idempotent: yes", "undo, also of what is gone", "a second undo fails"),
-    ("param: after}", "param: after, max_pages: 2}", "pages to the end, a failing third one repeated", "2 pages"),
+    ('errors: {ok: ["404"]}', "idempotent: yes", "undo, also a second time", "a second undo fails"),
+    ("param: after}", "param: after, max_pages: 2}", "all pages, with a retry of the third", "2 pages"),
     ("output: {id: o1}}\n", "output: {id: o2}}\n", "test 1", 'the output is {"id":"o1"}, not {"id":"o2"}'),
     ("path: /orders, body", "path: /order, body", "test 1", 'the request has the path "/v1/orders", not "/order"'),
     ("body: {sku: T}}", "params: {a: '1'}}", "test 1", 'the request has the parameters {}, not {"a":"1"}'),
@@ -73,7 +73,7 @@ YAML_MISTAKES = [
     (
         "get: /items\n    page: {items: answer.body.items, cursor: answer.body.next, param: after}",
         "get: /items\n    output: null\n",
-        "options are listed to the end",
+        "options are listed completely",
         "are not a list",
     ),
 ]
@@ -176,7 +176,7 @@ async def test_what_cannot_be_made_up_is_said() -> None:
     text = SHOP.replace("sku: {type: string,", "sku: {type: string, pattern: '^[A-Z]{3}$',").partition("tests:")[0]
     report = await check_connector(load_yaml(text), only="order")
     skipped = {each.check: each.reason for each in report.results if each.verdict == "skipped"}
-    assert "no inputs can be made up (sku:" in skipped["a plain answer is a success"]
+    assert "no sample inputs can be made (sku:" in skipped["a plain answer is a success"]
     assert report.is_passed
 
 

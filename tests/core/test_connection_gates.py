@@ -179,7 +179,7 @@ async def test_one_attempt_probes_a_failing_service_and_the_others_wait_for_its_
     await probe.pass_request(make_context())
     assert not blocked.done()
     assert not second.done()
-    assert "a probe is under way" in str((crowd.gates.report("gh") or report).reason)
+    assert "a probe is in progress" in str((crowd.gates.report("gh") or report).reason)
     crowd.gate.note(probe.passage, None)
     await blocked
     await second

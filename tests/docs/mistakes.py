@@ -375,7 +375,7 @@ steps:
 """,
         'connection: "{{ inputs.user }}_mail"',
         'connection: {one_of: [ann_mail, bob_mail], name: "{{ inputs.user }}_mail"}',
-        "An input must not decide freely whose credentials are used: `one_of` lists those that may be chosen.",
+        "An input must not decide whose credentials are used: `one_of` lists the connections that may be chosen.",
     ),
 )
 """Those that somebody is most likely to make."""

@@ -158,7 +158,7 @@ def _read_files(folder: Path) -> list[bytes]:
         ("wpk_short", "is not a store key"),
         ("wpk_é" * 9, "is not a store key"),
         ("KEY!", "is not a store key"),
-        ("KEY hunter2", "has no store key in place 2"),
+        ("KEY hunter2", "has an invalid key at position 2"),
     ],
 )
 def test_what_is_not_a_store_key_is_refused_without_showing_it(text: str, problem: str) -> None:

@@ -162,7 +162,7 @@ async def test_a_failing_service_gets_no_more_requests_until_its_breaker_closes(
         runs = await begin_many(service, "p", 15)
         for run in runs[:10]:
             assert (await service.wait_for_end(run))["status"] == "failed"
-        await until_why(service, runs[-1], "its turn at http (gh): the service fails: circuit open since ")
+        await until_why(service, runs[-1], "its turn at http (gh): the service is failing: circuit open since ")
         assert len(called.times) == 10
         assert "attempt_started" not in await kinds(service, runs[-1])
         called.answer = lambda line: OK

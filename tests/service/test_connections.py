@@ -125,7 +125,7 @@ async def test_a_run_whose_connection_its_secrets_make_invalid_waits_until_they_
         async with running(tmp_path, {"p": GET}, {**ENVIRONMENT, "WAYPOST_SECRET_HOST_FILE": str(host)}) as service:
             run = await wait_for_end(service)
             assert run["status"] == "paused"
-            assert "the connection 'crm' does not fit with its secrets filled in: base_url" in run["reason"]
+            assert "the connection 'crm' is not valid with the values of its secrets: base_url" in run["reason"]
             host.write_text(world.url.removeprefix("http://"))
             await service.client.post(f"/api/runs/{run['id']}/resume")
             async with asyncio.timeout(60):

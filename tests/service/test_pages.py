@@ -104,7 +104,7 @@ async def test_each_page_has_a_key_of_its_own_which_its_attempts_share(stage: St
 REFUSALS = {
     "repeated_next": ("repeated_page", "page 4 repeats an earlier one"),
     "repeated_body": ("repeated_page", "page 4 repeats an earlier one"),
-    "too_large": ("output", "have more than 10 MiB together; request fewer of them"),
+    "too_large": ("output", "together are larger than 10 MiB; request fewer of them"),
     "long_cursor": ("output", "it has 9,002 bytes, and the limit is 8,192"),
     "secret_cursor": ("output", "it contains a secret"),
 }

@@ -113,7 +113,7 @@ async def test_the_environment_comes_before_the_store_and_the_list_says_so(tmp_p
         stored = await set_secret(service)
         assert stored["source"] == "environment"
         assert stored["doubts"] == [
-            "is given twice: WAYPOST_SECRET_CRM counts, and the value in the encrypted store does not"
+            "is set twice: WAYPOST_SECRET_CRM is used, and the value in the encrypted store is ignored"
         ]
         await service.wait_for_end(await start(service))
         assert crm.requests[-1]["headers"]["authorization"] == "Bearer from-the-variable"
@@ -141,7 +141,7 @@ async def test_with_a_wrong_key_what_needs_a_stored_value_is_named_and_nothing_i
         async with running(tmp_path, pipelines, make_environment(tmp_path, right)) as service:
             await set_secret(service)
         async with running(tmp_path, pipelines, make_environment(tmp_path, wrong)) as service:
-            why = f"is encrypted with the store key {right.id}, which is not here"
+            why = f"is encrypted with the store key {right.id}, which is not set"
             assert f"the stored secret CRM {why}: start the service with that key" in caplog.text
             assert (await service.client.get("/ready")).json()["unreadable_values"] == 1
             assert (await list_secrets(service))["CRM"]["doubts"] == [why]

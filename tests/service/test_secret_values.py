@@ -75,7 +75,7 @@ def test_invisible_problems_of_a_secret_variable_are_found(value: str, problems:
 def test_a_secret_that_is_set_twice_is_reported(tmp_path: Path) -> None:
     secrets = Secrets({"WAYPOST_SECRET_HUB": "one", "WAYPOST_SECRET_HUB_FILE": str(tmp_path / "hub")})
     assert secrets.find_doubts("HUB") == [
-        "is given twice: WAYPOST_SECRET_HUB counts, and WAYPOST_SECRET_HUB_FILE does not"
+        "is set twice: WAYPOST_SECRET_HUB is used, and WAYPOST_SECRET_HUB_FILE is ignored"
     ]
 
 

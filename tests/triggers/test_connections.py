@@ -58,7 +58,7 @@ def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(t
     for name, use, expected, error_class, code in (
         ("crn", "http.get", "there is no connection 'crn'; add it to connections.yaml", "auth", "connection_missing"),
         ("crm", "log.write", "belongs to the connector 'http', not to 'log'", "auth", "connection_missing"),
-        ("odd", "http.get", "does not fit with its secrets filled in: base_url", "invalid", "connection_invalid"),
+        ("odd", "http.get", "is not valid with the values of its secrets: base_url", "invalid", "connection_invalid"),
     ):
         with pytest.raises(ActionError, match=expected) as caught:
             found.open(name, use)
@@ -164,8 +164,8 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         (CRM + "  params: &a {}\n", "5:11", "anchor"),
         (CRM + "  params: [\n", "5:11", "has no end"),
         (CRM + '  use: "{{ secrets.CRM }}"\n', "5:3", "use"),
-        (CRM + "  test: {use: http.gt}\n", "5:15", "'http.gt' is no action of 'http'; did you mean 'http.get'"),
-        (CRM + "  test: {use: log.write}\n", "5:15", "'log.write' is no action of 'http'"),
+        (CRM + "  test: {use: http.gt}\n", "5:15", "'http.gt' is not an action of 'http'; did you mean 'http.get'"),
+        (CRM + "  test: {use: log.write}\n", "5:15", "'log.write' is not an action of 'http'"),
         (CRM + "  test: {use: http.get}\n", "5:9", "'url' is missing"),
         (CRM + "  test: {use: http.get, with: {ulr: /}}\n", "5:32", "unknown key 'ulr'; did you mean 'url'"),
         (CRM + "  test: {use: http.get, with: {url: '/{{ 1 }}'}}\n", "5:31", "expressions are not allowed in a test"),

@@ -63,7 +63,7 @@ async def test_doctor_compares_the_store_key_with_what_is_stored(tmp_path: Path)
     file = write_keys(tmp_path, RIGHT)
     file.chmod(0o644)
     assert f"chmod 600 {file}" in check(file)[1]
-    assert "given twice" in check(file, WAYPOST_STORE_KEY=RIGHT.encode())[1]
+    assert "set twice" in check(file, WAYPOST_STORE_KEY=RIGHT.encode())[1]
     state, found = check(WAYPOST_STORE_KEY="hunter2")
     assert (state, "the store key in WAYPOST_STORE_KEY is not a store key" in found) == ("wrong", True)
     assert "hunter2" not in found
@@ -80,7 +80,7 @@ async def test_commands_without_a_service_know_the_stored_secrets(tmp_path: Path
 
     assert check(None) == ["the secret 'CRM' is not set"]
     await store_secret(tmp_path, RIGHT)
-    why = f"is encrypted with the store key {RIGHT.id}, which is not here"
+    why = f"is encrypted with the store key {RIGHT.id}, which is not set"
     assert check(None) == [f"the secret 'CRM' {why}"]
     assert check(write_keys(tmp_path, RIGHT)) == []
 

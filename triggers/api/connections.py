@@ -91,7 +91,7 @@ class ConnectionOperations:
         return respond(ConnectionListDocument(self._describe()))
 
     async def get_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
-        """Get one connection, and how its login stands."""
+        """Get one connection, and the state of its login."""
         name = asked.parameters.connection
         self._ensure_known(name)
         return respond(next(each for each in self._describe() if each.name == name))
@@ -106,7 +106,7 @@ class ConnectionOperations:
         return respond(BegunLoginDocument(name, authorization.url, authorization.redirect_url, expires_at))
 
     async def log_out(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
-        """Forget the tokens of a connection, and tell the service so if it offers a way to. Also for a connection that
+        """Delete the tokens of a connection, and revoke them if the service supports that. Also for a connection that
         was removed from the file."""
         name = asked.parameters.connection
         return respond(LogoutDocument(name, *await self._logins.log_out(name, asked.by.name)))
@@ -125,7 +125,7 @@ class ConnectionOperations:
             raise ApiError(404, f"there is no connection {quote(name)}; GET /api/connections lists them")
 
     async def test_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
-        """Call the action that proves that a connection works. Its request goes through the connection's limits."""
+        """Call the action that tests a connection. The connection's limits apply to its request."""
         name = asked.parameters.connection
         self._ensure_known(name)
         test = self._connections.find_test(name)

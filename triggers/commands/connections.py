@@ -27,7 +27,7 @@ from triggers.reading.client import ServiceClient, connect_service
 STYLES = {"ready": "green", "invalid": "red", "lacks_secret": "red", "needs_login": "yellow"}
 
 PAUSE = 0.5
-"""Seconds between two looks at how a login stands."""
+"""Seconds between two checks of a login."""
 
 Name = Annotated[str, typer.Argument(help="The name of the connection.")]
 
@@ -64,15 +64,18 @@ async def _test(name: str, instance: Instance) -> ConnectionTestDocument:
 
 
 @connections.command(
-    help="Log a connection in with OAuth 2.0: print the address to open in a browser, and wait until its service has "
+    help="Log a connection in with OAuth 2.0: print the address to open in a browser, and wait until the service has "
     "sent the browser back."
 )
 def login(
     name: Name,
     is_pasted: Annotated[
-        bool, typer.Option("--paste", help="For a browser that cannot reach Waypost: ask for the address it ends at.")
+        bool,
+        typer.Option(
+            "--paste", help="Ask for the address at which the browser ended, if the browser cannot reach Waypost."
+        ),
     ] = False,
-    is_opened: Annotated[bool, typer.Option("--open", help="Open the address in the browser of this machine.")] = False,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the address in a browser on this machine.")] = False,
     config: Config = CONFIG,
     data: Data = DATA,
 ) -> None:
@@ -94,17 +97,17 @@ async def _log_in(service: ServiceClient, name: str, is_pasted: bool, is_opened:
     while True:
         known = (await service.get_connection(name)).login
         if known is None:
-            raise CommandFailed(f"the login of {name} has ended: the service was restarted; begin it again")
+            raise CommandFailed(f"the login of {name} was lost because Waypost was restarted; begin it again")
         if known.status != "pending":
             return known
         if is_pasted:
             raise CommandFailed(
-                "this address does not belong to the login; begin it again, and paste the whole address"
+                "this address does not belong to the login; begin it again, and paste the complete address"
             )
         await asyncio.sleep(PAUSE)
 
 
-@connections.command(help="Forget the tokens of a connection, and tell its service so if it offers a way to.")
+@connections.command(help="Delete the tokens of a connection, and revoke them if the service supports that.")
 def logout(name: Name, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     done = asyncio.run(_log_out(name, Instance(config, data, os.environ)))
     print_json(done) if as_json else typer.echo(done.message)

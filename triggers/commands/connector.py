@@ -50,14 +50,14 @@ def create(
         typer.echo(f"Wrote {path}")
     typer.echo("Next:")
     typer.echo(f"  waypost connector show {name}{option}     # lists its actions")
-    typer.echo(f"  waypost connector check {name}{option}    # tries them against a stub of the service")
+    typer.echo(f"  waypost connector check {name}{option}    # performs them against a stub of the service")
 
 
-@connector.command("show", help="Document a connector, or one of its actions, with an example to copy.")
+@connector.command("show", help="Show the documentation of a connector or one of its actions, with an example to copy.")
 def show(
     name: Annotated[str, typer.Argument(help="A connector, or one of its actions.", metavar="NAME[.ACTION]")],
     search: Annotated[
-        str, typer.Option("--search", metavar="TEXT", help="Only actions that contain these words.")
+        str, typer.Option("--search", metavar="TEXT", help="List only the actions that contain these words.")
     ] = "",
     config: Config = CONFIG,
     data: Data = DATA,
@@ -80,8 +80,8 @@ def show(
 
 @connector.command(
     "check",
-    help="Try a connector against a stub of its service, to which all its HTTP requests go, and run its tests. Exit "
-    "code 1 if something fails.",
+    help="Check a connector: perform its actions against a stub, to which all its HTTP requests are sent, and run its "
+    "tests. Exit code 1 if a check fails.",
 )
 def check(
     name: Annotated[str, typer.Argument(help="A connector, or one of its actions.", metavar="NAME[.ACTION]")],
@@ -96,9 +96,9 @@ def check(
     if subject is None or not subject.discovery:
         ensure_known(known, name)
     if subject is None:
-        raise CommandFailed(f"{found} is a part of Waypost itself, and calls no service", WRONG_USE)
+        raise CommandFailed(f"{found} is part of Waypost itself and calls no service", WRONG_USE)
     if subject.discovery:
-        what = f"the actions of {found} are those that its server lists, and only the server can check them"
+        what = f"the actions of {found} are the tools of its server, and only the server can check them"
         raise CommandFailed(f"{what}; `waypost connector show {found}` lists them", WRONG_USE)
     if why := known.broken.get(found):
         raise CommandFailed(explain_broken(found, why).message)
@@ -131,7 +131,7 @@ def print_report(out: Console, report: Any, *, is_verbose: bool) -> None:
     out.print()
     if report.untested:
         names = ", ".join(report.untested[:UNTESTED]) + (", …" if len(report.untested) > UNTESTED else "")
-        out.print(f"Checked with made-up inputs and answers, because there is no test of them: {names}", soft_wrap=True)
+        out.print(f"Checked with sample inputs and responses, because they have no tests: {names}", soft_wrap=True)
     if report.left_out:
         out.print(f"{report.left_out:,} actions were not checked; --all checks them too.")
     passed, skipped = report.count("passed"), report.count("skipped")
@@ -181,7 +181,7 @@ def print_action(out: Console, action: ActionDocument) -> None:
         "repeatable": REPEATABLE[action.idempotent] or None,
         "key": action.key,
         "on_crash": on_crash,
-        "pages": "its output can come in pages, each a checkpoint" if action.is_paged else None,
+        "pages": "gets its output in pages, each of which is a checkpoint" if action.is_paged else None,
         "undo": undo,
         "connections": ", ".join(action.connections) or None,
     }

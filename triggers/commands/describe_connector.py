@@ -1,4 +1,4 @@
-"""What there is to say of connectors and actions, for people and programs: `triggers.documents.connectors`."""
+"""Describes connectors and actions for people and programs: `triggers.documents.connectors`."""
 
 import json
 import re
@@ -33,7 +33,7 @@ Schema: TypeAlias = Mapping[str, Any]
 CORE_SUMMARY = "What Waypost itself can do in a step"
 
 _PLAIN = re.compile(r"[A-Za-z][\w./@+-]*( [\w./@+-]+)*")
-"""Texts that YAML reads as they are, if they are no numbers, booleans or nulls."""
+"""Texts that YAML reads as they are, unless they are numbers, booleans or nulls."""
 
 
 def list_connectors(connectors: Connectors) -> list[ConnectorLineDocument]:
@@ -72,7 +72,7 @@ def ensure_known(connectors: Connectors, wanted: str) -> None:
 def describe_connector(
     connectors: Connectors, name: str, connections: Collection[str], search: str = ""
 ) -> ConnectorDocument:
-    """Describe a connector that is known, with the actions that contain the text that is searched for."""
+    """Describe a connector that is known, with the actions that contain the words in `search`."""
     connector = connectors.find(name)
     if connector is None:
         actions = [ActionLineDocument(use, summarize(model), None, None) for use, model in list_core(name)]
@@ -190,7 +190,7 @@ def describe_type(schema: Schema, known: Mapping[str, Schema]) -> str:
 
 
 def _describe_items(whole: str, part: str) -> str:
-    """`list of integer`; where the parts are of many kinds, just what holds them."""
+    """`list of integer`; only `list` if the items are of several types."""
     return whole if " | " in part or part == "any" else f"{whole} of {part}"
 
 

@@ -177,7 +177,7 @@ class RecordingSecrets(Secrets):
 
     def has(self, name: str) -> bool:
         found = super().has(name)
-        if not found and self.find_source(name) != "store":  # of which the check of the store key tells
+        if not found and self.find_source(name) != "store":  # which the check of the store key reports
             self.missing.add(name)
         return found
 

@@ -56,7 +56,7 @@ def explain_error(error: Exception) -> CommandFailed:
         case KeyNotFound():
             return CommandFailed(f"{error}; `waypost keys list` lists them")
         case SecretNotFound():
-            return CommandFailed(f"{error}; `waypost secrets list` lists what there is")
+            return CommandFailed(f"{error}; `waypost secrets list` lists them")
         case StoreError() | SecretRefused():
             return CommandFailed(str(error), WRONG_USE)
         case (

@@ -81,9 +81,9 @@ def new(file: Annotated[Path, typer.Argument(help="The file to make.")], data: D
     try:
         made = create_key_file(file)
     except FileExistsError:
-        raise CommandFailed(f"{file} exists and is left as it is: name another file", WRONG_USE) from None
+        raise CommandFailed(f"{file} already exists: name another file", WRONG_USE) from None
     except OSError as error:
-        raise CommandFailed(f"{file} cannot be made: {error.strerror}", FAILED) from None
+        raise CommandFailed(f"{file} cannot be created: {error.strerror}", FAILED) from None
     typer.echo(f"{file} has the store key {made.id}; only its owner can read it")
     typer.echo(
         f"Start the service with WAYPOST_STORE_KEY_FILE={file.absolute()}. Keep a copy of the file apart from the "
@@ -91,7 +91,7 @@ def new(file: Annotated[Path, typer.Argument(help="The file to make.")], data: D
     )
 
 
-@key.command(help="Encrypt everything that is stored with a new key. The service may run meanwhile.")
+@key.command(help="Encrypt all stored values with a new key. The service may be running.")
 def rotate(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     done = ask_secret_keeper(config, data, lambda keeper: keeper.rotate_store_key())
     if as_json:

@@ -48,7 +48,7 @@ _QUOTED = re.compile("(, not| cannot be) the (?:text|number) .*", re.DOTALL)
 
 
 class ConnectionTestSpec(SpecModel):
-    """The action that proves that a connection works, instead of the one that its connector names."""
+    """The action that tests a connection, instead of the one that its connector names."""
 
     use: Annotated[str, StringConstraints(min_length=1)] = Field(description="An action of the connector: http.get")
     with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="Its inputs")
@@ -162,7 +162,7 @@ class Connections:
             if self.is_broken(name):
                 raise self._miss(name, wanted) from None
             unfit = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
-            raise _refuse(name, f"does not fit with its secrets filled in: {unfit}") from None
+            raise _refuse(name, f"is not valid with the values of its secrets: {unfit}") from None
         try:
             auth = self._choose_auth(connector, fields)
         except AuthUnfit as unfit:
@@ -320,7 +320,7 @@ class _ConnectionsReader:
             return
         if wanted != connector or (found := known.actions.get(action)) is None:
             hint = suggest(use, [f"{connector}.{each}" for each in known.actions])
-            self.findings.add((*pointer, "use"), f"{quote(use)} is no action of {quote(connector)}", hint)
+            self.findings.add((*pointer, "use"), f"{quote(use)} is not an action of {quote(connector)}", hint)
             return
         given = test.get("with") or {}
         for each in find_data_problems(found.input, given):

@@ -32,7 +32,7 @@ class LoginDocument(Struct, frozen=True):
     """The last login of a connection since the service started."""
 
     status: Literal["pending", "completed", "failed"]
-    message: Annotated[str, note("How it stands, in a sentence")]
+    message: Annotated[str, note("Its state, in a sentence")]
     expires_at: Annotated[Time | None, note("Until when it can be completed")]
 
 
@@ -45,7 +45,7 @@ class ConnectionDocument(Struct, frozen=True):
         ConnectionStatusName, note("`invalid`: its entry, or a version of it that still serves, has errors")
     ]
     reason: Annotated[str | None, note("Why it cannot be used, and what to do")]
-    test: Annotated[str | None, note("The action that proves that it works")]
+    test: Annotated[str | None, note("The action that tests it")]
     gate: Annotated[GateDocument | None, note("Null if it was not used since the service started")]
     login: Annotated[LoginDocument | None, note("Null if no login was begun since the service started")]
 
@@ -71,7 +71,9 @@ class BegunLoginDocument(Struct, frozen=True):
 
     connection: str
     url: Annotated[str, note("The address that a person opens in a browser")]
-    redirect_url: Annotated[str, note("Where the service sends the browser back to; the service has to know it")]
+    redirect_url: Annotated[
+        str, note("Where the service sends the browser back to; it must be registered with the service")
+    ]
     expires_at: Annotated[Time | None, note("Until when it can be completed")]
 
 
@@ -80,5 +82,5 @@ class LogoutDocument(Struct, frozen=True):
 
     connection: str
     was_logged_in: bool
-    is_revoked: Annotated[bool, note("Whether the service was told that the tokens are not used any more")]
+    is_revoked: Annotated[bool, note("Whether the service has revoked the tokens")]
     message: Annotated[str, note("The outcome in a sentence")]

@@ -69,10 +69,10 @@ class ConnectorDocument(Struct, frozen=True):
     name: str
     summary: str
     origin: Annotated[str | None, note("The package or the file that it comes from")]
-    fields: Annotated[list[ValueDocument] | None, note("What a connection says; null if it takes no connection")]
+    fields: Annotated[list[ValueDocument] | None, note("The fields of a connection; null if it takes no connection")]
     auth: Annotated[list[list[str]], note("The ways in which requests can be signed: the schemes of each")]
     limit: Annotated[list[str], note("The limits of each connection, for people")]
-    test: Annotated[str | None, note("The action that proves that a connection works")]
+    test: Annotated[str | None, note("The action that tests a connection")]
     example: Annotated[str | None, note("A connection for `connections.yaml`")]
     connections: list[str]
     actions: list[ActionLineDocument]

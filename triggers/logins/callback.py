@@ -1,4 +1,4 @@
-"""The page to which a service sends the browser after a login. It shows what came of it, and no token."""
+"""The page to which a service sends the browser after a login. It shows the result, and no token."""
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response

@@ -31,14 +31,14 @@ LIFETIME = 600_000
 """How long a login may take, in ms."""
 
 ANSWER_LIMIT = 300
-"""The maximum length of what is told of a service's refusal."""
+"""The maximum length of a service's reason for a refusal in a message."""
 
 LoginStatus: TypeAlias = Literal["pending", "completed", "failed"]
 
 
 @dataclass(slots=True)
 class Login:
-    """A login that has begun. `message` tells people how it stands, `identity` what the tokens will be issued for."""
+    """A login that has begun. `message` describes its state, and `identity` what the tokens will be issued for."""
 
     connection: str
     by: str
@@ -52,7 +52,7 @@ class Login:
 
 
 class LoginReply(NamedTuple):
-    """What the page says to which a service sends the browser."""
+    """The content of the page to which a service sends the browser."""
 
     status: int
     title: str
@@ -60,7 +60,7 @@ class LoginReply(NamedTuple):
 
 
 class Logout(NamedTuple):
-    """What a logout did. `is_revoked`: the service was told that the tokens are not used any more."""
+    """What a logout did. `is_revoked`: the service has revoked the tokens."""
 
     was_logged_in: bool
     is_revoked: bool
@@ -168,7 +168,7 @@ class Logins:
         await self.grants.keep(opened.name, way.identity, grant, login.by)
 
     async def log_out(self, name: str, by: str) -> Logout:
-        """Forget the tokens of a connection, and tell the service so if it offers a way to."""
+        """Delete the tokens of a connection, and revoke them if the service supports that."""
         self._logins.pop(name, None)
         problem, is_revoked = None, False
         try:
@@ -181,8 +181,8 @@ class Logins:
         log.info("the connection %s was logged out by %s", quote(name), quote(by))
         if is_revoked:
             return Logout(True, True, f"{name} is logged out, and the service has revoked its tokens")
-        why = problem or "the connection names no address for that (`revoke_url`)"
-        return Logout(True, False, f"{name} is logged out; the service was not told to revoke its tokens: {why}")
+        why = problem or "the connection has no `revoke_url`"
+        return Logout(True, False, f"{name} is logged out, but its tokens were not revoked: {why}")
 
     async def _revoke(self, name: str) -> bool:
         opened, way = self._open(name)

@@ -278,7 +278,7 @@ class ServiceClient:
         return await self._ask_store(BegunLoginDocument, f"/api/connections/{quote(name, safe='')}/login")
 
     async def complete_login(self, query: str) -> None:
-        """Bring the answer of a service, as a browser would; how the login stands then says what came of it."""
+        """Pass on the answer of a service, as a browser would; the state of the login then shows the result."""
         await self._client.get(f"/oauth/callback?{query}")
 
     async def log_out(self, name: str) -> LogoutDocument:
