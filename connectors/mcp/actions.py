@@ -38,11 +38,15 @@ class NamedTool:
         return name in (self.tool.name, to_snake_case(self.tool.name))
 
 
+def select_tools(tools: Sequence[ListedTool], spec: McpConnectorSpec) -> list[ListedTool]:
+    """Return the tools that one of the patterns matches; all of them without patterns."""
+    return [each for each in tools if spec.select is None or any(_matches(each, pattern) for pattern in spec.select)]
+
+
 def name_tools(tools: Sequence[ListedTool], spec: McpConnectorSpec) -> list[NamedTool]:
     """Return the selected tools with the names of their actions. Of tools with equal names, the first has it."""
-    chosen = [each for each in tools if spec.select is None or any(_matches(each, pattern) for pattern in spec.select)]
     named: dict[str, NamedTool] = {}
-    for tool in chosen:
+    for tool in select_tools(tools, spec):
         own = to_snake_case(tool.name)
         name = spec.rename.get(tool.name) or spec.rename.get(own) or own
         if name and name not in named:
@@ -62,10 +66,11 @@ def check_tools(tools: Sequence[ListedTool], spec: McpConnectorSpec) -> Iterator
             if not any(each.is_meant(name) for each in named):
                 what = f"no selected tool of the server has the name {quote(name)}"
                 yield DataProblem((key, name), what, _suggest(name, tools), is_key=True, severity="warning")
-    lost = {tool.name for tool in tools if spec.select is None} - {each.tool.name for each in named}
-    for name in sorted(lost):
-        what, hint = f"the tool {quote(name)} has the name of another", f"rename it: 'rename: {{{name}: other_name}}'"
-        yield DataProblem(("mcp",), what, hint, is_key=True, severity="warning")
+    for tool in select_tools(tools, spec):
+        if tool not in [each.tool for each in named]:
+            reason = "has the name of another" if to_snake_case(tool.name) else "has no name that an action can have"
+            what, hint = f"the tool {quote(tool.name)} {reason}", f"rename it: 'rename: {{{tool.name}: other_name}}'"
+            yield DataProblem(("mcp",), what, hint, is_key=True, severity="warning")
 
 
 def make_actions(

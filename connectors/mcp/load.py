@@ -11,13 +11,14 @@ from connectors.mcp.server import McpServer
 from connectors.mcp.servers import McpServers
 from connectors.mcp.spec import McpConnectorSpec
 from connectors.mcp.tool_list import ToolList, read_tool_list, store_problem
+from connectors.wire.url import RELATIVE, ensure_written
 from connectors.yaml_form.connection_check import check_connection
 from connectors.yaml_form.hints import CONNECTOR_HINTS
 from connectors.yaml_form.load import add_id
 from connectors.yaml_form.names import SECRET_HINT, ConnectorNames
 from connectors.yaml_form.schemas import name_notes
 from connectors.yaml_form.signature import take_signature
-from durable.action import Action, ActionError, Connector, Context, Discovery, Inputs, LoadedConnector
+from durable.action import Action, ActionError, Connector, Context, Discovery, Inputs, LiteralError, LoadedConnector
 from durable.expressions.template import Template
 from durable.known_values import KnownMapping, has_template
 from durable.language.expression_check import ExpressionCheck
@@ -84,9 +85,19 @@ def _check_server(spec: McpConnectorSpec, data: Mapped, report: Report) -> None:
     names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(get_mapping(connection.get("fields"))))})
     for key in ("env", "url", "headers"):
         expressions.check_templates(written.get(key), ("mcp", key), names)
+    if server.url and (problem := _find_url_problem(server.url)):
+        report.add(("mcp", "url"), problem)
     if spec.connection and spec.connection.auth and server.command:
         hint = "pass credentials to the program in 'env'"
         report.add(("connection", "auth"), "'auth' signs requests, and a program gets none", hint, is_key=True)
+
+
+def _find_url_problem(url: str) -> str | None:
+    try:
+        ensure_written(url, is_alone=True)
+    except LiteralError as error:
+        return "the URL is not absolute; begin it with https://" if str(error) == RELATIVE else str(error)
+    return None
 
 
 def _make_server(spec: McpConnectorSpec, data: Mapped, folder: Path, path: Path | None) -> McpServer:

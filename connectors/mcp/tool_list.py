@@ -52,7 +52,10 @@ def read_tool_list(path: Path, source: str) -> ToolList:
 
 def store_tool_list(path: Path, found: ToolList) -> bool:
     """Store a list unless it is stored already; returns whether it was not. Raises `ToolListRefused`."""
-    data = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    try:
+        data = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    except RecursionError:
+        raise ToolListRefused("the schemas of the server's tools are nested too deeply") from None
     if len(data) > SIZE_LIMIT:
         raise ToolListRefused(f"the server's tools take more than {SIZE_LIMIT // 1024**2} MiB; 'select' cannot help")
     with suppress(OSError):

@@ -271,8 +271,21 @@ async def test_a_server_with_other_tools_changes_the_actions(tmp_path: Path, min
     assert loaded.connector
     assert set(loaded.connector.actions) == {"add_numbers"}
     assert [str(each).partition(": ")[2] for each in loaded.problems] == [
-        "warning: the server has no tool 'wave'; known: add_numbers, draw, fail, farewell, get-environment, hang, meet"
+        "warning: the server has no tool 'wave'; "
+        "known: add_numbers, draw, fail, farewell, get-environment, grow, hang, meet"
     ]
+
+
+async def test_a_server_can_announce_other_tools(tmp_path: Path, mine: Context) -> None:
+    async with serve_tools(tmp_path, has_sessions=True) as url:
+        text = f"mcp: {{url: '{url}'}}"
+        connector = await discover(tmp_path, text, mine)
+        await call(mine, connector, "grow", {"name": "bloom"})
+        while b'"bloom"' not in (tmp_path / "memory" / "small.json").read_bytes():
+            await asyncio.sleep(0.005)
+        changed = load(tmp_path, text).connector
+        assert changed
+        assert "bloom" in changed.actions
 
 
 REFUSALS = [
@@ -335,6 +348,7 @@ MISTAKES = [
     ("mcp: {command: [a, '{{ connection.b }}']}", "1:20: error: a command has no expressions; pass it in 'env'"),
     ("mcp: {command: [a], env: {A: '{{ secrets.b }}'}}", "1:34: error: "),
     ("mcp: {command: [a], env: {A: '{{ connection.b }}'}}", "1:34: error: the connection has no field 'b'"),
+    ("mcp: {url: x.test/mcp}", "1:12: error: the URL is not absolute; begin it with https://"),
     ("mcp: {command: []}", "1:16: error: "),
     ("mcp: {comand: [a]}", "1:7: error: unknown key 'comand'; did you mean 'command'"),
     ("mcp: {url: http://x}\ntools: {a: {idempotent: key}}", "2:25: error: "),

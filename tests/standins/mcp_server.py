@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import mcp_types as types
-from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
 
@@ -80,6 +80,12 @@ def make_server(folder: Path, more: list[str]) -> MCPServer:
     async def meet(wanted: int) -> int:
         """Wait until so many calls are in progress."""
         return await meeting.join(wanted)
+
+    @server.tool(structured_output=False)
+    async def grow(context: Context, name: str) -> str:
+        server.add_tool(fail, name=name, structured_output=False)
+        await context.session.send_tool_list_changed()
+        return name
 
     for name in more:
         server.add_tool(fail, name=name, structured_output=False)
