@@ -1,11 +1,11 @@
-"""`oauth2`: access tokens of OAuth 2.0 (RFC 6749), by client credentials or after a login with PKCE (RFC 7636)."""
+"""`oauth2`: access tokens of OAuth 2.0 (RFC 6749), for the client itself or after a login with PKCE (RFC 7636)."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from connectors.auth.oauth2_flow import OAuth2Flow
+from connectors.auth.oauth2_flow import ClientAuth, GrantType, OAuth2Flow
 from connectors.auth.request import OutgoingRequest
 from connectors.wire.request import find_header_problem
 from connectors.wire.url import ensure_written
@@ -18,7 +18,7 @@ OWN_AUTHORIZE_PARAMS = frozenset(
     {"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
 )
 OWN_TOKEN_PARAMS = frozenset(
-    {"grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "client_id", "client_secret"}
+    {"grant_type", "assertion", "code", "redirect_uri", "code_verifier", "refresh_token", "client_id", "client_secret"}
 )
 """The parameters that the scheme itself sends."""
 
@@ -41,14 +41,25 @@ Endpoint: TypeAlias = Annotated[Secret, AfterValidator(_check_url)]
 class OAuth2Settings(Inputs):
     """The client, the URLs of the service, and the requested scopes."""
 
-    grant: Literal["authorization_code", "client_credentials"] = Field(
+    grant: GrantType = Field(
         default="authorization_code",
         description="`authorization_code`: for the account of a person, who logs in once with `waypost connections "
-        "login`; `client_credentials`: for the client itself",
+        "login`; `client_credentials`, `jwt_bearer`: for the client itself, which authenticates with its secret or its "
+        "private key",
     )
-    client_id: Secret = Field(min_length=1, description="The client id that the service issued")
+    client_id: Secret = Field(
+        min_length=1, description="The client id that the service issued; the name of a service account"
+    )
     client_secret: Credential | None = Field(
         default=None, min_length=1, description="The client secret; a public client has none"
+    )
+    private_key: Credential | None = Field(
+        default=None, min_length=1, description="The RSA key of `jwt_bearer`, in PEM without a passphrase"
+    )
+    key_id: Secret | None = Field(default=None, description="The id of the private key, if the service wants it")
+    claims: dict[str, Secret] = Field(
+        default_factory=dict,
+        description="Further claims of `jwt_bearer`, such as `sub`, or `aud` in place of `token_url`",
     )
     issuer: Endpoint | None = Field(
         default=None, description="The URL of the issuer, whose metadata (RFC 8414) contains the other URLs"
@@ -61,7 +72,7 @@ class OAuth2Settings(Inputs):
     scopes: list[Secret] = Field(default_factory=list, description="The requested scopes")
     separator: str = Field(default=" ", description="The text between two scopes in requests")
     pkce: bool = Field(default=True, description="Whether the service supports PKCE, with S256")
-    client_auth: Literal["basic", "post", "none"] | None = Field(
+    client_auth: ClientAuth | None = Field(
         default=None,
         description="How the client authenticates: in the Authorization header, in the body, or not at all; default: "
         "what the issuer's metadata names, otherwise `basic`, or `none` without a secret",
@@ -90,6 +101,10 @@ class OAuth2Settings(Inputs):
     def check_client(self) -> Self:
         if self.client_secret is None and (self.grant == "client_credentials" or self.client_auth in {"basic", "post"}):
             raise LiteralError("'client_secret' is missing: the client authenticates with it")
+        if self.private_key is None and self.grant == "jwt_bearer":
+            raise LiteralError("'private_key' is missing: the client authenticates with it")
+        if self.private_key is not None and self.grant != "jwt_bearer":
+            raise LiteralError("'private_key' needs 'grant: jwt_bearer'")
         return self
 
     @model_validator(mode="after")

@@ -7,9 +7,10 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 from urllib.parse import quote_plus
 
+from connectors.auth.oauth2_assertion import make_assertion
 from connectors.auth.oauth2_metadata import IssuerMetadata, MetadataCache
 from connectors.auth.token_response import explain_refusal, read_grant
 from connectors.wire.client import HttpClient
@@ -18,15 +19,21 @@ from connectors.wire.url import add_params
 from durable.action import Context
 from durable.grant import Authorization, Grant, GrantRefused
 
-ClientAuth = Literal["basic", "post", "none"]
+GrantType: TypeAlias = Literal["authorization_code", "client_credentials", "jwt_bearer"]
+ClientAuth: TypeAlias = Literal["basic", "post", "none"]
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class OAuth2Client(Protocol):
     """What the flow reads of the scheme's settings."""
 
-    grant: Literal["authorization_code", "client_credentials"]
+    grant: GrantType
     client_id: str
     client_secret: str | None
+    private_key: str | None
+    key_id: str | None
+    claims: dict[str, str]
     issuer: str | None
     authorize_url: str | None
     token_url: str | None
@@ -84,6 +91,8 @@ class OAuth2Flow:
         return await self._request_grant(context, settings, params, at)
 
     async def refresh(self, context: Context, settings: OAuth2Client, grant: Grant | None, at: int) -> Grant:
+        if settings.grant == "jwt_bearer":
+            return await self._assert(context, settings, at)
         if grant is None:
             params = {"grant_type": "client_credentials"}
             if settings.scopes:
@@ -94,6 +103,15 @@ class OAuth2Flow:
             context.conceal(token)
         params = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
         return await self._request_grant(context, settings, params, at)
+
+    async def _assert(self, context: Context, settings: OAuth2Client, at: int) -> Grant:
+        assert settings.private_key, "settings with this grant have a key"
+        claims = {"iss": settings.client_id, "aud": await self._find_token_url(context, settings)}
+        if settings.scopes:
+            claims["scope"] = settings.separator.join(settings.scopes)
+        assertion = make_assertion(settings.private_key, settings.key_id, claims | settings.claims, at)
+        context.conceal(assertion)
+        return await self._request_grant(context, settings, {"grant_type": JWT_BEARER, "assertion": assertion}, at)
 
     async def revoke(self, context: Context, settings: OAuth2Client, grant: Grant) -> bool:
         url = settings.revoke_url
@@ -112,9 +130,12 @@ class OAuth2Flow:
     async def _request_grant(
         self, context: Context, settings: OAuth2Client, params: Mapping[str, str], at: int
     ) -> Grant:
-        url = settings.token_url or (await self._read_metadata(context, settings)).get_url("token_endpoint")
+        url = await self._find_token_url(context, settings)
         response = await self._post(context, settings, url, {**settings.token_params, **params})
         return read_grant(response, context, at)
+
+    async def _find_token_url(self, context: Context, settings: OAuth2Client) -> str:
+        return settings.token_url or (await self._read_metadata(context, settings)).get_url("token_endpoint")
 
     async def _post(self, context: Context, settings: OAuth2Client, url: str, params: Mapping[str, str]) -> Response:
         """Send a form, with what proves who the client is."""
@@ -129,7 +150,7 @@ class OAuth2Flow:
                 headers["authorization"] = f"Basic {credentials}"
             case "post":
                 form |= {"client_id": settings.client_id, "client_secret": settings.client_secret or ""}
-            case "none":
+            case "none" if settings.grant != "jwt_bearer":  # there, the assertion names the client
                 form["client_id"] = settings.client_id
         client = context.resource(HttpClient)
         return await client.send(context, "POST", url, headers=headers, form=form, has_key=False)

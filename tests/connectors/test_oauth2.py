@@ -1,6 +1,8 @@
 """OAuth 2.0 over a real journal and real sockets: what is requested, renewed, stored, and given up."""
 
 import asyncio
+import base64
+import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from connectors.auth.oauth2 import FLOW, OAuth2Settings
 from connectors.auth.request import OutgoingRequest
@@ -124,11 +128,46 @@ async def test_client_credentials_are_exchanged_once_for_all_attempts(world: Wor
     assert await world.read() is None
 
 
-@pytest.mark.parametrize("shift", [0, 55 * MINUTE, 61 * MINUTE])
+async def test_a_service_account_gets_tokens_with_a_signed_assertion(world: World) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, *private).decode()
+    settings = {
+        "grant": "jwt_bearer",
+        "client_id": "robot@example.com",
+        "private_key": pem.replace("\n", "\\n"),  # as it stands in a service account's JSON file
+        "key_id": "k1",
+        "token_url": f"{world.service.url}/token",
+        "scopes": ["a", "b"],
+        "claims": {"sub": "ada@example.com"},
+    }
+    assert await get_token(world.begin(world.open(), settings)) == "canary-access-1"
+    (asked,) = world.service.used
+    header, body, signature = (base64.urlsafe_b64decode(part + "==") for part in asked.pop("assertion").split("."))
+    assert asked == {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+    assert json.loads(header) == {"alg": "RS256", "typ": "JWT", "kid": "k1"}
+    claims = json.loads(body)
+    assert (claims["iss"], claims["sub"], claims["scope"]) == ("robot@example.com", "ada@example.com", "a b")
+    assert (claims["aud"], claims["iat"], claims["exp"] - claims["iat"]) == (
+        settings["token_url"],
+        world.now // 1000,
+        55,
+    )
+    signed = f"{_encode_part(header)}.{_encode_part(body)}".encode()
+    key.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    with pytest.raises(ActionError, match="the private key is not PEM"):
+        await get_token(world.begin(world.open(), {**settings, "private_key": "canary"}))
+
+
+def _encode_part(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("shift", [0, 59 * MINUTE, 61 * MINUTE])
 async def test_a_token_is_renewed_once_before_it_expires(world: World, shift: int) -> None:
     grants = world.open()
     await world.log_in(grants)
-    world.now += shift if shift != 55 * MINUTE else 59 * MINUTE
+    world.now += shift
     tokens = await asyncio.gather(*(get_token(world.begin(grants)) for _ in range(50)))
     assert len(set(tokens)) == 1
     assert len(world.service.used) == (1 if shift else 0)

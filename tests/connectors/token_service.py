@@ -106,7 +106,7 @@ class TokenService:
         return self.answers.pop(0) if self.answers else json_answer(body, status)
 
     def _perform(self, form: dict[str, str]) -> dict[str, Any]:
-        if form["grant_type"] == "client_credentials":
+        if form["grant_type"] == "client_credentials" or "assertion" in form:
             return {name: value for name, value in self.issue().items() if name != "refresh_token"}
         if form["grant_type"] == "authorization_code":
             asked = self._codes.pop(form["code"], None)
