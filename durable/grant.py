@@ -1,8 +1,9 @@
-"""The interface of schemes whose credentials a service grants: the grant, and how to get and renew it.
+"""The interface of schemes whose credentials a service grants: the grant, and how to get, renew and use it.
 
 GrantRefused        an `ActionError`: the service does not renew this grant any more
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -74,3 +75,23 @@ class GrantFlow(Protocol):
     async def revoke(self, context: Context, settings: Any, grant: Grant) -> bool:
         """Tell the service that the grant is no longer used; False if the service offers no way to."""
         ...
+
+
+class AccessTokens(ABC):
+    """The resource from which schemes take the access tokens of connections. `durable.grants` implements it."""
+
+    @abstractmethod
+    async def get_token(self, context: Context, flow: GrantFlow, settings: Any) -> str:
+        """Return a valid access token of the attempt's connection. Raises `ActionError`."""
+
+    @abstractmethod
+    async def replace_refused(
+        self, context: Context, flow: GrantFlow, settings: Any, headers: Mapping[str, str]
+    ) -> bool:
+        """Take note that the service has refused a request with these headers (401). Returns whether there is another
+        access token to try. Raises `ActionError`."""
+
+
+def take_access_tokens(context: Context) -> AccessTokens:
+    """Return the resource of an attempt; raises `LookupError` if it has none."""
+    return context.resource(AccessTokens)  # type: ignore[type-abstract]  # the instances are of a subclass

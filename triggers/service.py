@@ -32,6 +32,7 @@ from connectors.wire.pool import TOTAL_LIMIT
 from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.clock import new_id, now
+from durable.grant import AccessTokens
 from durable.grants.grants import Grants
 from durable.grants.stored import GrantStore
 from durable.http_port import HttpRequests
@@ -210,7 +211,7 @@ async def _open_resources(
     await grants.load()
     stack.push_async_callback(grants.close)
     metrics.CONNECTION_NEEDS_LOGIN.read = lambda: {(name,): 1 for name in grants.list_lost()}
-    resources |= {McpServers: servers, Grants: grants}
+    resources |= {McpServers: servers, AccessTokens: grants}
     return resources, servers, grants
 
 

@@ -11,7 +11,7 @@ from connectors.wire.request import find_header_problem
 from connectors.wire.url import ensure_written
 from durable.action import Context, Credential, Inputs, LiteralError, Secret
 from durable.auth_schemes import AuthScheme
-from durable.grants.grants import Grants
+from durable.grant import take_access_tokens
 from durable.wording import quote
 
 OWN_AUTHORIZE_PARAMS = frozenset(
@@ -124,7 +124,7 @@ FLOW = OAuth2Flow()
 
 
 async def add_access_token(context: Context, settings: OAuth2Settings, request: OutgoingRequest) -> OutgoingRequest:
-    token = await context.resource(Grants).get_token(context, FLOW, settings)
+    token = await take_access_tokens(context).get_token(context, FLOW, settings)
     return request.with_headers({settings.header: f"{settings.prefix}{token}"})
 
 

@@ -7,7 +7,7 @@ from connectors.wire.errors import InvalidRequest
 from durable.action import Context
 from durable.auth_schemes import load_schemes
 from durable.connection_auth import AuthUnfit, read_settings
-from durable.grants.grants import Grants
+from durable.grant import take_access_tokens
 
 
 async def sign_request(context: Context, request: OutgoingRequest) -> OutgoingRequest:
@@ -37,7 +37,7 @@ async def replace_refused(context: Context, refused: OutgoingRequest) -> bool:
     for name in context.auth:
         if name in schemes and (flow := schemes[name].flow) is not None:
             settings = _read_settings(context, name)
-            return await context.resource(Grants).replace_refused(context, flow, settings, refused.headers)
+            return await take_access_tokens(context).replace_refused(context, flow, settings, refused.headers)
     return False
 
 

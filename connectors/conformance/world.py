@@ -19,10 +19,11 @@ from connectors.conformance.stub import Respond, StubRequest, StubService, open_
 from connectors.declared.action import restore_action
 from connectors.service_requests import ServiceRequests
 from connectors.wire.client import HttpClient
-from durable.action import Action, Connector, OpenConnection
+from durable.action import Action, Connector, Context, OpenConnection
 from durable.clock import new_id, now
 from durable.definition import Definition
 from durable.engine import Start
+from durable.grant import AccessTokens, GrantFlow
 from durable.history.entries import AnyEntry, AttemptFailed
 from durable.history.words import Failure
 from durable.http_port import HttpRequests
@@ -100,6 +101,21 @@ class _Served:
         return ()
 
 
+class SampleTokens(AccessTokens):
+    """Access tokens for the made-up connection: one of its secrets."""
+
+    def __init__(self, secrets: frozenset[str]) -> None:
+        self._token = min(secrets, default="made-up")
+
+    async def get_token(self, context: Context, flow: GrantFlow, settings: Any) -> str:
+        return self._token
+
+    async def replace_refused(
+        self, context: Context, flow: GrantFlow, settings: Any, headers: Mapping[str, str]
+    ) -> bool:
+        return False
+
+
 class CheckWorld:
     """Runs steps of a connector's actions."""
 
@@ -118,7 +134,11 @@ class CheckWorld:
         self._journal = journal
         self._actions: dict[str, Action] = {}
         self._numbers = itertools.count(1)
-        resources: dict[type, object] = {HttpClient: client, HttpRequests: ServiceRequests}
+        resources: dict[type, object] = {
+            HttpClient: client,
+            HttpRequests: ServiceRequests,
+            AccessTokens: SampleTokens(connection.secrets),
+        }
         self._runtime = ActionRuntime(
             self._actions, Secrets({}), resources, journal.load_payload, now, self._connect, restore_action
         )

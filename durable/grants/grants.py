@@ -13,7 +13,7 @@ from durable import metrics
 from durable.action import ActionError, Context, LoginNeeded, OpenConnection
 from durable.clock import new_id
 from durable.encrypted_store.errors import StoreError, ValueUnreadable
-from durable.grant import Grant, GrantFlow
+from durable.grant import AccessTokens, Grant, GrantFlow
 from durable.grants.known import KnownGrants
 from durable.grants.renewal import GrantRenewer, is_due
 from durable.grants.stored import GrantStore, StoredGrant
@@ -39,7 +39,7 @@ class UsableGrant(NamedTuple):
     grant: Grant
 
 
-class Grants:
+class Grants(AccessTokens):
     """The grants of all connections, by name.
 
     `resources`: those of actions, for the requests to services. `redactor`: knows the current tokens. `holder`,
@@ -79,7 +79,6 @@ class Grants:
     # -- for attempts
 
     async def get_token(self, context: Context, flow: GrantFlow, settings: Any) -> str:
-        """Return a valid access token of the attempt's connection. Raises `ActionError`."""
         name, identity, now = _get_name(context), flow.identify(settings), self._now()
         held = self._usable.get(name)
         grant = held.grant if held and held.identity == identity else None
@@ -97,8 +96,6 @@ class Grants:
     async def replace_refused(
         self, context: Context, flow: GrantFlow, settings: Any, headers: Mapping[str, str]
     ) -> bool:
-        """Take note that the service has refused a request with these headers (401). Returns whether there is another
-        access token to try. Raises `ActionError`."""
         name = _get_name(context)
         held = self._usable.get(name)
         refused = held.grant.access_token if held else None

@@ -32,6 +32,24 @@ async def test_the_connectors_that_ship_pass_and_every_check_applies_to_one_of_t
     assert not CHECKS.keys() - applied
 
 
+async def test_a_connector_whose_connections_are_logged_in_is_checked_with_a_made_up_token() -> None:
+    login = """
+connection:
+  fields:
+    client_id: {type: string, about: I}
+    client_secret: {type: string, secret: true, about: S}
+  auth:
+    - oauth2:
+        authorize_url: https://shop.example/authorize
+        token_url: https://shop.example/token
+        client_id: "{{ connection.client_id }}"
+        client_secret: "{{ connection.client_secret }}"
+"""
+    begin, end = SHOP.index("connection:"), SHOP.index("http:")
+    report = await check_connector(load_yaml(SHOP[:begin] + login.lstrip() + SHOP[end:]))
+    assert report.is_passed, report.explain_failures()
+
+
 # -- mistakes in YAML ---------------------------------------------------------------------------------------------
 
 SHOP = """

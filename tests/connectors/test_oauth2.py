@@ -20,7 +20,7 @@ from connectors.wire.client import HttpClient
 from durable.action import ActionError, Context, LoginNeeded, OpenConnection
 from durable.encrypted_store.key_ring import KeyRing, StoreKey
 from durable.encrypted_store.store import EncryptedStore
-from durable.grant import Grant
+from durable.grant import AccessTokens, Grant, take_access_tokens
 from durable.grants.grants import Grants
 from durable.grants.stored import GrantStore, RefreshLease, StoredGrant
 from durable.journal.journal import Journal
@@ -50,7 +50,7 @@ class World:
     def open(self, holder: str = "node-1", *, is_alone: bool = True) -> Grants:
         resources: dict[type, object] = {HttpClient: self.client}
         grants = Grants(self.store, resources, Redactor(), lambda: self.now, holder=holder, is_alone=is_alone)
-        resources[Grants] = grants
+        resources[AccessTokens] = grants
         return grants
 
     def begin(self, grants: Grants, settings: Mapping[str, Any] | None = None) -> Context:
@@ -58,7 +58,7 @@ class World:
         made = OAuth2Settings.model_validate(self.service.settings if settings is None else settings)
         context = grants.make_context("crm")
         context.auth = {"oauth2": made}
-        context.resources = {HttpClient: self.client, Grants: grants}
+        context.resources = {HttpClient: self.client, AccessTokens: grants}
         return context
 
     async def log_in(self, grants: Grants, *, lifetime: int | None = 60 * MINUTE, **changes: Any) -> Grant:
@@ -92,7 +92,7 @@ class WaitRecorder:
 
 
 async def get_token(context: Context) -> str:
-    return await context.resource(Grants).get_token(context, FLOW, context.auth["oauth2"])
+    return await take_access_tokens(context).get_token(context, FLOW, context.auth["oauth2"])
 
 
 def find_login_problem(grants: Grants, settings: Mapping[str, Any]) -> str | None:
