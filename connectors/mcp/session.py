@@ -14,7 +14,6 @@ import anyio
 import httpx2
 import mcp_types as types
 from mcp import Client
-from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
@@ -23,7 +22,7 @@ from connectors.mcp.http_transport import GuardedTransport
 from connectors.mcp.results import RESULT, read_result
 from connectors.mcp.server import McpServer, ServerAddress
 from connectors.mcp.signals import SessionSignals
-from connectors.mcp.stdio import open_process
+from connectors.mcp.stdio import TransportStreams, open_process
 from connectors.mcp.tool_list import ListedTool
 from connectors.wire.client import RESPONSE_LIMIT
 from durable import __version__

@@ -5,9 +5,8 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TextIO
+from typing import Any, TextIO, TypeAlias
 
-from mcp.client._transport import TransportStreams
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from connectors.mcp.server import ServerAddress
@@ -15,6 +14,9 @@ from durable.action import Context
 from durable.wording import make_printable
 
 log = logging.getLogger("waypost.mcp")
+
+TransportStreams: TypeAlias = tuple[Any, Any]
+"""The messages from a server, and those to it; the library does not export their types."""
 
 LINE_LIMIT = 2_000
 """The maximum number of characters of a line that is logged."""
