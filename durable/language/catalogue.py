@@ -1,6 +1,6 @@
 """The catalogue: the actions and kinds of triggers that a pipeline can use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -13,18 +13,24 @@ from durable.trigger_inputs import TriggerInputs
 from durable.wording import quote, suggest
 
 
+def _need_none(_connector: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Connectors' actions by `connector.action`, and the input models of triggers by kind.
 
     `broken`: why installed connectors cannot be used.
     `skipped`: why operations of imported documents are not actions, by the names that these would have.
+    `needs_connection`: whether the actions of a connector can do nothing without a connection.
     """
 
     actions: Mapping[str, Action]
     triggers: Mapping[str, type[TriggerInputs]]
     broken: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    needs_connection: Callable[[str], bool] = _need_none
 
     def input_of(self, use: str) -> type[BaseModel] | None:
         """Return the model of an action's inputs; None if there is no such action."""

@@ -43,27 +43,45 @@ class ConnectionChecker:
     `find`: finds the connector of a connection; if None, the connections are unknown and every name is accepted.
     `names`: the names to suggest.
     `is_broken`: whether a connection exists, but has errors.
+    `needs_connection`: whether the actions of a connector can do nothing without one.
     """
 
     def __init__(
-        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], report: Report
+        self,
+        find: Find | None,
+        names: Collection[str],
+        is_broken: Callable[[str], bool],
+        needs_connection: Callable[[str], bool],
+        report: Report,
     ) -> None:
         self._find = find
         self._names = names
         self._is_broken = is_broken
+        self._needs_connection = needs_connection
         self._report = report
 
     def check(self, owner: Mapped, pointer: Pointer) -> None:
-        """Check the connection of a step or an undo, if it has one."""
+        """Check the connection of a step or an undo, or that it can do without one."""
         named, use = owner.get("connection"), owner.get("use")
         if self._find is None or not isinstance(use, str):
             return
         where = (*pointer, "connection")
+        if named is None:
+            self._check_need(use.partition(".")[0], (*pointer, "use"))
         if isinstance(named, str):
             self._check_name(named, use, where)
         for index, pattern in enumerate(get_list(get_in(named, "one_of"))):
             if isinstance(pattern, str):
                 self._check_pattern(pattern, use, (*where, "one_of", index))
+
+    def _check_need(self, wanted: str, where: Pointer) -> None:
+        assert self._find, "the connections are known"
+        if self._needs_connection(wanted):
+            own = [name for name in self._names if self._find(name) == wanted]
+            hint = f"add 'connection: {own[0] if len(own) == 1 else 'NAME'}'"
+            among = f", with one of {', '.join(own[:8])}" if own[1:] else ""
+            more = among if own else f", and a connection of {quote(wanted)} to {FILE}"
+            self._report.add(where, f"{quote(wanted)} needs a connection", f"{hint}{more}")
 
     def _check_name(self, name: str, use: str, where: Pointer) -> None:
         assert self._find, "the connections are known"

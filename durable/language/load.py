@@ -74,7 +74,7 @@ def load_pipeline(
         hint = _explain_misplaced_key(each.pointer) if each.is_key else None
         report.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
     expressions = ExpressionCheck(report, secrets, examine_secret)
-    connected = ConnectionChecker(connections, connection_names, is_broken, report)
+    connected = ConnectionChecker(connections, connection_names, is_broken, catalogue.needs_connection, report)
     calls = _check_file(data, report, catalogue, expressions, connected)
     problems = report.problems()
     is_refused = any(problem.severity == "error" for problem in problems)

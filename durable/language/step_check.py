@@ -237,15 +237,17 @@ class StepCheck:
         if use in CORE_ACTIONS:
             hint = "name the connector's action that reverses the effect"
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
+        connected = inherit_connection(undo, step)
         check_given(
             self._find_model(use, pointer),
-            inherit_connection(undo, step),
+            connected,
             pointer,
             scope=scope,
             report=self._report,
             expressions=self._expressions,
         )
-        self._connections.check(undo, pointer)
+        if connected is undo:
+            self._connections.check(undo, pointer)
 
     def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._catalogue.input_of(use)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,8 +93,8 @@ CONNECTIONS = {
 
 
 def load_text(text: str | bytes, **more: Any) -> LoadResult:
-    around = {"connections": CONNECTIONS.get, "connection_names": CONNECTIONS, **more}
-    return load_pipeline(text, file="pipelines/sample.yaml", catalogue=CATALOGUE, **around)
+    around = {"catalogue": CATALOGUE, "connections": CONNECTIONS.get, "connection_names": CONNECTIONS, **more}
+    return load_pipeline(text, file="pipelines/sample.yaml", **around)
 
 
 # -- the complete example -----------------------------------------------------------------------------------------
@@ -369,6 +370,31 @@ def test_a_connection_is_not_checked_when_connections_are_unknown() -> None:
 
     assert load_text(text).pipeline is None
     assert load_text(text, connections=None).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (
+            "use: slack.post_message, with: {channel: c, text: t}",
+            ["'slack' needs a connection; add 'connection: slack'"],
+        ),
+        ("use: slack.post_message, connection: slack, with: {channel: c, text: t}", []),
+        ("use: http.get, with: {url: https://a.example}", []),
+        (
+            "use: http.get, with: {url: https://a.example}, undo: {use: sql.execute, with: {sql: q}}",
+            ["'sql' needs a connection; add 'connection: warehouse'"],
+        ),
+    ],
+)
+def test_a_step_or_undo_without_the_connection_that_its_connector_needs_is_an_error(
+    step: str, expected: list[str]
+) -> None:
+    catalogue = replace(CATALOGUE, needs_connection={"slack", "sql"}.__contains__)
+
+    problems = load_text(f"steps: [{{id: a, {step}}}]", catalogue=catalogue).problems
+
+    assert [f"{problem.message}; {problem.hint}" for problem in problems] == expected
 
 
 def test_the_message_about_an_invalid_connection_says_to_fix_it_not_to_add_it() -> None:

@@ -53,6 +53,10 @@ def test_a_connection_is_opened_with_its_secret_values(tmp_path: Path) -> None:
     assert opened.secrets == {"canary-crm-1", "crm.example.com"}
 
 
+def test_a_connector_needs_a_connection_if_what_one_says_has_no_defaults() -> None:
+    assert {name for name in CONNECTORS.names if CONNECTORS.needs_connection(name)} == {"github", "slack", "stripe"}
+
+
 def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
     for name, use, expected, error_class, code in (

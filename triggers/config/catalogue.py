@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from durable.action import Action, Connector
 from durable.connection_auth import add_auth_field
@@ -177,6 +177,17 @@ class Connectors:
         if connector is None or connector.connection is None or not connector.takes_auth:
             return connector.connection if connector else None
         return add_auth_field(connector.connection)
+
+    def needs_connection(self, name: str) -> bool:
+        """Whether the actions of this connector can do nothing without a connection: what one says has no defaults."""
+        connector = self.find(name)
+        if connector is None or connector.connection is None or connector.takes_auth:
+            return False
+        try:
+            connector.connection.model_validate({})
+        except ValidationError:
+            return True
+        return False
 
     def find_limit(self, name: str) -> Limit:
         """The limit that this connector declares for its connections."""

@@ -43,7 +43,7 @@ Wanted = TypeVar("Wanted", bound=Trigger)
 
 def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[TriggerInputs]]) -> Catalogue:
     """What pipeline files can use: the connectors' actions and the kinds of triggers, with their models."""
-    return Catalogue(connectors.actions, triggers, connectors.broken, connectors.skipped)
+    return Catalogue(connectors.actions, triggers, connectors.broken, connectors.skipped, connectors.needs_connection)
 
 
 @dataclass(frozen=True, slots=True)
