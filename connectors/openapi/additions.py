@@ -12,7 +12,7 @@ from connectors.openapi.servers import make_base_url
 from connectors.openapi.spec import ImportedActionSpec
 from connectors.yaml_form.compile import allow_nothing, compile_rules
 from connectors.yaml_form.merge import LIMIT, merge_request
-from connectors.yaml_form.schemas import make_schema_of_output, name_notes, remove_notes
+from connectors.yaml_form.schemas import is_schema, make_schema_of_output, name_notes, remove_notes
 from connectors.yaml_form.signature import find_output_schema, list_inputs
 from durable.action import Undo
 from durable.expressions.template import Template
@@ -41,6 +41,8 @@ def add_to_operation(compiled: CompiledOperation, http: Mapped, added: Mapped) -
     if spec.returns:
         rules["returns"] = remove_notes(make_schema_of_output(spec.returns, is_listed=spec.page is not None))
     schema = find_output_schema(merged)
+    if schema and not is_schema(schema):
+        raise ValueError("'returns' is not a JSON Schema")
     if schema and spec.errors and spec.errors.ok:
         schema = allow_nothing(schema)
     return replace(

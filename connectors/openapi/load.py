@@ -77,7 +77,7 @@ def _make_connector(spec: ImportSpec, data: Mapped, document: ImportedDocument, 
     http, added = get_mapping(data.get("http")), get_mapping(data.get("actions"))
     given = spec.http.base_url
     default = given if given and not is_template(given) else find_main_server(document)
-    compiler = OperationCompiler(document, find_credentials(document), given)
+    compiler = OperationCompiler(document, find_credentials(document), has_base_url=given is not None)
 
     def compile_operation(operation: ListedOperation) -> CompiledOperation:
         return add_to_operation(compiler.compile(operation), http, get_mapping(added.get(operation.name)))

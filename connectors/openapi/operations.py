@@ -116,12 +116,12 @@ class OperationCompiler:
     """Compiles operations of a document.
 
     `credentials`: the names in which the connection's credentials are sent.
-    `base_url`: what takes the place of the document's servers, if the connector's file says it.
+    `has_base_url`: the connector's file says where the service is, whatever the document says; it is added later.
     """
 
     document: ImportedDocument
     credentials: Credentials
-    base_url: str | None = None
+    has_base_url: bool = False
 
     def compile(self, operation: ListedOperation) -> CompiledOperation:
         """Compile an operation; raises `OperationSkipped`."""
@@ -141,7 +141,7 @@ class OperationCompiler:
         self._add_accept(inputs, part)
         declared = DeclaredAction(
             method=operation.method.upper(),
-            base_url=self.base_url or make_base_url(choose_server(self.document, item, part)),
+            base_url=make_base_url("" if self.has_base_url else choose_server(self.document, item, part)),
             path=path,
             inputs=inputs.make_schema(converter.definitions),
             params=inputs.params or None,

@@ -398,6 +398,8 @@ async def test_the_file_adds_what_the_document_does_not_say(context: Context, tm
     ("settings", "problem"),
     [
         ("http: {base_url: 'https://me:pw@x.test'}", "2:18: error: the URL contains a user or password"),
+        ("http: {base_url: x.test}\nconnection: {test: get_orders}", "2:18: error: the URL has no scheme; write"),
+        ("http: {base_url: '{{ 1 +'}\nconnection: {test: get_orders}", "2:19: error: "),
         ("http: {encode: form}", "2:8: error: 'encode' does not go with 'openapi'; the document says"),
         ("connection: {test: get_order}", "2:20: error: this connector has no action 'get_order'; did you mean 'get_"),
         (

@@ -16,7 +16,7 @@ from connectors.openapi.load import load_import
 from connectors.openapi.yaml_reader import read_yaml
 from durable.model_shape import ModelShape
 from durable.schema import CompiledSchema
-from tests.connectors.test_openapi import SHOP
+from tests.connectors.test_openapi import ADDED, SHOP
 
 ODD: list[Any] = [
     *(None, True, False, 0, -1, 1e9, "", "x", "{", "{{ 1 }}", "a.b", "\ud800", "€", [], {}, [[]], [None], {"": 1}),
@@ -60,8 +60,8 @@ def damage(data: Any, place: tuple[Any, ...], kind: str, odd: Any) -> None:
         data[last:last] = [data[last]] if kind == "repeat" else [odd]
 
 
-def check_document(data: Any) -> int:
-    """Load a document and make all of its actions; returns their number."""
+def check_document(data: Any, file: str = "openapi: doc.json") -> int:
+    """Load a document and make all of its actions; returns their number. `file` is what is added to it."""
     try:
         document = read_document(json.dumps(data).encode())
     except DocumentRefused:
@@ -70,9 +70,11 @@ def check_document(data: Any) -> int:
     def open_document(_: str) -> ImportedDocument:
         return document
 
-    connector = load_import("openapi: doc.json", "shop.yaml", open_document).connector
-    if connector is None:
+    loaded = load_import(file, "shop.yaml", open_document)
+    if loaded.connector is None:
+        assert loaded.problems
         return 0
+    connector = loaded.connector
     for name in connector.actions:
         schema = connector.actions[name].input.model_json_schema()
         CompiledSchema(schema)
@@ -109,6 +111,47 @@ def test_two_thousand_damaged_documents_never_raise() -> None:
             damage(data, chance.choice(PLACES), kind, chance.choice(ODD))
         actions += check_document(data)
     assert actions > 10_000
+
+
+FILE = f"""
+openapi: doc.json
+{ADDED.replace("SERVER", "https://shop.test")}
+  remove_line:
+    inputs: {{order-id: {{about: The order, options: {{use: get_orders, value: id}}}}, line: {{secret: true}}}}
+    returns: {{a: {{type: string}}}}
+    errors: {{when: answer.body.bad, classes: {{server: [busy, {{when: answer.status == 3}}]}}, ok: [404]}}
+    retry_after: [{{header: x, unit: ms}}]
+    idempotency: {{header: Key, as: uuid, max: 40}}
+    redirects: same_origin
+select: {{names: ["*"]}}
+rename: {{get_linked: linked}}
+tests:
+  - {{action: get_orders, with: {{limit: 3}}, answer: {{body: [1]}}, expect: {{output: [1]}}}}
+"""
+ADDED_PLACES = [*list_places(read_yaml(FILE))][1:]
+WORDS = ["{{ 1 +", "{{ inputs.id }}", "without_credentials", "header", "json", "max", 8, 20, *ODD]
+
+
+def check_damaged_files(chance: random.Random, count: int) -> int:
+    """Load damaged files that add to the document; returns the number of their actions."""
+    actions, text = 0, json.dumps(read_yaml(FILE))
+    for _ in range(count):
+        file = json.loads(text)
+        for _ in range(chance.randint(1, 3)):
+            kind = chance.choice(["replace", "rename", "remove", "repeat"])
+            damage(file, chance.choice(ADDED_PLACES), kind, chance.choice(WORDS))
+        actions += check_document(read_shop(), json.dumps(file))
+    return actions
+
+
+def test_damage_in_what_a_file_adds_to_a_document_never_raises() -> None:
+    assert check_document(read_shop(), FILE) == 11
+    assert check_damaged_files(random.Random(3), 60) > 0
+
+
+@pytest.mark.slow
+def test_much_damage_in_what_a_file_adds_to_a_document_never_raises() -> None:
+    assert check_damaged_files(random.Random(4), 3_000) > 1_000
 
 
 @settings(max_examples=200, deadline=None)
