@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from durable.sample_texts import make_matching_text
 from durable.values import JSON
 
 DEPTH = 6
@@ -105,6 +106,8 @@ def _make_number(schema: Mapping[str, Any], usual: JSON) -> JSON:
 
 
 def _make_text(schema: Mapping[str, Any], name: str) -> str:
+    if isinstance(pattern := schema.get("pattern"), str) and (found := make_matching_text(pattern)):
+        return found
     usual = _FORMATS.get(str(schema.get("format"))) or _WORDS.get(name, "text")
     text = usual if isinstance(usual, str) else str(usual)
     least, most = schema.get("minLength", 0), schema.get("maxLength")

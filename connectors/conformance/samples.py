@@ -47,7 +47,7 @@ def make_connection(connector: Connector, fields: Mapping[str, JSON] | None = No
     except (ValidationError, AuthUnfit) as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise NotApplicable(f"no sample connection can be made ({why}): give a test a `connection`") from None
-    return SampleConnection(made, auth, frozenset(secrets), connector.base_url)
+    return SampleConnection(made, auth, secrets, connector.base_url)
 
 
 def _make_fields(schema: Mapping[str, Any], fields: Mapping[str, JSON]) -> tuple[dict[str, JSON], frozenset[str]]:

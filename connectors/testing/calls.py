@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 
 from connectors.conformance.samples import make_connection
+from connectors.conformance.world import SampleTokens
 from connectors.service_requests import ServiceRequests
 from connectors.wire.client import HttpClient
 from durable.action import Action, ActionError, Connector, Context
+from durable.grant import AccessTokens
 from durable.http_port import HttpRequests
 from durable.page import Page, PagePosition
 from durable.redactor import Redactor
@@ -131,7 +133,11 @@ def make_context(connector: Connector, client: HttpClient, connection: Mapping[s
         attempt=1,
         key=KEY,
         log=logging.LoggerAdapter(logging.getLogger("waypost.run"), {}),
-        resources={HttpClient: client, HttpRequests: ServiceRequests},
+        resources={
+            HttpClient: client,
+            HttpRequests: ServiceRequests,
+            AccessTokens: SampleTokens(made.secrets),
+        },
         connection=made.fields,
         connection_name="test",
         auth=made.auth,

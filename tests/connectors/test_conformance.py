@@ -109,6 +109,24 @@ async def test_a_correct_connector_in_yaml_passes() -> None:
     assert report.untested == ["cancel", "list_items"]
 
 
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("https://shop.example/v1", "https://shop.example/bot{{ connection.token }}"),
+        (
+            '{bearer: "{{ connection.token }}"}',
+            '{oauth2: {client_id: c, authorize_url: "https://a.example", token_url: "https://t.example"}}',
+        ),
+    ],
+    ids=["token-in-url", "oauth2"],
+)
+async def test_a_credential_may_be_a_part_of_the_url_or_come_from_a_login(text: str, instead: str) -> None:
+    assert text in SHOP
+    report = await check_connector(load_yaml(SHOP.replace(text, instead)), only="order")
+    assert report.is_passed, report.explain_failures()
+    assert any(each.check.startswith("no credential") and each.verdict == "passed" for each in report.results)
+
+
 @pytest.mark.parametrize(("text", "mistake", "check", "reason"), YAML_MISTAKES)
 async def test_a_mistake_in_yaml_fails_its_check(text: str, mistake: str, check: str, reason: str) -> None:
     assert text in SHOP
