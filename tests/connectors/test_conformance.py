@@ -115,7 +115,7 @@ async def test_a_correct_connector_in_yaml_passes() -> None:
         ("https://shop.example/v1", "https://shop.example/bot{{ connection.token }}"),
         (
             '{bearer: "{{ connection.token }}"}',
-            '{oauth2: {client_id: c, authorize_url: "https://a.example", token_url: "https://t.example"}}',
+            '{oauth2: {client_id: "{{ connection.token }}", authorize_url: "https://a.example", token_url: "https://t.example"}}',
         ),
     ],
     ids=["token-in-url", "oauth2"],
@@ -209,7 +209,9 @@ async def test_a_mistake_in_python_fails_its_check(text: str, mistake: str, chec
 
 
 async def test_what_cannot_be_made_up_is_said() -> None:
-    text = SHOP.replace("sku: {type: string,", "sku: {type: string, pattern: '^[A-Z]{3}$',").partition("tests:")[0]
+    text = SHOP.replace("sku: {type: string,", "sku: {type: string, pattern: '^(?=[A-Z])[A-Z]{3}$',").partition(
+        "tests:"
+    )[0]
     report = await check_connector(load_yaml(text), only="order")
     skipped = {each.check: each.reason for each in report.results if each.verdict == "skipped"}
     assert "no sample inputs can be made (sku:" in skipped["a plain answer is a success"]
