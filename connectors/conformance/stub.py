@@ -114,12 +114,14 @@ class StubService:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            while True:
-                request = await _read_request(reader)
-                self.requests.append(request)
-                await _send(self._respond(request, len(self.requests) - 1), request, reader, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                while True:
+                    request = await _read_request(reader)
+                    self.requests.append(request)
+                    await _send(self._respond(request, len(self.requests) - 1), request, reader, writer)
+        finally:
+            writer.transport.abort()  # whatever is left of an endless answer
 
 
 async def _read_request(reader: asyncio.StreamReader) -> StubRequest:
@@ -179,3 +181,4 @@ async def open_stub() -> AsyncIterator[tuple[StubService, HttpClient]]:
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # in which the aborted connections are closed
