@@ -159,17 +159,22 @@ class Connections:
         try:
             fields = model.model_validate(given)
         except ValidationError as error:  # its message contains the values
-            if self.is_broken(name):
+            if self._is_stale(name):
                 raise self._miss(name, wanted) from None
             unfit = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
             raise _refuse(name, f"is not valid with the values of its secrets: {unfit}") from None
         try:
             auth = self._choose_auth(connector, fields)
         except AuthUnfit as unfit:
-            if self.is_broken(name):
+            if self._is_stale(name):
                 raise self._miss(name, wanted) from None
             raise _refuse(name, f"cannot be used: {unfit}") from None
         return OpenConnection(name, fields, auth, values | found.literals, connector.base_url)
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether a connection may not fit its connector: its entry is invalid, or was not read again yet after a
+        change of connectors."""
+        return self.is_broken(name) or self._revision[0] != self._connectors.revision
 
     def _miss(self, name: str, wanted: str) -> ConnectionMissing:
         """Explain that there is no connection for the actions of a connector."""
@@ -181,7 +186,7 @@ class Connections:
         elif found and self._connectors.find(wanted) is None:
             fault = Explanation(f"there is no connector {quote(wanted)} any more", "put its file back")
         else:
-            fault = explain_missing(name, is_broken=self.is_broken(name))
+            fault = explain_missing(name, is_broken=self._is_stale(name))
         return ConnectionMissing(f"{fault.message}; {fault.hint}")
 
     def _choose_auth(self, connector: Connector, fields: BaseModel) -> Mapping[str, BaseModel]:
