@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.wire.errors import InvalidRequest
+from connectors.wire.join import climbs
 from durable.expressions.url import is_dots
 from durable.values import JSON
 from durable.wording import name_kind, quote
@@ -52,7 +53,9 @@ class PathTemplate:
         if len(self.parts) == 1:
             return str(self.parts[0])
         made = "".join([part if isinstance(part, str) else _encode_input(part, inputs) for part in self.parts])
-        if any(map(is_dots, made.partition("?")[0].split("/"))):
+        path = made.partition("?")[0]
+        is_doubtful = ".." in path or "%25" in path  # what services may decode once more
+        if any(map(is_dots, path.split("/"))) or (is_doubtful and climbs(path)):
             raise InvalidRequest("the inputs give the path a segment '.' or '..', which leads to another resource")
         return made
 

@@ -23,7 +23,7 @@ def join_url(base_url: str, url: str) -> str:
     if problem := find_problem(url):
         raise InvalidRequest(problem)
     path = re.split("[?#]", url, maxsplit=1)[0]
-    if _climbs(path):
+    if climbs(path):
         raise InvalidRequest("the URL has '..' in its path, which could lead out of the connection's base_url")
     try:
         target = url if is_absolute(url) else _below(base_url, url, path)
@@ -45,7 +45,7 @@ def _is_below(base: ParsedURL, target: ParsedURL) -> bool:
     return base.origin == target.origin and (path.rstrip(b"/") == folder or path.startswith(folder + b"/"))
 
 
-def _climbs(path: str) -> bool:
+def climbs(path: str) -> bool:
     """Whether a path segment is `..`, in any encoding that a service might decode."""
     for _ in range(_ENCODINGS + 1):
         if any(part.partition(";")[0].strip(_UNSEEN) == ".." for part in re.split(r"[/\\]", path)):
