@@ -77,8 +77,8 @@ INPUTS = """\
 An input is sent in the first of these places that applies:
 
 1. In the path, where the path contains `{name}`. The input is percent-encoded and becomes one segment; an input that
-   contains `/`, or is `.`, `..` or empty, also if it is encoded, is refused. With `{name%2F}`, it may contain `/`, which
-   is sent as `%2F`; with `{name...}`, it may contain several segments.
+   contains `/`, or is `.`, `..` or empty, even encoded, is refused. With `{name%2F}`, it may contain `/`, which is sent
+   as `%2F`; with `{name...}`, it may contain several segments.
 2. Where an expression in `params`, `headers` or the body reads it.
 3. Under its own name: in the query of a `get`, `head` or `delete` request without a body, and otherwise in the body. In
    a GraphQL body, it becomes a variable.
