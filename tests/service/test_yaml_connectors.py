@@ -74,6 +74,21 @@ steps:
         assert world.requests[2]["body"] == {"why": "T-buy"}
 
 
+async def test_a_change_of_an_action_applies_to_new_runs_of_pipelines_that_did_not_change(tmp_path: Path) -> None:
+    pipeline = "steps: [{id: tea, use: shop.order, connection: one, with: {sku: T}}]\n"
+    async with outside() as world:
+        write_shop(tmp_path, world.url)
+        world.answers += [lambda: JSONResponse({"n": 7}), lambda: JSONResponse({"n": 8})]
+        async with running(tmp_path, {"buy": pipeline}, SECRETS) as service:
+            first = await run_once(service, "buy")
+            changed = SHOP.replace("post: /shops/{shop}/orders", "post: /v2/{shop}/orders")
+            (tmp_path / "config" / "connectors" / "shop.yaml").write_text(changed)
+            await service.service.reload.reload()
+            second = await run_once(service, "buy")
+        assert list_calls(world) == ["POST /shops/main/orders", "POST /v2/main/orders"]
+        assert first["version"] != second["version"]
+
+
 async def test_a_pipeline_without_flow_undo_records_no_undo(tmp_path: Path) -> None:
     async with outside() as world:
         write_shop(tmp_path, world.url)

@@ -206,7 +206,7 @@ class Folder:
         if before and before.data == data and not self._is_rewired:
             return before
         now = self._load_safely(path, data)
-        if before and before.data == data and before.problems == now.problems:
+        if before and before.data == data and before.problems == now.problems and _is_same_version(before, now):
             return before
         return _keep_serving(before, now)
 
@@ -240,6 +240,13 @@ class Folder:
         }
         retention = loaded.pipeline.retention.fill_in(self._retention) if loaded.pipeline.retention else None
         return PipelineFile(path, data, loaded.problems, definition, compiled, loaded.calls, retention=retention)
+
+
+def _is_same_version(before: PipelineFile, now: PipelineFile) -> bool:
+    """Whether a file that did not change still has the same version, which contains the actions of connectors."""
+    if before.definition is None or now.definition is None:
+        return True  # it has errors, and what it served before stays in use
+    return before.definition.version == now.definition.version
 
 
 def read_bytes(path: Path) -> bytes:
