@@ -30,7 +30,7 @@ class Authorization(msgspec.Struct, frozen=True):
 
     `url`: where the service asks it.
     `redirect_url`: where the service sends the browser with the answer.
-    `verifier`: a secret that only who began the question knows; empty if the service does not support that.
+    `verifier`: a secret that only the sender of the request knows; empty if the service does not support that.
     """
 
     url: str
@@ -88,7 +88,7 @@ class AccessTokens(ABC):
     async def replace_refused(
         self, context: Context, flow: GrantFlow, settings: Any, headers: Mapping[str, str]
     ) -> bool:
-        """Take note that the service has refused a request with these headers (401). Returns whether there is another
+        """Record that the service has refused a request with these headers (401). Returns whether there is another
         access token to try. Raises `ActionError`."""
 
 

@@ -56,7 +56,7 @@ class OAuth2Settings(Inputs):
     private_key: Credential | None = Field(
         default=None, min_length=1, description="The RSA key of `jwt_bearer`, in PEM without a passphrase"
     )
-    key_id: Secret | None = Field(default=None, description="The id of the private key, if the service wants it")
+    key_id: Secret | None = Field(default=None, description="The id of the private key, if the service requires it")
     claims: dict[str, Secret] = Field(
         default_factory=dict,
         description="Further claims of `jwt_bearer`, such as `sub`, or `aud` in place of `token_url`",

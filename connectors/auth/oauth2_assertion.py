@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from connectors.wire.errors import InvalidRequest
 
 LIFETIME = 55
-"""In seconds. Box accepts a minute at most, Google an hour."""
+"""In seconds. Box accepts at most a minute, Google an hour."""
 
 
 def make_assertion(private_key: str, key_id: str | None, claims: Mapping[str, str], at: int) -> str:

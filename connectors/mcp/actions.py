@@ -34,7 +34,7 @@ class NamedTool:
     tool: ListedTool
 
     def is_meant(self, name: str) -> bool:
-        """Whether a name in the file is that of the tool, or that which its action has by itself."""
+        """Whether a name in the file is that of the tool, or the one that its action has by default."""
         return name in (self.tool.name, to_snake_case(self.tool.name))
 
 
@@ -68,7 +68,9 @@ def check_tools(tools: Sequence[ListedTool], spec: McpConnectorSpec) -> Iterator
                 yield DataProblem((key, name), what, _suggest(name, tools), is_key=True, severity="warning")
     for tool in select_tools(tools, spec):
         if tool not in [each.tool for each in named]:
-            reason = "has the name of another" if to_snake_case(tool.name) else "has no name that an action can have"
+            reason = (
+                "has the same name as another" if to_snake_case(tool.name) else "has no name that an action can have"
+            )
             what, hint = f"the tool {quote(tool.name)} {reason}", f"rename it: 'rename: {{{tool.name}: other_name}}'"
             yield DataProblem(("mcp",), what, hint, is_key=True, severity="warning")
 
@@ -113,7 +115,7 @@ async def _call_tool(server: McpServer, tool: ListedTool, context: Context, inpu
 
 
 def _judge(named: NamedTool, spec: McpConnectorSpec) -> Idempotent:
-    """Return whether a tool can be repeated: what the operator says; the server's own word only if it is trusted."""
+    """Return whether a tool can be repeated: as the operator says, or as the server says if it is trusted."""
     for name, told in spec.tools.items():
         if named.is_meant(name):
             return told.idempotent

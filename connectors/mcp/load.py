@@ -63,7 +63,7 @@ def _has_errors(report: Report) -> bool:
 
 
 def _check_server(spec: McpConnectorSpec, data: Mapped, report: Report) -> None:
-    """Report what the models cannot see: keys that do not go together, and expressions."""
+    """Report what the models cannot check: keys that exclude each other, and expressions."""
     written, server = get_mapping(data.get("mcp")), spec.mcp
     if (server.command is None) == (server.url is None):
         what = "names no server" if server.url is None else "names two servers"
@@ -72,14 +72,14 @@ def _check_server(spec: McpConnectorSpec, data: Mapped, report: Report) -> None:
         if key in written and needed not in written:
             report.add(
                 ("mcp", key),
-                f"{key!r} goes with {needed!r}",
-                f"remove it, or name the server by {needed!r}",
+                f"{key!r} is only for {needed!r}",
+                f"remove it, or add {needed!r}",
                 is_key=True,
             )
     for index, word in enumerate(server.command or ()):
         if has_template(word):
-            hint = "pass it in 'env', which other users of the machine cannot see"
-            report.add(("mcp", "command", index), "a command has no expressions", hint)
+            hint = "pass the value in 'env', which other users of the machine cannot see"
+            report.add(("mcp", "command", index), "a command cannot contain expressions", hint)
     connection = get_mapping(data.get("connection"))
     expressions = ExpressionCheck(report, None, secret_hint=SECRET_HINT)
     names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(get_mapping(connection.get("fields"))))})
@@ -89,7 +89,9 @@ def _check_server(spec: McpConnectorSpec, data: Mapped, report: Report) -> None:
         report.add(("mcp", "url"), problem)
     if spec.connection and spec.connection.auth and server.command:
         hint = "pass credentials to the program in 'env'"
-        report.add(("connection", "auth"), "'auth' signs requests, and a program gets none", hint, is_key=True)
+        report.add(
+            ("connection", "auth"), "'auth' signs HTTP requests, which a program does not get", hint, is_key=True
+        )
 
 
 def _find_url_problem(url: str) -> str | None:

@@ -181,7 +181,7 @@ class SessionOwner:
 
 
 def _read_connection(context: Context) -> tuple[JSON, Mapping[str, object]]:
-    """Return the values of a connection. Its class is another one whenever the connector's file was loaded again."""
+    """Return the values of a connection. Its class changes each time the connector's file is loaded."""
     return context.connection.model_dump(mode="json") if context.connection else None, context.auth
 
 

@@ -40,7 +40,7 @@ def read_result(tool: ListedTool, result: ToolResult) -> Returned:
     """Return the output of a tool: its structured content if it has some, otherwise `text` and `content`. Raises
     `ActionError` if the tool failed."""
     if isinstance(result, types.InputRequiredResult):
-        what = f"the tool {tool.name} asks for more input during its call, which Waypost does not answer"
+        what = f"the tool {tool.name} asks for more input during its call, which Waypost does not support"
         raise ActionError(what, error_class="client", code="input_required")
     parts = [_read_part(part) for part in result.content]
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
@@ -51,7 +51,7 @@ def read_result(tool: ListedTool, result: ToolResult) -> Returned:
         return structured
     output: JSON = {"text": text, "content": [dict(part) for part in parts]}
     if tool.output_schema is not None:
-        return InvalidOutput(output, f"the tool {tool.name} declares an output, and returned none")
+        return InvalidOutput(output, f"the tool {tool.name} declares an output but returned none")
     return output
 
 

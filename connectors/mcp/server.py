@@ -42,14 +42,16 @@ class McpServer:
     def fill_address(self, connection: BaseModel | None) -> ServerAddress:
         """Return how a connection reaches the server; raises `ActionError`."""
         if connection is None and self.needs_connection:
-            what = f"the MCP server {self.connector} is reached with a connection, and the step names none"
+            what = f"the MCP server {self.connector} needs a connection, and the step names none"
             cure = "add 'connection: NAME', with a connection of this connector in connections.yaml"
             raise _refuse(f"{what}; {cure}")
         fields = connection.model_dump(mode="json", by_alias=True) if connection else {}
         try:
             rendered, _ = self.settings.render({"connection": fields})
         except ExpressionError as error:
-            raise _refuse(f"the settings of the MCP server {self.connector} fail: {error.message}") from None
+            raise _refuse(
+                f"the settings of the MCP server {self.connector} cannot be evaluated: {error.message}"
+            ) from None
         assert isinstance(rendered, dict)
         return ServerAddress(
             self.command,

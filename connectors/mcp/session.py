@@ -236,7 +236,7 @@ def _explain_start(name: str, error: BaseException, http: GuardedTransport | Non
     """Return why a server cannot be reached. No tool was called."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    where, more = f"the MCP server {name}", "what it wrote to standard error is in the log"
+    where, more = f"the MCP server {name}", "its standard error is in the log"
     kind: ErrorClass
     match error:
         case ActionError():

@@ -23,8 +23,8 @@ class McpServerSpec(SpecModel, title="McpServer"):
     )
     env: dict[str, HeaderValue] = Field(
         default_factory=dict,
-        description="Environment variables of the program, beside PATH, HOME, USER, LOGNAME, SHELL and TERM; reads "
-        "`connection`",
+        description="Environment variables of the program, in addition to PATH, HOME, USER, LOGNAME, SHELL and TERM; "
+        "reads `connection`",
     )
     url: Text | None = Field(
         None, description="The URL of a server that speaks MCP over HTTP; reads `connection` at its beginning"
@@ -35,7 +35,7 @@ class McpServerSpec(SpecModel, title="McpServer"):
 
 
 class ToolSpec(SpecModel, title="Tool"):
-    """What the operator knows of a tool."""
+    """Settings of a tool."""
 
     idempotent: Literal["yes", "no"] = Field(description="Whether it can be repeated without a second effect")
 
@@ -46,7 +46,7 @@ class McpConnectorSpec(SpecModel, title="MCP connector"):
     id: Identifier = Field(description="The part of `use:` before the dot; the name of the file")
     mcp: McpServerSpec = Field(description="The server")
     about: str | None = Field(None, description="What the server is for, in a sentence")
-    connection: ConnectionFieldsSpec | None = Field(None, description="What connections.yaml has for it")
+    connection: ConnectionFieldsSpec | None = Field(None, description="What a connection consists of")
     limit: Limit | None = Field(None, description="The limits of each connection, for all runs together")
     select: tuple[Pattern, ...] | None = Field(
         None, min_length=1, description="Which tools become actions, by patterns such as get_*; default: all"
@@ -55,5 +55,5 @@ class McpConnectorSpec(SpecModel, title="MCP connector"):
     tools: dict[str, ToolSpec] = Field(default_factory=dict, description="More about some of the tools, by name")
     trust_hints: bool = Field(
         False,
-        description="Whether what the server says of its tools (read-only, idempotent) decides if they are repeated",
+        description="Whether the server's hints about its tools (read-only, idempotent) decide if they can be repeated",
     )

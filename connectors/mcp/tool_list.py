@@ -57,7 +57,7 @@ def store_tool_list(path: Path, found: ToolList) -> bool:
     except RecursionError:
         raise ToolListRefused("the schemas of the server's tools are nested too deeply") from None
     if len(data) > SIZE_LIMIT:
-        raise ToolListRefused(f"the server's tools take more than {SIZE_LIMIT // 1024**2} MiB; 'select' cannot help")
+        raise ToolListRefused(f"the server's list of tools is larger than {SIZE_LIMIT // 1024**2} MiB")
     with suppress(OSError):
         if path.read_bytes() == data:
             return False

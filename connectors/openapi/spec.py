@@ -28,7 +28,7 @@ class SelectSpec(SpecModel, title="Select"):
 
 
 class ImportedInputSpec(SpecModel, title="ImportedInput"):
-    """What the document does not say of an input."""
+    """Additions to an input of the document."""
 
     about: Text | None = Field(None, description="What it is; default: the document's description")
     secret: bool | None = Field(None, description="Whether it is a credential, which is never shown")
@@ -65,7 +65,7 @@ class ImportSpec(SpecModel, title="OpenAPI import"):
     select: SelectSpec | None = Field(None, description="Which operations become actions; default: all")
     rename: dict[str, Identifier] = Field(default_factory=dict, description="New names of actions by their old ones")
     connection: ConnectionFieldsSpec | None = Field(
-        None, description="What connections.yaml has for it, beside what the document says of its security"
+        None, description="What a connection consists of, in addition to what the document says"
     )
     http: HttpSpec = Field(
         default_factory=HttpSpec, description="What all requests share, beside what the document says"
@@ -73,4 +73,4 @@ class ImportSpec(SpecModel, title="OpenAPI import"):
     actions: dict[Identifier, ImportedActionSpec] = Field(
         default_factory=dict, description="More about some of the actions, by name"
     )
-    tests: tuple[ConnectorTestSpec, ...] = Field((), description="Exchanges with the service and what comes of them")
+    tests: tuple[ConnectorTestSpec, ...] = Field((), description="Exchanges with the service, and the expected results")

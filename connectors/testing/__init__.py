@@ -1,1 +1,1 @@
-"""What the tests of connectors use; `waypost.testing` offers it to authors."""
+"""Tools for the tests of connectors, which authors import from `waypost.testing`."""

@@ -30,7 +30,7 @@ class NoAnswerLeft(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service answers. `body`: JSON, a text, or bytes, which are sent as they are."""
+    """An answer of a service. `body`: JSON, a text, or bytes, which are sent as they are."""
 
     body: Any = None
     status: int = 200
@@ -50,7 +50,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ActionCall:
-    """What came of a call: its `output`, or its `error`. `requests` are those that were sent."""
+    """The result of a call: its `output`, or its `error`. `requests` are those that were sent."""
 
     output: JSON
     error: ActionError | None
@@ -80,7 +80,7 @@ def call_action(
     answers: Sequence[Answer] = (),
     connection: Mapping[str, JSON] | None = None,
 ) -> ActionCall:
-    """Call an action once, or once for each page, and return what came of it.
+    """Call an action once, or once for each page, and return its result.
 
     `connection` are fields of the connection; the others are made up. Raises pydantic's `ValidationError` for inputs
     that the action does not accept, and whatever the action raises beside `ActionError`.

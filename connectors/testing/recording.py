@@ -83,7 +83,7 @@ class ReplayingTransport(httpx.AsyncBaseTransport):
 
 
 def describe_request(request: httpx.Request, redactor: Redactor) -> dict[str, JSON]:
-    """Return what is recorded of a request: nothing of its headers, which have its credentials."""
+    """Return the recorded parts of a request, without its headers, which contain the credentials."""
     url = request.url.copy_with(userinfo=None) if request.url.userinfo else request.url
     body = request.content.decode(errors="replace")
     return {

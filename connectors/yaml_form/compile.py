@@ -40,7 +40,7 @@ from durable.values import JSON
 
 
 class UncompilableAction(ValueError):
-    """The keys of an action do not go together; the message says why."""
+    """The keys of an action exclude each other; the message says why."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)

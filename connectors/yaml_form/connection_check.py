@@ -23,7 +23,7 @@ def check_connection(
     expressions: ExpressionCheck,
     report: Report,
 ) -> None:
-    """Check what a file says of the connector's connections. `fields` can be read by `auth`; `signatures` are those of
+    """Check the key `connection` of a file. `fields` are the names that `auth` can read; `signatures` are those of
     the connector's actions."""
     check_schemas(get_mapping(connection.get("fields")), ("connection", "fields"), report)
     names = ConnectorNames({"connection": KnownMapping(dict.fromkeys(fields))})
@@ -38,7 +38,7 @@ def check_connection(
     at = ("connection", "test")
     used = find_used(test, at, signatures, report)
     if used and (required := used.input.model_json_schema().get("required")):
-        what = f"the test {quote(test)} has required inputs ({', '.join(required)}), and a test gives none"
+        what = f"the test {quote(test)} has required inputs ({', '.join(required)}), and a test passes none"
         report.add(at, what, "name an action without required inputs")
     elif used and not used.is_read:
         what, hint = f"the test {quote(test)} changes something", "name an action that only reads"

@@ -1,4 +1,4 @@
-"""Checks what an action says beside its request: its output, its pages, its idempotency key and its undo. The actions
+"""Checks the keys of an action that do not describe its request: output, pages, idempotency key and undo. The actions
 of imported documents can have the same keys."""
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _READ = frozenset({"get", "head", "options"})
 
 @dataclass(frozen=True, slots=True)
 class RequestForm:
-    """What is known of the request of an action.
+    """What is known about the request of an action.
 
     `method`: in lower case; empty if it is unknown.
     `has_fields`: fields can be added to its body.

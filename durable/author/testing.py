@@ -1,4 +1,4 @@
-"""What tests of connectors import. Its fixtures need `pytest_plugins = ["waypost.testing"]` in a conftest.py.
+"""Tools for the tests of connectors. Its fixtures need `pytest_plugins = ["waypost.testing"]` in a conftest.py.
 
 A running service imports none of this.
 """

@@ -203,7 +203,7 @@ async def test_a_server_gets_only_the_environment_that_its_file_declares(
     assert loaded
     assert loaded.connection
     assert loaded.discovery
-    with pytest.raises(ActionError, match="is reached with a connection"):
+    with pytest.raises(ActionError, match="needs a connection"):
         await loaded.discovery.ask(mine)
     fields = loaded.connection.model_validate({"token": "canary-of-mine"})
     redactor = Redactor(["canary-of-mine"])
@@ -344,8 +344,11 @@ async def test_the_reference_server_works(tmp_path: Path, mine: Context) -> None
 MISTAKES = [
     ("mcp: {}", "1:6: error: 'mcp' names no server; write either 'command: [PROGRAM, ARGUMENT]' or 'url: https://…'"),
     ("mcp: {command: [a], url: http://x}", "1:6: error: 'mcp' names two servers; write either"),
-    ("mcp: {url: http://x, env: {A: b}}", "1:22: error: 'env' goes with 'command'; remove it, or name"),
-    ("mcp: {command: [a, '{{ connection.b }}']}", "1:20: error: a command has no expressions; pass it in 'env'"),
+    ("mcp: {url: http://x, env: {A: b}}", "1:22: error: 'env' is only for 'command'; remove it, or add"),
+    (
+        "mcp: {command: [a, '{{ connection.b }}']}",
+        "1:20: error: a command cannot contain expressions; pass the value in 'env'",
+    ),
     ("mcp: {command: [a], env: {A: '{{ secrets.b }}'}}", "1:34: error: "),
     ("mcp: {command: [a], env: {A: '{{ connection.b }}'}}", "1:34: error: the connection has no field 'b'"),
     ("mcp: {url: x.test/mcp}", "1:12: error: the URL is not absolute; begin it with https://"),

@@ -443,7 +443,7 @@ async def test_the_file_adds_what_the_document_does_not_say(context: Context, tm
         ),
         (
             "connection: {test: remove_line}",
-            "2:20: error: the test 'remove_line' has required inputs (order-id, line), and a test gives none",
+            "2:20: error: the test 'remove_line' has required inputs (order-id, line), and a test passes none",
         ),
         ("http: {params: {a: '{{ connection.kye }}'}}", "2:24: error: the connection has no field 'kye'; did you mean"),
         ("tests: [{action: chrge, answer: {}, expect: {}}]", "2:18: error: this connector has no action 'chrge'; did"),

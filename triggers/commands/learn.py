@@ -19,7 +19,7 @@ def load_known_connectors(instance: Instance) -> Connectors:
 
 
 def learn_actions(connectors: Connectors, instance: Instance) -> bool:
-    """Ask services whose actions are not known. Returns whether one was asked: the folder has to be read again."""
+    """Ask services whose actions are not known. Returns whether one was asked; the folder then has to be read again."""
     if not find_unknown(connectors):
         return False
     settings = Settings.load(instance.config, instance.environment, {})
