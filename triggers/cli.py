@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "schedules": "List schedules with their last fire and its run, the next fire, and missed fires.",
     "connectors": "List the connectors, and where each comes from.",
     "connector": "Create a connector, document one with its actions, or check one.",
-    "connections": "List connections with their states, or test one.",
+    "connections": "List connections with their states; test one, or log it in or out.",
     "schema": "Print the JSON Schema of pipeline or connector files, for editors.",
     "doctor": "Check what a service depends on, and say what to fix.",
     "backup": "Copy the journal into a file, even while the service runs.",

@@ -5,7 +5,7 @@ missing, or be a text.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qsl
 
 from connectors.wire.errors import GATEWAY, classify_response, read_retry_after
@@ -34,7 +34,7 @@ def read_grant(response: Response, context: Context, at: int) -> Grant:
     `GrantRefused` if the grant has ended."""
     body = _read_body(response)
     token = body.get("access_token")
-    if not response.is_success or "error" in body or body.get("ok") is False or not isinstance(token, str) or not token:
+    if not response.is_success or body.get("error") or body.get("ok") is False or not _is_token(token):
         raise explain_refusal(response, context)
     context.conceal(token)
     kind = body.get("token_type")
@@ -47,7 +47,7 @@ def read_grant(response: Response, context: Context, at: int) -> Grant:
         token,
         at,
         None if lifetime is None else at + lifetime,
-        refresh if isinstance(refresh, str) and refresh else None,
+        refresh if _is_token(refresh) else None,
     )
 
 
@@ -92,6 +92,11 @@ def _read_body(response: Response) -> Mapping[str, Any]:
         is_form = "=" in text and "<" not in text
         return dict(parse_qsl(text)) if is_form else {}
     return body if isinstance(body, dict) else {}
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    """Whether a value is a token, which fits in a header."""
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 
 
 def _read_lifetime(value: Any) -> int | None:

@@ -245,6 +245,9 @@ async def test_a_refresh_token_that_is_not_replaced_is_kept(world: World) -> Non
         ([answer(b"<html>", status="200 OK")], True, "no_access_token"),
         ([answer(b"access_token=form&expires_in=60")], True, "form"),
         ([json_answer({"access_token": "dpop", "token_type": "DPoP"})], True, "token_type"),
+        ([json_answer({"access_token": "broken\r\nline"})], True, "no_access_token"),
+        ([json_answer({"access_token": ["list"], "error": {}})], True, "no_access_token"),
+        ([json_answer([])], True, "no_access_token"),
     ],
 )
 async def test_an_answer_decides_whether_a_login_is_needed(

@@ -20,13 +20,14 @@ class TokenService:
     """`lifetime`: of access tokens, in seconds. `is_forgiving`: a refresh token can be used twice. `answers` replace
     its next answers to requests for tokens; an answer of None closes the connection after the request was performed.
     `before_token` is awaited before each request for tokens is performed, `after_token` before it is answered. `used`:
-    those requests."""
+    those requests. `calls_left`: after this many calls of the API, the tokens are invalid."""
 
     url: str = ""
     lifetime: int | None = 3600
     is_forgiving: bool = False
     rotates: bool = True
     denies: bool = False
+    calls_left: int | None = None
     answers: list[bytes | None] = field(default_factory=list)
     before_token: Callable[[], Awaitable[None]] | None = None
     after_token: Callable[[], Awaitable[None]] | None = None
@@ -88,6 +89,11 @@ class TokenService:
                 return answer(json.dumps(found).encode()) if found else answer(b"", status="404 Not Found")
             case _:
                 self.calls.append(request)
+                if self.calls_left is not None:
+                    self.calls_left -= 1
+                    if self.calls_left < 0:
+                        self.calls_left = None
+                        self.valid.clear()
                 is_valid = request.headers.get("authorization", "").removeprefix("Bearer ") in self.valid
                 return answer(b"ok") if is_valid else answer(b"no", status="401 Unauthorized")
 

@@ -103,6 +103,48 @@ async def test_a_paused_run_goes_on_after_a_login(tmp_path: Path, caplog: pytest
         assert b"canary" not in file.read_bytes()
 
 
+SHOP = """
+about: A shop
+connection:
+  fields:
+    url: {type: string, about: Its address}
+    client: {type: string, about: The client id}
+    secret: {type: string, secret: true, about: The client secret}
+    scopes: {type: array, items: {type: string}, default: [orders], about: What is requested}
+  auth:
+    - oauth2:
+        authorize_url: "{{ connection.url }}/authorize"
+        token_url: "{{ connection.url }}/token"
+        client_id: "{{ connection.client }}"
+        client_secret: "{{ connection.secret }}"
+        client_auth: post
+        scopes: "{{ connection.scopes }}"
+        separator: ","
+  test: me
+http: {base_url: "{{ connection.url }}"}
+actions:
+  me: {about: Who is logged in., get: /me, output: "{{ answer.status }}"}
+"""
+
+
+async def test_a_connector_in_yaml_declares_how_its_connections_are_logged_in(tmp_path: Path) -> None:
+    async with serve_tokens() as outside:
+        connection = {"use": "shop", "url": outside.url, "client": "client", "secret": "{{ secrets.CLIENT }}"}
+        write(tmp_path, json.dumps({"crm": {**connection, "scopes": ["orders", "items"]}}))
+        (tmp_path / "config" / "connectors").mkdir()
+        (tmp_path / "config" / "connectors" / "shop.yaml").write_text(SHOP)
+        environment = make_environment(tmp_path, StoreKey.generate(), **SECRET)
+        async with run_service(tmp_path, {}, environment) as service:
+            before = (await service.client.post("/api/connections/crm/test")).json()
+            page = await log_in(service)
+            after = (await service.client.post("/api/connections/crm/test")).json()
+    assert (before["works"], before["code"], after["works"]) == (False, "login_needed", True)
+    assert page.status_code == 200
+    assert [each["scope"] for each in outside.authorizations] == ["orders,items"]
+    assert ("by" in outside.used[0], outside.used[0]["client_secret"]) == (False, "canary/secret+1")
+    assert "canary" not in f"{before}{after}"
+
+
 @pytest.mark.parametrize(
     ("given", "status", "told"),
     [
@@ -193,6 +235,23 @@ async def test_a_login_that_ended_is_shown_wherever_people_look(tmp_path: Path) 
     assert "invalid_grant: expired" in found["reason"]
     assert "its login ended at" in str(run)
     assert 'waypost_connection_needs_login{connection="crm"} 1' in metrics
+
+
+async def test_a_step_that_must_not_be_repeated_is_not_uncertain_if_its_login_has_ended(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, outside):
+        await log_in(service)
+        outside.calls_left = 1
+        outside.answers = [json_answer({"error": "invalid_grant"}, "400 Bad Request")]
+        paused = await service.wait_for_end((await service.start("p")).json()["id"])
+        await log_in(service)
+        await service.client.post(f"/api/runs/{paused['id']}/resume")
+        ended = await service.wait_for_end(paused["id"])
+    statuses = {path: step["status"] for path, step in paused["steps"].items()}
+    assert statuses == {"first": "completed", "second": "running"}
+    assert (paused["status"], ended["status"]) == ("paused", "completed")
+    lines = [each.line.split()[0] for each in outside.calls]
+    assert lines == ["GET", "POST", "POST"]
+    assert len({each.headers.get("idempotency-key") for each in outside.calls[1:]}) == 1
 
 
 @pytest.mark.parametrize("has_key", [True, False])
