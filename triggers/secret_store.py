@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from durable.encrypted_store.errors import SecretRefused, StoreKeyFixed, StoreKeyMissing, ValueUnreadable
+from durable.encrypted_store.errors import SecretRefused, StoreError, StoreKeyFixed, StoreKeyMissing, ValueUnreadable
 from durable.encrypted_store.key_ring import KeyRing
 from durable.encrypted_store.secrets import decrypt_secrets, explain_cure
 from durable.encrypted_store.store import EncryptedStore
@@ -78,7 +78,10 @@ class SecretStore:
         """Store a secret; `by` is who does it. Raises `SecretRefused` and `StoreError`."""
         check_secret(name, value)
         self.secrets.redactor.learn(value)
-        await self.store.set("secret", name, value, by=by)
+        try:
+            await self.store.set("secret", name, value, by=by)
+        except ValueUnreadable as error:
+            raise StoreError(f"{error}: {explain_cure(error)}") from None
         await self._apply()
         log.info("the secret %s was set by %s", quote(name), quote(by))
         stored = {each.name: each for each in await self.store.list_values("secret")}

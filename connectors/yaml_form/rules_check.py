@@ -13,15 +13,18 @@ from connectors.yaml_form.signature import Signature
 from connectors.yaml_form.spec import OptionsSpec
 from durable.known_values import KnownMapping, is_template, look_up
 from durable.language.json_schemas import compile_schemas
+from durable.language.metaschema import KEYWORDS
 from durable.language.report import Report
 from durable.language.step_check import check_filled
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer
 from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
-from durable.wording import quote, suggest
+from durable.wording import find_nearest, quote, suggest
 
 _READ = frozenset({"get", "head", "options"})
+_KEYWORDS = KEYWORDS | {"about", "options", "secret", "url"}
+_OPTIONAL = dict.fromkeys(("optional", "nullable"), "add 'default: null', which makes it optional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,17 @@ def check_schemas(declared: Mapped, pointer: Pointer, report: Report) -> None:
             report.add((*pointer, name, "about"), "'about' must be text", "quote it")
         if not isinstance(schema.get("secret", True), bool):
             report.add((*pointer, name, "secret"), "'secret' must be true or false")
+        for word in sorted(schema.keys() - _KEYWORDS):
+            if hint := _OPTIONAL.get(word) or _suggest_keyword(word):
+                what = f"the unknown keyword {quote(word)} has no effect"
+                report.add((*pointer, name, word), what, hint, is_key=True, severity="warning")
         if schema.get("default") is None:
             continue
         for where, message in compiled.find_problems(schema["default"]):
             report.add((*pointer, name, "default", *where), f"the default is not valid: {message}", None)
+
+
+def _suggest_keyword(word: str) -> str | None:
+    """Return a hint for an unknown keyword; None for one that was probably not meant to be another."""
+    meant = None if word.startswith("x-") else find_nearest(word, _KEYWORDS)
+    return f"did you mean {quote(meant)}" if meant else None

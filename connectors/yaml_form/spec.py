@@ -56,8 +56,8 @@ class ErrorsSpec(SpecModel, title="Errors"):
     ok: tuple[Word, ...] = Field((), description="Error codes or statuses that count as success")
     classes: dict[ErrorClass, tuple[Word | ErrorMatchSpec, ...]] = Field(
         default_factory=dict,
-        description="Error classes, each with the codes, statuses or conditions that it applies to; the first match "
-        "counts; default: by the status",
+        description="Error classes, each with the codes, statuses or conditions that it applies to, such as "
+        "`server: [busy, {when: answer.body.code == 7}]`; the first match counts; default: by the status",
     )
 
 

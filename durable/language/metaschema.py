@@ -57,6 +57,14 @@ _WORDS: dict[str, tuple[str, Schema | str]] = {
 """Each keyword with its description and its value: a schema, or the name of a kind of subschemas (one, several, named)
 that is defined below."""
 
+KEYWORDS = frozenset(_WORDS) | {
+    *("$schema", "$id", "$anchor", "$comment", "$vocabulary", "$dynamicRef", "$dynamicAnchor", "definitions"),
+    *("dependentSchemas", "dependentRequired", "minContains", "maxContains"),
+    *("unevaluatedItems", "unevaluatedProperties", "contentEncoding", "contentMediaType", "contentSchema"),
+    *("deprecated", "readOnly", "writeOnly"),
+}
+"""The keywords of the draft, also those that are not described here."""
+
 
 def make_metaschema(name: str) -> Schema:
     """Return the definition of a schema, which refers to itself by its name under `#/definitions`."""

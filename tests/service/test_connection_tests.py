@@ -33,6 +33,7 @@ async def test_connections_are_listed_with_their_states(tmp_path: Path) -> None:
         states = await list_states(service)
         refused = await service.client.post("/api/connections/nope/test")
         untested = await service.client.post("/api/connections/crm/test")
+        broken = await service.client.post("/api/connections/bad/test")
     assert {name: (each["connector"], each["status"]) for name, each in states.items()} == {
         "crm": ("http", "ready"),
         "new": ("http", "lacks_secret"),
@@ -44,6 +45,7 @@ async def test_connections_are_listed_with_their_states(tmp_path: Path) -> None:
     assert "`waypost validate`" in states["bad"]["reason"]
     assert (refused.status_code, untested.status_code) == (404, 409)
     assert "name an action that changes nothing under 'test'" in untested.json()["detail"]
+    assert (broken.status_code, "run `waypost validate` to see them" in broken.json()["detail"]) == (409, True)
     assert "canary" not in str(states)
 
 

@@ -150,7 +150,7 @@ async def test_with_a_wrong_key_what_needs_a_stored_value_is_named_and_nothing_i
             other = await service.start("other")
             assert (await service.wait_for_end(other.json()["id"]))["status"] == "completed"
             refused = await service.client.post("/api/secrets", json={"name": "CRM", "value": "new"})
-            assert (refused.status_code, why in refused.json()["detail"]) == (409, True)
+            assert (refused.status_code, f"{why}: start the service" in refused.json()["detail"]) == (409, True)
         async with running(tmp_path, pipelines, make_environment(tmp_path, right)) as service:
             await service.client.post(f"/api/runs/{run['id']}/resume", json={})
             assert (await service.wait_for_end(run["id"]))["status"] == "completed"

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from durable.action import ActionError
 from durable.engine import Engine
-from durable.language.connections import FILE
+from durable.language.connections import FILE, explain_missing
 from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
@@ -129,6 +129,9 @@ class ConnectionOperations:
         name = asked.parameters.connection
         self._ensure_known(name)
         test = self._connections.find_test(name)
+        if test is None and self._connections.is_broken(name):
+            fault = explain_missing(name, is_broken=True)
+            raise ApiError(409, f"{fault.message}; {fault.hint}")
         if test is None:
             what = f"the connection {quote(name)} has no test"
             raise ApiError(409, f"{what}; name an action that changes nothing under 'test' in {FILE}")

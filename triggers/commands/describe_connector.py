@@ -53,7 +53,9 @@ def ensure_known(connectors: Connectors, wanted: str) -> None:
     name, dot, action = wanted.partition(".")
     connector = connectors.find(name)
     if name in connectors.broken and (connector is None or (dot and not connector.actions)):
-        raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
+        file = connectors.folder.files.get(name)
+        found = [f"\n{problem}" for problem in (file.problems if file else ()) if problem.severity == "error"]
+        raise CommandFailed(explain_broken(name, connectors.broken[name]).message + "".join(found))
     if connector and action in connector.skipped:
         raise CommandFailed(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")
     known = {each.partition(".")[2] for each in CORE_INPUTS if each.startswith(f"{name}.")}

@@ -271,6 +271,8 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.find_doubts(name)]
     if doubts:
         cure = "correct the variable or the file that it names: unintended characters are part of the secret"
+        if all(asked.find_source(name) == "store" for name in asked.names() if asked.find_doubts(name)):
+            cure = "`waypost secrets list` shows what is wrong with stored secrets"
         return Check("secrets", "warning", "; ".join(doubts), cure)
     return Check("secrets", "ok", "every secret that a pipeline or connection uses is set")
 
