@@ -54,6 +54,7 @@ def test_the_key_the_undo_and_the_options_of_an_action_are_shown(place: Path) ->
     shown = waypost("connector", "show", "slack.post_message", cwd=place).stdout
     assert 'undo       slack.delete_message with {"channel": "{{ output.channel }}"' in shown
     assert "listed by list_channels" in shown
+    assert "ts       string  The id of the message in its channel" in shown
     assert "key        header Idempotency-Key, at most 255 characters" in (
         waypost("connector", "show", "stripe.refund", cwd=place).stdout
     )
