@@ -352,6 +352,9 @@ async def test_a_bulk_replays_deliveries_with_an_outcome(tmp_path: Path) -> None
         for number in range(3):
             answer = await service.client.post("/hooks/w", json={"n": number})
             assert answer.json()["runs"] == []
+        async with asyncio.timeout(60):  # a filtered delivery is stored after its response
+            while len((await service.ask("/deliveries?outcome=filtered"))["deliveries"]) < 3:
+                await asyncio.sleep(0.01)
         (tmp_path / "config" / "pipelines" / "hooked.yaml").write_text(HOOKED.replace("> 5", ">= 0"))
         await service.service.reload.reload()
         wanted = {"outcome": "filtered", "trigger": "hooked/w"}
