@@ -9,6 +9,7 @@ DeliveryNotFound     there is no such delivery
 RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
 SecretNotFound       the encrypted store has no such secret
+ConnectionNotFound   connections.yaml has no such connection
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 TriggerNotFound      no file has such a trigger, and it has started no run
 WebhookNotFound      no file has such a webhook, and it has received nothing
@@ -100,6 +101,13 @@ class KeyNotFound(LookupError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no key {key!r}")
+
+
+class ConnectionNotFound(LookupError):
+    """There is no such connection in connections.yaml."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no connection {quote(name)}")
 
 
 class SecretNotFound(LookupError):

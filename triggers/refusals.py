@@ -16,6 +16,7 @@ from durable.journal.errors import JournalError, RunUnreadable
 from triggers.http.body import BadRequest
 from triggers.not_found import (
     BulkNotFound,
+    ConnectionNotFound,
     DeliveryNotFound,
     IdAmbiguous,
     IdNotFound,
@@ -65,6 +66,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     IdNotFound: lambda error: Refusal(404, str(error)),
     IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
+    ConnectionNotFound: lambda error: Refusal(404, f"{error}; GET /api/connections lists them"),
     SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists them"),
     SecretRefused: lambda error: Refusal(422, str(error)),
     LoginRefused: lambda error: Refusal(409, str(error)),

@@ -46,7 +46,7 @@ def test_a_connection_is_tested_with_and_without_a_service(place: Path) -> None:
     assert (fails.returncode, fails.stderr) == (1, "")
     assert fails.stdout.startswith("closed does not work: GET http://127.0.0.1:1: ")
     assert unknown.returncode == 1
-    assert "there is no connection 'hree'" in unknown.stderr
+    assert "there is no connection 'hree'; `waypost connections list` lists them" in unknown.stderr
 
 
 def write_login(place: Path, service: TokenService) -> dict[str, str]:

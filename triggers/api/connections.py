@@ -25,6 +25,7 @@ from triggers.documents.connections import (
 )
 from triggers.documents.fields import format_time
 from triggers.logins.logins import Logins
+from triggers.not_found import ConnectionNotFound
 
 log = logging.getLogger("waypost.connections")
 
@@ -122,7 +123,7 @@ class ConnectionOperations:
 
     def _ensure_known(self, name: str) -> None:
         if self._connections.find_connector(name) is None and not self._connections.is_broken(name):
-            raise ApiError(404, f"there is no connection {quote(name)}; GET /api/connections lists them")
+            raise ConnectionNotFound(name)
 
     async def test_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
         """Call the action that tests a connection. The connection's limits apply to its request."""

@@ -1,6 +1,7 @@
 """What an error means to the person who typed a command, where nothing nearer to it has explained it."""
 
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ from durable.journal.errors import BackupUnusable, JournalError
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed, explain_cause
 from triggers.not_found import (
     BulkNotFound,
+    ConnectionNotFound,
     DeliveryNotFound,
     IdAmbiguous,
     IdNotFound,
@@ -35,28 +37,30 @@ LISTS = {
 }
 """The command that lists what an id can be the id of."""
 
+LISTS_OF_MISSING: Mapping[type[Exception], str] = {
+    RunNotFound: "waypost runs",
+    BulkNotFound: "waypost bulk list",
+    DeliveryNotFound: "waypost deliveries",
+    KeyNotFound: "waypost keys list",
+    ConnectionNotFound: "waypost connections list",
+    SecretNotFound: "waypost secrets list",
+}
+"""The command that lists what there is, by the error for something that there is not."""
+
 
 def explain_error(error: Exception) -> CommandFailed:
     """The message and the exit code of an error."""
+    if lists := LISTS_OF_MISSING.get(type(error)):
+        return CommandFailed(f"{error}; `{lists}` lists them")
     match error:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return CommandFailed(f"{where}{explain_cause(error)}; fix this and try again")
-        case RunNotFound():
-            return CommandFailed(f"{error}; `waypost runs` lists them")
         case IdNotFound():
             hint = f"; `{LISTS[error.kind]}` lists them" if error.kind in LISTS else ""
             return CommandFailed(f"{error}{hint}")
         case StepNotFound():
             return CommandFailed(f"{error}; `waypost show {error.run} --steps all` lists its steps")
-        case BulkNotFound():
-            return CommandFailed(f"{error}; `waypost bulk list` lists them")
-        case DeliveryNotFound():
-            return CommandFailed(f"{error}; `waypost deliveries` lists them")
-        case KeyNotFound():
-            return CommandFailed(f"{error}; `waypost keys list` lists them")
-        case SecretNotFound():
-            return CommandFailed(f"{error}; `waypost secrets list` lists them")
         case StoreError() | SecretRefused():
             return CommandFailed(str(error), WRONG_USE)
         case (

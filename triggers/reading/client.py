@@ -59,7 +59,7 @@ from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDo
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
 from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.not_found import BulkNotFound, DeliveryNotFound, IdNotFound, RunNotFound, StepNotFound
+from triggers.not_found import BulkNotFound, ConnectionNotFound, DeliveryNotFound, IdNotFound, RunNotFound, StepNotFound
 from triggers.reading.body import DeliveryBody
 
 Answer = TypeVar("Answer")
@@ -269,13 +269,14 @@ class ServiceClient:
         return (await self._ask(ConnectionListDocument, "GET", "/api/connections")).connections
 
     async def test_connection(self, name: str) -> ConnectionTestDocument:
-        return await self._ask(ConnectionTestDocument, "POST", f"/api/connections/{quote(name, safe='')}/test")
+        return await self._ask_of_connection(name, ConnectionTestDocument, "POST", "/test")
 
     async def get_connection(self, name: str) -> ConnectionDocument:
-        return await self._ask(ConnectionDocument, "GET", f"/api/connections/{quote(name, safe='')}")
+        return await self._ask_of_connection(name, ConnectionDocument, "GET")
 
     async def begin_login(self, name: str) -> BegunLoginDocument:
-        return await self._ask_store(BegunLoginDocument, f"/api/connections/{quote(name, safe='')}/login")
+        path = f"/api/connections/{quote(name, safe='')}/login"
+        return await self._ask_store(BegunLoginDocument, path, missing=ConnectionNotFound(name))
 
     async def complete_login(self, query: str) -> None:
         """Pass on the answer of a service, as a browser would; the state of the login then shows the result."""
@@ -305,13 +306,18 @@ class ServiceClient:
     async def rotate_store_key(self) -> RotationDocument:
         return await self._ask_store(RotationDocument, "/api/secrets/key/rotate")
 
-    async def _ask_store(self, document: type[Answer], path: str, **more: Any) -> Answer:
-        """Ask for a change of the encrypted store; raises `StoreError` if its keys do not permit it."""
+    async def _ask_store(
+        self, document: type[Answer], path: str, *, missing: LookupError | None = None, **more: Any
+    ) -> Answer:
+        """Ask for a change of the encrypted store; raises `StoreError` if its keys do not permit it, and `missing` if
+        there is not what it is about."""
         try:
             return await self._ask(document, "POST", path, **more)
         except ServiceRefused as refused:
             if refused.status == 409:
                 raise StoreError(str(refused)) from None
+            if missing and refused.status == 404:
+                raise missing from None
             raise
 
     async def revoke_key(self, key: str) -> KeyDocument:
@@ -353,6 +359,10 @@ class ServiceClient:
     async def _ask_of_bulk(self, bulk: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
         path = f"/api/bulks/{quote(bulk, safe='')}{what}"
         return await self._ask_for(BulkNotFound(bulk), document, method, path, **more)
+
+    async def _ask_of_connection(self, name: str, document: type[Answer], method: str, what: str = "") -> Answer:
+        path = f"/api/connections/{quote(name, safe='')}{what}"
+        return await self._ask_for(ConnectionNotFound(name), document, method, path)
 
     async def _ask_for(
         self, missing: LookupError, document: type[Answer], method: str, path: str, **more: Any
