@@ -208,6 +208,12 @@ async def test_a_mistake_in_python_fails_its_check(text: str, mistake: str, chec
 # -- what cannot be checked ---------------------------------------------------------------------------------------
 
 
+async def test_another_place_that_says_when_to_try_again_is_no_mistake() -> None:
+    other = SHOP.replace("http: {", "http: {retry_after: [{header: X-Wait-Ms, unit: ms}], ")
+    report = await check_connector(load_yaml(other))
+    assert report.is_passed, report.explain_failures()
+
+
 async def test_what_cannot_be_made_up_is_said() -> None:
     text = SHOP.replace("sku: {type: string,", "sku: {type: string, pattern: '^(?=[A-Z])[A-Z]{3}$',").partition(
         "tests:"
