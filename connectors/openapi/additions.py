@@ -10,7 +10,7 @@ from connectors.declared.compiled import DeclaredAction, PageRules
 from connectors.openapi.operations import CompiledOperation
 from connectors.openapi.servers import make_base_url
 from connectors.openapi.spec import ImportedActionSpec
-from connectors.yaml_form.compile import allow_nothing, compile_rules
+from connectors.yaml_form.compile import allow_null, compile_rules
 from connectors.yaml_form.merge import LIMIT, merge_request
 from connectors.yaml_form.schemas import is_schema, make_schema_of_output, name_notes, remove_notes
 from connectors.yaml_form.signature import find_output_schema, list_inputs
@@ -44,7 +44,7 @@ def add_to_operation(compiled: CompiledOperation, http: Mapped, added: Mapped) -
     if schema and not is_schema(schema):
         raise ValueError("'returns' is not a JSON Schema")
     if schema and spec.errors and spec.errors.ok:
-        schema = allow_nothing(schema)
+        schema = allow_null(schema)
     return replace(
         compiled,
         declared=msgspec.structs.replace(declared, **rules),

@@ -83,15 +83,15 @@ def _compile_action(name: str, merged: Mapped, input: type[BaseModel], secrets: 
     except ValueError as error:
         raise UncompilableAction(name, str(error)) from None
     output = made.output
-    if spec.returns:  # with what is for people, which the stored form leaves out
+    if spec.returns:  # with its descriptions, which the stored form omits
         returned = make_schema_of_output(spec.returns, is_listed=spec.page is not None)
         output = make_model(f"{name}_output", name_notes(returned))
     if output is None and (schema := find_output_schema(merged)):
-        output = make_model(f"{name}_output", allow_nothing(schema) if spec.errors and spec.errors.ok else schema)
+        output = make_model(f"{name}_output", allow_null(schema) if spec.errors and spec.errors.ok else schema)
     return replace(made, input=input, output=output)
 
 
-def allow_nothing(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def allow_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the schema of an output that is null where an error counts as success."""
     return {"anyOf": [schema, {"type": "null"}]}
 

@@ -45,7 +45,7 @@ LISTS_OF_MISSING: Mapping[type[Exception], str] = {
     ConnectionNotFound: "waypost connections list",
     SecretNotFound: "waypost secrets list",
 }
-"""The command that lists what there is, by the error for something that there is not."""
+"""The commands that list what exists, by the error for a missing one."""
 
 
 def explain_error(error: Exception) -> CommandFailed:

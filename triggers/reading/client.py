@@ -309,8 +309,8 @@ class ServiceClient:
     async def _ask_store(
         self, document: type[Answer], path: str, *, missing: LookupError | None = None, **more: Any
     ) -> Answer:
-        """Ask for a change of the encrypted store; raises `StoreError` if its keys do not permit it, and `missing` if
-        there is not what it is about."""
+        """Ask for a change of the encrypted store; raises `StoreError` if its keys do not permit it, and `missing`
+        for a 404."""
         try:
             return await self._ask(document, "POST", path, **more)
         except ServiceRefused as refused:
