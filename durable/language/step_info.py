@@ -82,11 +82,13 @@ def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Po
 
 
 def _has_undo(step: Mapped, catalogue: Catalogue) -> bool:
-    """Whether the step has an undo of its own, or its connector declares one."""
+    """Whether the step has an undo of its own, or its connector declares one. An action of a connector with errors may
+    declare one."""
     if "undo" in step:
         return step["undo"] != "none"
-    action = catalogue.actions.get(str(step.get("use")))
-    return action is not None and action.undo is not None
+    use = str(step.get("use"))
+    action = catalogue.actions.get(use)
+    return action.undo is not None if action else use.partition(".")[0] in catalogue.broken
 
 
 def _find_output(step: Mapped, catalogue: Catalogue) -> KnownValue:

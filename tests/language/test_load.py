@@ -606,6 +606,13 @@ def each_key(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
         yield from each_key(each)
 
 
+def test_a_broken_connector_is_not_reported_as_a_missing_undo() -> None:
+    text = "steps:\n  - {id: ship, use: parcel.send}\non_failure:\n  - {id: back, use: flow.undo}\n"
+    broken = replace(CATALOGUE, broken={"parcel": "parcel.yaml has errors"})
+    found = load_pipeline(text, file="a.yaml", catalogue=broken).problems
+    assert [each.message for each in found] == ["the connector 'parcel' cannot be used: parcel.yaml has errors"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [[], {}, 5], ids=repr)
 def test_a_key_of_a_wrong_type_does_not_make_the_loader_raise(kind: JSON) -> None:

@@ -124,7 +124,7 @@ def describe_action(connectors: Connectors, use: str, connections: Collection[st
         output=list_values(output) or describe_type(output, output.get("$defs", {})),
         undo=ActionUndoDocument(f"{name}.{action.undo.action}", dict(action.undo.given)) if action.undo else None,
         connections=[*connections],
-        example=make_example_step(use, action.input, name if connector.connection else None),
+        example=make_example_step(use, action.input, next(iter(connections), name) if connector.connection else None),
     )
 
 
