@@ -126,11 +126,12 @@ class CheckWorld:
         stub: StubService,
         journal: Journal,
         client: HttpClient,
+        seen: io.StringIO,
     ) -> None:
         self.connector = connector
         self.stub = stub
         self.connection = connection
-        self.redactor = Redactor(connection.secrets)
+        self._seen = seen
         self._journal = journal
         self._actions: dict[str, Action] = {}
         self._numbers = itertools.count(1)
@@ -166,10 +167,12 @@ class CheckWorld:
         step = self.make_step("call", action, given) | {"retry": dict(retry), "timeout": timeout, **keys}
         definition = self._define([step, *more])
         self.stub.play(respond)
-        with _watch(self.redactor) as seen:
+        self._seen.seek(0)
+        self._seen.truncate()
+        with contextlib.redirect_stdout(self._seen), contextlib.redirect_stderr(self._seen):
             run = await self._start(definition)
             await self.runner.wait_for_end(run, PATIENCE)
-        return await self._trace(run, seen.getvalue())
+        return await self._trace(run, self._seen.getvalue())
 
     def make_step(self, id: str, action: str, given: Mapping[str, JSON]) -> dict[str, JSON]:
         """A step of an action. Its connection has a name of its own: what holds back one does not hold back others."""
@@ -239,8 +242,9 @@ def _show(entries: Sequence[AnyEntry]) -> str:
 
 
 @contextlib.contextmanager
-def _watch(redactor: Redactor) -> Iterator[io.StringIO]:
-    """Collect the log, redacted as a service does it, and what actions print."""
+def _collect_log(redactor: Redactor) -> Iterator[io.StringIO]:
+    """Collect the log, redacted as a service does it. A run is still logged when its end has been reported, so this
+    must not end with a run."""
     seen = io.StringIO()
 
     class Collector(logging.Handler):
@@ -254,8 +258,7 @@ def _watch(redactor: Redactor) -> Iterator[io.StringIO]:
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     try:
-        with contextlib.redirect_stdout(seen), contextlib.redirect_stderr(seen):
-            yield seen
+        yield seen
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before[0])
@@ -268,10 +271,11 @@ async def open_world(connector: Connector, connection: SampleConnection) -> Asyn
     with tempfile.TemporaryDirectory(prefix="waypost-check-") as folder:
         journal = await Journal.open(Path(folder), node=new_id("node", now()), on_fatal=_fail)
         try:
-            async with open_stub() as (stub, client):
-                world = CheckWorld(connector, connection, stub, journal, client)
-                yield world
-                await world.runner.drain(0)
+            with _collect_log(Redactor(connection.secrets)) as seen:
+                async with open_stub() as (stub, client):
+                    world = CheckWorld(connector, connection, stub, journal, client, seen)
+                    yield world
+                    await world.runner.drain(0)
         finally:
             await journal.close()
 
