@@ -24,6 +24,9 @@ _LIMIT_SCHEMA: dict[str, Any] = {
 """The input that every action with pages has."""
 
 
+_CHANGING = frozenset({"post", "put", "patch", "delete"})
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """The inputs and the output of an action.
@@ -50,8 +53,8 @@ def read_signature(name: str, action: Mapped) -> Signature:
     inputs = {key: schema if is_schema(schema) else {} for key, schema in list_inputs(action).items()}
     known = KnownMapping(dict.fromkeys(inputs))
     model = make_model(name, name_notes(make_schema_of_inputs(inputs)))
-    is_read = "get" in action or "head" in action or has_pages(action) or action.get("idempotent") == "yes"
-    return Signature(model, known, _find_output(action), is_read)
+    is_change = not _CHANGING.isdisjoint(action) and not has_pages(action) and action.get("idempotent") != "yes"
+    return Signature(model, known, _find_output(action), not is_change)
 
 
 def take_signature(action: Action) -> Signature:
