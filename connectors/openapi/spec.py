@@ -1,19 +1,17 @@
 """The keys of a connector's file that imports an OpenAPI document."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import Field, JsonValue
 from pydantic.types import StringConstraints
 
 from connectors.yaml_form.spec import (
+    ActionRulesSpec,
     ConnectionFieldsSpec,
     ConnectorTestSpec,
-    ConnectorUndoSpec,
     HttpSpec,
-    RequestSpec,
     Text,
 )
-from durable.action import Idempotent
 from durable.spec_model import Identifier, SpecModel
 
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -35,25 +33,13 @@ class ImportedInputSpec(SpecModel, title="ImportedInput"):
     options: JsonValue = Field(None, description="The choices for it: what another action lists")
 
 
-class ImportedActionSpec(RequestSpec, title="ImportedAction"):
+class ImportedActionSpec(ActionRulesSpec, title="ImportedAction"):
     """Additions to an operation of the document."""
 
     about: Text | None = Field(None, description="What it does, in a sentence; default: the document's summary")
     inputs: dict[str, ImportedInputSpec] = Field(
         default_factory=dict, description="More about some of the inputs, by name"
     )
-    output: JsonValue = Field(
-        None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
-    )
-    returns: dict[str, Any] | None = Field(
-        None, description="The output: JSON Schemas by name, or one JSON Schema; of a list in pages, each item"
-    )
-    idempotent: Idempotent | None = Field(
-        None,
-        description="Whether it can be repeated without a second effect; default: implied by the method and "
-        "`idempotency`",
-    )
-    undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
 
 
 class ImportSpec(SpecModel, title="OpenAPI import"):

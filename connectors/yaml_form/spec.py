@@ -205,6 +205,23 @@ class ConnectorUndoSpec(SpecModel, title="ConnectorUndo"):
     )
 
 
+class ActionRulesSpec(RequestSpec):
+    """What a file says of an action beside its request: what it returns, and whether it can be repeated or undone."""
+
+    output: JsonValue = Field(
+        None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
+    )
+    returns: dict[str, Any] | None = Field(
+        None, description="The output: JSON Schemas by name, or one JSON Schema; of a list in pages, each item"
+    )
+    idempotent: Idempotent | None = Field(
+        None,
+        description="Whether it can be repeated without a second effect; default: implied by the method and "
+        "`idempotency`",
+    )
+    undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
+
+
 class GraphqlSpec(SpecModel, title="Graphql"):
     """A GraphQL operation and its variables."""
 
@@ -222,7 +239,7 @@ def _read_query(value: object) -> object:
     return {"query": value} if isinstance(value, str) else value
 
 
-class DeclaredActionSpec(RequestSpec, title="Action"):
+class DeclaredActionSpec(ActionRulesSpec, title="Action"):
     """One request: exactly one of get, head, post, put, patch and delete, with its path."""
 
     about: Text = Field(description="What it does, in a sentence")
@@ -247,18 +264,6 @@ class DeclaredActionSpec(RequestSpec, title="Action"):
     )
     body: Text | BytesSpec | None = Field(None, description="The body, as text or {base64: …}")
     media_type: Text | None = Field(None, description="The content type of the body; default: that of its encoding")
-    output: JsonValue = Field(
-        None, description="What the action returns; reads `answer` (status, headers, body); default: the body"
-    )
-    returns: dict[str, Any] | None = Field(
-        None, description="The output: JSON Schemas by name, or one JSON Schema; of a list in pages, each item"
-    )
-    idempotent: Idempotent | None = Field(
-        None,
-        description="Whether it can be repeated without a second effect; default: implied by the method and "
-        "`idempotency`",
-    )
-    undo: ConnectorUndoSpec | None = Field(None, description="The action that reverses the effect")
 
 
 # -- tests --------------------------------------------------------------------------------------------------------

@@ -177,8 +177,10 @@ def _parts() -> Iterator[str]:
     yield SHARED
     yield "### Action"
     yield one_line(summary(spec.DeclaredActionSpec))
-    shared = spec.RequestSpec.model_fields
-    own = [field.alias or name for name, field in spec.DeclaredActionSpec.model_fields.items() if name not in shared]
+    shared, rules = spec.RequestSpec.model_fields, spec.ActionRulesSpec.model_fields
+    fields_of_action = spec.DeclaredActionSpec.model_fields
+    ordered = sorted(fields_of_action, key=lambda name: name in rules)  # the request comes before its outcome
+    own = [fields_of_action[name].alias or name for name in ordered if name not in shared]
     yield fields(spec.DeclaredActionSpec, own)
     for part in PARTS:
         yield from _part(part)
