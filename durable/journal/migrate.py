@@ -10,7 +10,7 @@ from durable.journal.errors import DataFolderUnusable
 from durable.journal.tables import TableRow
 from durable.lazy import load_module
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest of `migrations/versions`."""
 
 _version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

@@ -341,6 +341,63 @@ class BulkItemRow(TableRow, table=True):
     reason: str | None = None
 
 
+class SessionRow(TableRow, table=True):
+    """A person who is signed in to the dashboard; `hash` is the SHA-256, in hex, of the token in their cookie. `key` is
+    the id of the API key with which they signed in, and `subject` their name at an identity provider."""
+
+    __tablename__ = "sessions"
+
+    id: str = Field(primary_key=True)
+    hash: str
+    key: str
+    name: str
+    scope: str
+    subject: str | None = None
+    created_at: int = Field(sa_type=BigInteger)
+    seen_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    ended_at: int | None = Field(sa_type=BigInteger)
+    address: str | None = None
+    agent: str | None = None
+
+
+class AuditRow(TableRow, table=True):
+    """An action of a person or a program: who did what to what, from where, by which way, and the result."""
+
+    __tablename__ = "audit_log"
+    __table_args__: ClassVar[Any] = (
+        Index("audit_log_by", "by", "id"),
+        Index("audit_log_action", "action", "id"),
+        Index("audit_log_target", "target", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger)
+    by: str | None = None
+    key: str | None = None
+    session: str | None = None
+    via: str
+    address: str | None = None
+    action: str
+    kind: str | None = None
+    target: str | None = None
+    outcome: str
+    status: int | None = None
+    reason: str | None = None
+
+
+class RunCountRow(TableRow, table=True):
+    """How many runs of a pipeline that started in a minute (since the epoch) have a status."""
+
+    __tablename__ = "run_counts"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
+
+    minute: int = Field(primary_key=True, sa_type=BigInteger)
+    pipeline: str = Field(primary_key=True)
+    status: str = Field(primary_key=True)
+    count: int
+
+
 class MetaRow(TableRow, table=True):
     """Metadata of the journal, by name."""
 
@@ -374,4 +431,7 @@ sealed_values = table(SealedValueRow)
 unknown_paths = table(UnknownPathRow)
 bulks = table(BulkRow)
 bulk_items = table(BulkItemRow)
+sessions = table(SessionRow)
+audit_log = table(AuditRow)
+run_counts = table(RunCountRow)
 meta = table(MetaRow)
