@@ -50,6 +50,7 @@ from durable.wording import quote
 from triggers import logs
 from triggers.api.access import WRONG_KEYS
 from triggers.api.api import Api, answer_http_exception
+from triggers.api.calls import OperationCalls
 from triggers.bulks.actions import BulkActions
 from triggers.bulks.bulks import Bulks
 from triggers.config.catalogue import Connectors, load_connectors
@@ -57,6 +58,7 @@ from triggers.config.connections import Connections
 from triggers.config.discovery import Discoverer
 from triggers.config.folder import Folder
 from triggers.config.reload import DISCOVERY_SECONDS, Reloader
+from triggers.dashboard.dashboard import Dashboard
 from triggers.gateway import Gateway
 from triggers.health import Health
 from triggers.http.body import BodyLimits
@@ -272,9 +274,9 @@ async def _open_ways_in(
     limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
     keeper = _make_keeper(settings, journal, key)
     webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
-    await webhooks.load_unknown_paths()
     schedules = Schedules(runner, journal, now)
     reload = Reloader(folder, runner, (webhooks, schedules))
+    await webhooks.load_unknown_paths()
     await reload.serve()
     replays = Replays(runner, journal, folder, secret_store.secrets, keeper.key, now)
     reruns = Reruns(runner, journal, folder, now)
@@ -283,7 +285,7 @@ async def _open_ways_in(
     more = logins, secret_store, now, bounds, keys, guesses, f"{logins.url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
-    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), logins, api)
+    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), logins, api, bounds)
     return Service(
         settings=settings,
         url=logins.url,
@@ -330,7 +332,10 @@ async def _load_keys(
     return keys, key, file
 
 
-def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logins, api: Api) -> Starlette:
+def _make_app(
+    webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logins, api: Api, bounds: BodyLimits
+) -> Starlette:
+    dashboard = Dashboard(OperationCalls(api.operations), api.access.find_holder, bounds)
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
@@ -339,6 +344,7 @@ def _make_app(webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logi
         Mount("/api", api.app()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})
+    app.router.default = dashboard.app()
     app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
     return app
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from durable.limit import Rate
 from triggers.api.problem import ApiError
@@ -48,14 +48,25 @@ class Access:
             if seconds := self._guesses.take_for(request.scope):
                 raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
             raise _make_unknown("this API key is not known, or was revoked")
-        if not includes_scope(scope, wanted):
-            headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
-            raise ApiError(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
+        ensure_scope(scope, wanted)
         return KeyHolder(self._find_name(key), scope)
+
+    def find_holder(self, request: HTTPConnection) -> KeyHolder | None:
+        """The holder of the key that a request presents; None unless it presents a valid one."""
+        key = parse_bearer(request.headers.get("authorization"))
+        scope = self._keys.scope(key) if key is not None else None
+        return KeyHolder(self._find_name(key), scope) if key is not None and scope is not None else None
 
     def _find_name(self, key: str) -> str:
         of_key = hash_key(key)
         return next((each.name for each in self._keys.list_keys() if each.hash == of_key), ADMIN)
+
+
+def ensure_scope(scope: Scope, wanted: Scope) -> None:
+    """Raise `ApiError` unless a scope includes the wanted one."""
+    if not includes_scope(scope, wanted):
+        headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
+        raise ApiError(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
 
 
 def _make_unknown(detail: str) -> ApiError:

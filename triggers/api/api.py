@@ -69,7 +69,7 @@ class Api:
     ) -> None:
         self._bounds = bounds
         secrets = secret_store.secrets
-        self._access = Access(keys, guesses)
+        self.access = Access(keys, guesses)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
@@ -113,7 +113,7 @@ class Api:
 
     async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
         try:
-            holder = self._access.check(request, operation.scope)
+            holder = self.access.check(request, operation.scope)
             asked = await read(operation, request, self._bounds, holder)
             return await operation.perform(asked)
         except ClientDisconnect:

@@ -1,7 +1,7 @@
 """Reading a request: its parameters and its body, each by its operation's model."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -43,7 +43,12 @@ def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Ask
         raise ApiError.invalid(wrong)
     headers = {name: request.headers.get(name) for name, place in places.items() if place == "header"}
     given = {name: value for name, value in headers.items() if value is not None}
-    return _read(operation.parameters, {**dict(query), **given, **request.path_params}, places)
+    return read_parameters_of(operation, {**dict(query), **given, **request.path_params})
+
+
+def read_parameters_of(operation: Operation[Asks, Brings], given: Mapping[str, str]) -> Asks:
+    """Read parameters by their names, wherever they stood; raises `ApiError`."""
+    return _read(operation.parameters, dict(given), operation.find_places())
 
 
 def read_body_of(model: type[Model], given: object) -> Model:

@@ -1,0 +1,157 @@
+"""The dashboard: its pages, the routes made of them, and how a request for one is answered."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from urllib.parse import quote, unquote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from triggers.api.access import KeyHolder
+from triggers.api.api import answer_http_exception
+from triggers.api.calls import OperationCalls
+from triggers.api.problem import ApiError, make_api_error
+from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
+from triggers.dashboard.pages.runs import RunPages
+from triggers.dashboard.renderer import Renderer
+from triggers.html.assets import ASSETS
+from triggers.http.body import BodyLimits, read_body, read_query
+
+READ_SECONDS = 5
+"""The time within which a page has its data. A person has left by then, and the query need not go on."""
+
+NOTICE = "waypost_notice"
+"""The cookie of a notice. The next page shows it and removes it."""
+
+NOTICE_SECONDS = 30
+
+ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+FindVisitor = Callable[[HTTPConnection], KeyHolder | None]
+"""Who is signed in; None if nobody is."""
+
+
+class Dashboard:
+    """Answers every request for a page."""
+
+    def __init__(self, calls: OperationCalls, find_visitor: FindVisitor, bounds: BodyLimits) -> None:
+        self._calls = calls
+        self._find_visitor = find_visitor
+        self._bounds = bounds
+        self._renderer = Renderer()
+        self.pages: list[PageRoute] = [*RunPages().routes()]
+
+    def app(self) -> Starlette:
+        """All pages. What no page has is answered by `answer_missing`."""
+        by_path = groupby(sorted(self.pages, key=lambda page: page.path), key=lambda page: page.path)
+        routes = [self._make_route(path, list(pages)) for path, pages in by_path]
+        app = Starlette(
+            routes=[*ASSETS.routes(), *routes, Route("/{path:path}", self._answer_missing, methods=ALL_METHODS)],
+            middleware=[Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)],
+            exception_handlers={HTTPException: answer_http_exception},
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    def _make_route(self, path: str, pages: Sequence[PageRoute]) -> Route:
+        by_method = {page.method: page for page in pages}
+
+        async def answer(request: Request) -> Response:
+            page = by_method["POST" if request.method == "POST" else "GET"]
+            return await self._answer(page, request)
+
+        return Route(path, answer, methods=list(by_method))
+
+    async def _answer(self, page: PageRoute, request: Request) -> Response:
+        visitor = self._find_visitor(request)
+        if visitor is None:
+            return _ask_to_sign_in(request)
+        try:
+            asked = await self._read(request, visitor)
+        except ClientDisconnect:
+            return Response(status_code=400)  # the browser has gone
+        except Exception as error:  # noqa: BLE001  # every error becomes a page
+            return self._render_problem(make_api_error(error), request, visitor)
+        try:
+            async with asyncio.timeout(READ_SECONDS if page.method == "GET" else None):
+                shown = await page.show(asked)
+            return self._respond(shown, asked, request)
+        except TimeoutError:
+            slow = ApiError(503, f"this takes more than {READ_SECONDS} s; narrow what is asked for, or try again")
+            return self._render_problem(slow, request, visitor)
+        except Exception as error:  # noqa: BLE001  # every error becomes a page
+            problem = make_api_error(error)
+            if page.method == "POST" and problem.status < 500:
+                return _redirect(Redirect(_find_origin(request), PageNotice(f"{problem}.", "bad")))
+            return self._render_problem(problem, request, visitor)
+
+    async def _read(self, request: Request, visitor: KeyHolder) -> PageRequest:
+        query = {name: value for name, value in read_query(request.scope["query_string"]) if value}
+        choices: dict[str, list[str]] = {}
+        if request.method == "POST":
+            for name, value in read_query(await read_body(request, self._bounds)):
+                choices.setdefault(name, []).append(value)
+        url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        form = {name: values[-1] for name, values in choices.items()}
+        return PageRequest(visitor, self._calls, url, request.path_params, query, form, choices)
+
+    def _respond(self, shown: PageAnswer, asked: PageRequest, request: Request) -> Response:
+        match shown:
+            case View():
+                return self._render(shown, asked.url, request, asked.visitor)
+            case Redirect():
+                return _redirect(shown)
+        return shown
+
+    def _render(self, view: View, url: str, request: Request, visitor: KeyHolder) -> Response:
+        notice = _read_notice(request)
+        text = self._renderer.render(view, url, visitor, notice)
+        response = HTMLResponse(text, view.status, headers={"Cache-Control": "no-store"})
+        if notice:
+            response.delete_cookie(NOTICE)
+        return response
+
+    def _render_problem(self, problem: ApiError, request: Request, visitor: KeyHolder) -> Response:
+        view = View("problem.html", {"problem": problem.document()}, problem.status)
+        return self._render(view, request.url.path, request, visitor)
+
+    async def _answer_missing(self, request: Request) -> Response:
+        """Say that there is no such page: as a page to people, as problem details to programs."""
+        visitor = self._find_visitor(request)
+        if visitor is None or "text/html" not in request.headers.get("accept", ""):
+            return await answer_http_exception(request, HTTPException(404))
+        return self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
+
+
+def _ask_to_sign_in(request: Request) -> Response:
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(make_link("/sign-in", next=f"{request.url.path}{query}"), 303)
+    return ApiError(401, "sign in first").response()
+
+
+def _find_origin(request: Request) -> str:
+    """The page from which a form was sent, for a refusal of it; a path of this service in any case."""
+    referer = request.headers.get("referer", "")
+    _, _, rest = referer.partition("://")
+    _, slash, path = rest.partition("/")
+    return f"/{path.lstrip('/')}" if slash else "/"
+
+
+def _redirect(redirect: Redirect) -> Response:
+    response = RedirectResponse(redirect.to, 303)
+    if redirect.notice:
+        value = quote(f"{redirect.notice.kind} {redirect.notice.text}"[:1_000])
+        response.set_cookie(NOTICE, value, max_age=NOTICE_SECONDS, httponly=True, samesite="lax")
+    return response
+
+
+def _read_notice(request: Request) -> PageNotice | None:
+    kind, _, text = unquote(request.cookies.get(NOTICE, "")).partition(" ")
+    return PageNotice(text, "bad" if kind == "bad" else "ok") if text else None

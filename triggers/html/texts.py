@@ -1,0 +1,75 @@
+"""Values as texts for people: durations, sizes, numbers, times, short ids, JSON."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+SHORT_ID = 6
+"""The last characters of an id that lists show. The first ones are its time, equal for ids of the same hour."""
+
+
+def format_span(milliseconds: float | None) -> str:
+    """A duration with the precision that matters: `7 ms`, `2.1 s`, `2 min 14 s`, `3 d 4 h`."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1_000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1_000
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next(index for index, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number)
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A time of a document."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def measure_span(start: str | None, end: str | None) -> float | None:
+    """The milliseconds between two times of a document; None unless both are known."""
+    first, last = parse_time(start), parse_time(end)
+    return (last - first).total_seconds() * 1_000 if first and last else None
+
+
+def format_moment(text: str | None) -> str:
+    """A time of a document in UTC, to the second: what a page shows where no script makes it local."""
+    at = parse_time(text)
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else "–"
+
+
+def format_size(size: int | None) -> str:
+    """Bytes as `812 B`, `1.2 KB`, `3.4 MB`."""
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in ("B", "KB", "MB"):
+        if value < 1_000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1_000
+    return f"{value:.1f} GB"
+
+
+def format_number(number: int | None) -> str:
+    """A number with separators of thousands."""
+    return "–" if number is None else f"{number:,}"
+
+
+def count_things(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 run`, `12,403 runs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def shorten_id(id: str) -> str:
+    """The end of an id, as `…cde5s`: what distinguishes it from its neighbours."""
+    return id if len(id) <= SHORT_ID + 2 else f"…{id[-SHORT_ID:]}"
+
+
+def format_json(value: Any) -> str:
+    """A value as JSON for people, with two spaces for each level."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
