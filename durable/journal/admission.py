@@ -36,7 +36,7 @@ class AdmissionWrites:
         runs = [self._encode_run(run, admission) for run in admission.runs]
         delivery = encode_delivery(admission.delivery) if admission.delivery else None
         now = admission.event.time if admission.at is None else admission.at
-        writes = self._writes
+        writes, feed = self._writes, self._writes.feed
 
         def unit(cursor: Cursor) -> Admitted:
             keys = admission.dedupe_keys
@@ -49,12 +49,16 @@ class AdmissionWrites:
                 first = None
             admitted = first or self._begin_runs(cursor, admission, runs, now)
             if delivery:
+                if feed.is_watched:
+                    feed.note("deliveries")
                 cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
             if admission.schedule:
                 writes.schedules.keep_fire(cursor, admission.schedule, admitted)
             if first:
                 return first
             if not admission.is_recorded:
+                if feed.is_watched:
+                    feed.note("events")
                 cursor.execute(writes.events.add_sql, event)
                 if in_event:
                     writes.payloads.add(cursor, admission.event.id, in_event)
@@ -102,6 +106,8 @@ class AdmissionWrites:
 
     def _begin_run(self, cursor: Cursor, new: NewRun, start: EncodedStart, event: Event) -> None:
         writes, (row, entries, large) = self._writes, start
+        if writes.feed.is_watched:
+            writes.feed.note("runs", new.id)
         cursor.execute(writes.runs.add_sql, row)
         cursor.execute(writes.histories.add_sql, entries)
         if large:

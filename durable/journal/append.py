@@ -4,12 +4,30 @@ knows as the last."""
 from collections.abc import Sequence
 
 from durable.history.encoding import encode_entries
-from durable.history.entries import AnyEntry
+from durable.history.entries import (
+    AnyEntry,
+    MainEnding,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    SignalReceived,
+    StepExhausted,
+    StepResolved,
+    StepUncertain,
+    TimerFired,
+    WaitStarted,
+)
 from durable.journal.dialect import Cursor, Params, Unit
 from durable.journal.errors import Stale
 from durable.journal.runs import encode_cause
 from durable.journal.writes import Writes
 from durable.units import RunView, SideEffects
+
+CHANGES_WAITS = (
+    *(WaitStarted, SignalReceived, TimerFired, StepUncertain, StepExhausted, StepResolved),
+    *(RunPaused, RunResumed, MainEnding, RunFinished),
+)
+"""The entries with which something begins, or ends, that a person has to do."""
 
 
 class AppendWrites:
@@ -49,12 +67,16 @@ class AppendWrites:
         history: Params = {"run": run, "sequence": after + 1, "entries": data}
         at = entries[-1].at if entries else 0
 
-        writes = self._writes
+        writes, feed = self._writes, self._writes.feed
 
         def unit(cursor: Cursor) -> tuple[str, ...]:
             cursor.execute(writes.runs.advance_sql, row)
             if cursor.rowcount != 1:
                 raise Stale(f"run {run}: it is not at entry {after} of epoch {epoch} any more; its owner is another")
+            if feed.is_watched:
+                feed.note("runs", run)
+                if any(isinstance(each, CHANGES_WAITS) for each in entries):
+                    feed.note("waits")
             if large:
                 writes.payloads.add(cursor, run, large)
             if entries:

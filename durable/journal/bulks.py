@@ -22,6 +22,7 @@ from durable.bulks import (
 from durable.ids import first_id
 from durable.journal.deliveries import select_delivery_ids
 from durable.journal.dialect import SQL, Cursor
+from durable.journal.feed import Feed
 from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.runs import select_run_ids
 from durable.journal.tables import bulk_items, bulks, runs
@@ -37,7 +38,8 @@ _decode_filter = msgspec.json.Decoder(BulkFilter).decode
 class BulkWrites:
     """Writes bulks, for units."""
 
-    def __init__(self, sql: SQL) -> None:
+    def __init__(self, sql: SQL, feed: Feed) -> None:
+        self._feed = feed
         is_bulk = bulks.c.id == bindparam("bulk")
         self._add_sql = sql.compile(sql.insert(bulks))
         self._add_item_sql = sql.compile(
@@ -63,12 +65,14 @@ class BulkWrites:
 
     def add(self, cursor: Cursor, bulk: Bulk) -> None:
         cursor.execute(self._add_sql, asdict(bulk) | {"filter": _encode(bulk.filter)})
+        self._feed.note("bulks", bulk.id)
 
     def add_items(self, cursor: Cursor, bulk: str, items: Sequence[str]) -> None:
         """Record the next items of a bulk, in order: they are pending, and the last is its cursor."""
         for item in items:
             cursor.execute(self._add_item_sql, {"bulk": bulk, "item": item, "outcome": "pending"})
         cursor.execute(self._move_sql, {"bulk": bulk, "last": items[-1]})
+        self._feed.note("bulks", bulk)
 
     def keep_outcomes(self, cursor: Cursor, bulk: str, items: Sequence[BulkItem]) -> None:
         """Record what became of pending items, and count them."""
@@ -78,12 +82,14 @@ class BulkWrites:
         done = sum(each.outcome == "done" for each in items)
         refused = sum(each.outcome == "refused" for each in items)
         cursor.execute(self._count_sql, {"bulk": bulk, "more_done": done, "more_refused": refused})
+        self._feed.note("bulks", bulk)
 
     def change_status(
         self, cursor: Cursor, bulk: str, before: BulkStatus, status: BulkStatus, at: int | None, by: str | None
     ) -> bool:
         """Change a bulk's status, its `finished_at` and its `stopped_by`; False unless its status is `before`."""
         cursor.execute(self._change_sql, {"bulk": bulk, "before": before, "status": status, "at": at, "who": by})
+        self._feed.note("bulks", bulk)
         return cursor.rowcount == 1
 
     def resume(self, cursor: Cursor, bulk: str, rate: int | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
+from durable.journal.feed import Feed
 from durable.journal.runs import is_source
 from durable.journal.tables import KEPT, KEPT_REJECTED, deliveries, runs
 from durable.units import Delivery, DeliveryOutcome
@@ -37,7 +38,8 @@ class DeliveryFilter(TypedDict, total=False):
 class DeliveryWrites:
     """Writes deliveries, for units."""
 
-    def __init__(self, sql: SQL) -> None:
+    def __init__(self, sql: SQL, feed: Feed) -> None:
+        self._feed = feed
         self.add_sql = sql.compile(sql.insert(deliveries))
         self._drop_sql = sql.compile(
             update(deliveries).where(deliveries.c.id == bindparam("of")).values(head=b"", body=None, kept=0)
@@ -48,6 +50,7 @@ class DeliveryWrites:
 
         def unit(cursor: Cursor) -> None:
             cursor.execute(self.add_sql, row)
+            self._feed.note("deliveries")
 
         return unit
 

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.errors import RunUnreadable
+from durable.journal.feed import Feed
 from durable.journal.payloads import DECODING_ERRORS, Payloads, PayloadWrites, decode_value, encode_value
 from durable.journal.runs import RunWrites
 from durable.journal.tables import inbox
@@ -17,7 +18,8 @@ _MESSAGES_OF_RUN = _MESSAGES.where(inbox.c.run == bindparam("run"))
 class InboxWrites:
     """Reads and writes inboxes, for units."""
 
-    def __init__(self, sql: SQL, runs: RunWrites, payloads: PayloadWrites) -> None:
+    def __init__(self, sql: SQL, runs: RunWrites, payloads: PayloadWrites, feed: Feed) -> None:
+        self._feed = feed
         self._runs = runs
         self._payloads = payloads
         of_run = inbox.c.run == bindparam("of")
@@ -41,6 +43,7 @@ class InboxWrites:
         if large:
             self._payloads.add(cursor, run, large)
         cursor.execute(self.add_sql, message)
+        self._feed.note("runs", run)
         return True
 
     def list_kind(self, cursor: Cursor, run: str, kind: str) -> list[tuple[int, bytes]]:

@@ -18,6 +18,7 @@ from durable.journal.admission import AdmissionWrites
 from durable.journal.append import AppendWrites
 from durable.journal.dialect import Cursor, Database
 from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalDamaged, JournalError
+from durable.journal.feed import Feed
 from durable.journal.reads import Reads
 from durable.journal.retention import Removable
 from durable.journal.sqlite.database import SQLite
@@ -50,12 +51,13 @@ WATCH_SECONDS = 1.0
 class Journal(Reads):
     """The journal of a node, used from a single event loop."""
 
-    def __init__(self, database: Database, node: str, writer: Writer, max_waiting: int) -> None:
+    def __init__(self, database: Database, node: str, writer: Writer, feed: Feed, max_waiting: int) -> None:
         super().__init__(database)
         self.node = node
+        self.feed = feed
         self._writer = writer
         self._max_waiting = max_waiting
-        self._writes = Writes(database.sql(), node)
+        self._writes = Writes(database.sql(), node, feed)
         self._admissions = AdmissionWrites(self._writes)
         self._appends = AppendWrites(self._writes)
 
@@ -70,7 +72,8 @@ class Journal(Reads):
         """
         database = SQLite(folder)
         connection = await asyncio.to_thread(database.open)
-        return cls(database, node, Writer(database, connection, on_fatal), max_waiting)
+        feed = Feed(node)
+        return cls(database, node, Writer(database, connection, on_fatal, feed), feed, max_waiting)
 
     async def close(self) -> None:
         """Commit everything that is queued, clean up the files and release the data folder."""

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, func, literal_column, or_, select, update
 
 from durable.journal.dialect import SQL, Cursor
+from durable.journal.feed import Feed
 from durable.journal.histories import HistoryWrites
 from durable.journal.runs import IS_UNFINISHED
 from durable.journal.tables import runs
@@ -30,8 +31,9 @@ _count_appended = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class OwnershipWrites:
     """Writes the owners of runs, for units of one node."""
 
-    def __init__(self, sql: SQL, node: str, histories: HistoryWrites) -> None:
+    def __init__(self, sql: SQL, node: str, histories: HistoryWrites, feed: Feed) -> None:
         self._node = node
+        self._feed = feed
         self._histories = histories
         release = update(runs).where(*_IS_OWNED).values(node=literal_column("NULL"))
         self.take_over_sql = sql.compile(
@@ -119,6 +121,8 @@ class OwnershipWrites:
 
     def pause(self, cursor: Cursor, run: str, reason: str) -> None:
         cursor.execute(self._pause_sql, {"run": run, "owner": self._node, "why": reason})
+        self._feed.note("runs", run)
+        self._feed.note("waits")
 
     def bring_forward(self, cursor: Cursor, by: int) -> None:
         cursor.execute(self._bring_forward_sql, {"by": by})

@@ -25,6 +25,7 @@ from durable.history.words import EndStatus
 from durable.ids import first_id
 from durable.journal.dedupe import DedupeKeys
 from durable.journal.dialect import SQL, Cursor, Params
+from durable.journal.feed import Feed
 from durable.journal.payloads import PayloadWrites
 from durable.journal.runs import IS_UNFINISHED
 from durable.journal.tables import (
@@ -65,7 +66,8 @@ class EndedRun(NamedTuple):
 class RetentionWrites:
     """Removes rows, for units."""
 
-    def __init__(self, sql: SQL, payloads: PayloadWrites, keys: DedupeKeys) -> None:
+    def __init__(self, sql: SQL, payloads: PayloadWrites, keys: DedupeKeys, feed: Feed) -> None:
+        self._feed = feed
         self._payloads = payloads
         self._keys = keys
         of_row: BindParameter[str] = bindparam("of")
@@ -133,6 +135,7 @@ class RetentionWrites:
             return False
         for remove in self._remove_run_sql:
             cursor.execute(remove, {"of": run})
+        self._feed.note("runs", run)
         self._keys.forget_run(cursor, run)
         self._payloads.disown(cursor, run)
         self._remove_event(cursor, event)

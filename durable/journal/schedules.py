@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
 from durable.journal.payloads import DECODING_ERRORS
+from durable.journal.feed import Feed
 from durable.journal.tables import schedules
 from durable.units import Admitted, ScheduleProgress
 
@@ -20,7 +21,8 @@ _decode_fires = msgspec.json.Decoder(tuple[int, ...]).decode
 class ScheduleWrites:
     """Writes schedules, for units."""
 
-    def __init__(self, sql: SQL) -> None:
+    def __init__(self, sql: SQL, feed: Feed) -> None:
+        self._feed = feed
         new = sql.insert(schedules)
         changing = [column.name for column in schedules.c if column.name != "id"]
         self._keep_sql = sql.compile(
@@ -30,6 +32,7 @@ class ScheduleWrites:
 
     def keep(self, cursor: Cursor, schedule: ScheduleProgress) -> None:
         cursor.execute(self._keep_sql, _encode_row(schedule))
+        self._feed.note("schedules")
 
     def keep_fire(self, cursor: Cursor, schedule: ScheduleProgress, fire: Admitted) -> None:
         """Store the progress of a schedule whose fire was admitted, with the run that the fire started, now or
@@ -40,9 +43,11 @@ class ScheduleWrites:
         else:
             row |= {"run": fire.runs[-1]} if fire.runs else {"outcome": "skipped"}
         cursor.execute(self._keep_sql, row)
+        self._feed.note("schedules")
 
     def forget(self, cursor: Cursor, id: str) -> None:
         cursor.execute(self._forget_sql, {"schedule": id})
+        self._feed.note("schedules")
 
 
 def list_schedules(connection: Connection) -> list[ScheduleProgress]:

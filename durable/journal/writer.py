@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from durable import metrics
 from durable.journal.dialect import Answer, Database, ErrorKind, Unit, WriteConnection
 from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
+from durable.journal.feed import Feed
 
 BATCH_LIMIT = 512
 """The maximum number of units in a transaction; with more, the first would wait too long."""
@@ -40,9 +41,10 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, connection: WriteConnection, on_broken: Callable[[BaseException], None]
+        self, database: Database, connection: WriteConnection, on_broken: Callable[[BaseException], None], feed: Feed
     ) -> None:
         self.waiting = 0
+        self._feed = feed
         self._database = database
         self._connection = connection
         self._on_broken = on_broken
@@ -89,13 +91,17 @@ class Writer:
     # -- in the thread
 
     def _run(self) -> None:
+        feed = self._feed
         while batch := self._take_batch():
+            is_watched = feed.is_watched
             try:
                 answers = self._commit(batch)
             except Exception as error:  # noqa: BLE001 - after any error nothing more may be written
                 self._call(self._break, batch, error)
                 return
             self._call(self._answer, answers)
+            if feed.is_watched:  # perhaps only since the units were executed: then it is not known what they changed
+                self._call(feed.publish, feed.take_notes(is_complete=is_watched))
         self._database.finish(self._connection)
 
     def _take_batch(self) -> list[_Waiting]:
@@ -114,6 +120,7 @@ class Writer:
         """Commit a batch in one transaction. If that fails, retry each unit in a transaction of its own."""
         began = perf_counter()
         answers: list[_Answered] = []
+        noted = self._feed.count_notes() if self._feed.is_watched else 0
         try:
             cursor = self._connection.cursor()
             cursor.execute(self._database.begin, {})
@@ -127,6 +134,7 @@ class Writer:
                 self._next_check = began + CHECK_SECONDS
                 self._database.ensure_in_place(self._connection)
         except Exception as error:  # noqa: BLE001 - the database classifies it
+            self._feed.drop_notes(noted)
             return self._handle_failure(batch, error)
         metrics.count_commit(len(batch), perf_counter() - began)
         return answers

@@ -7,6 +7,7 @@ from durable.journal.definitions import DefinitionWrites
 from durable.journal.deliveries import DeliveryWrites
 from durable.journal.dialect import SQL
 from durable.journal.events import EventWrites
+from durable.journal.feed import Feed
 from durable.journal.histories import HistoryWrites
 from durable.journal.inbox import InboxWrites
 from durable.journal.keys import ApiKeyWrites
@@ -26,24 +27,25 @@ from durable.journal.unknown_paths import UnknownPathWrites
 class Writes:
     """The nouns of a journal, as one node writes them."""
 
-    def __init__(self, sql: SQL, node: str) -> None:
+    def __init__(self, sql: SQL, node: str, feed: Feed) -> None:
         self.node = node
+        self.feed = feed
         self.meta = MetaWrites(sql)
         self.keys = ApiKeyWrites(sql)
         self.sealed_values = SealedValueWrites(sql)
         self.unknown_paths = UnknownPathWrites(sql)
-        self.schedules = ScheduleWrites(sql)
-        self.bulks = BulkWrites(sql)
+        self.schedules = ScheduleWrites(sql, feed)
+        self.bulks = BulkWrites(sql, feed)
         self.definitions = DefinitionWrites(sql)
         self.payloads = PayloadWrites(sql)
         self.events = EventWrites(sql)
-        self.deliveries = DeliveryWrites(sql)
+        self.deliveries = DeliveryWrites(sql, feed)
         self.runs = RunWrites(sql)
         self.histories = HistoryWrites(sql)
-        self.ownership = OwnershipWrites(sql, node, self.histories)
-        self.inboxes = InboxWrites(sql, self.runs, self.payloads)
+        self.ownership = OwnershipWrites(sql, node, self.histories, feed)
+        self.inboxes = InboxWrites(sql, self.runs, self.payloads, feed)
         self.dedupe_keys = DedupeKeys(sql, self.runs)
-        self.retention = RetentionWrites(sql, self.payloads, self.dedupe_keys)
+        self.retention = RetentionWrites(sql, self.payloads, self.dedupe_keys, feed)
         self.subscriptions = EventSubscriptions(sql, self.dedupe_keys, self.inboxes)
         self.limits = ConcurrencyLimits(sql, self.inboxes)
         self.reopening = ReopeningWrites(sql, self.runs, self.inboxes, self.dedupe_keys)

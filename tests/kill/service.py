@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
+from durable.journal.feed import Feed
 from durable.journal.sqlite.database import SQLite
 from durable.journal.writes import Writes
 from tests.kill import lifeline
@@ -75,7 +76,7 @@ class Doom:
 
 
 _doom = Doom(os.environ.get(VARIABLE, ""))
-_writes = Writes(SQLite(Path()).sql(), "")
+_writes = Writes(SQLite(Path()).sql(), "", Feed(""))
 _after_commit: Mapping[str, Point] = {
     _writes.events.add_sql: "accept",
     _writes.runs.advance_sql: "append",
