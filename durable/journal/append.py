@@ -19,6 +19,7 @@ from durable.history.entries import (
 )
 from durable.journal.dialect import Cursor, Params, Unit
 from durable.journal.errors import Stale
+from durable.journal.feed import Feed
 from durable.journal.runs import encode_cause
 from durable.journal.writes import Writes
 from durable.units import RunView, SideEffects
@@ -74,9 +75,7 @@ class AppendWrites:
             if cursor.rowcount != 1:
                 raise Stale(f"run {run}: it is not at entry {after} of epoch {epoch} any more; its owner is another")
             if feed.is_watched:
-                feed.note("runs", run)
-                if any(isinstance(each, CHANGES_WAITS) for each in entries):
-                    feed.note("waits")
+                _note(feed, run, entries)
             if large:
                 writes.payloads.add(cursor, run, large)
             if entries:
@@ -88,3 +87,9 @@ class AppendWrites:
             return writes.side_effects.write(cursor, run, side_effects, at) if side_effects else ()
 
         return unit
+
+
+def _note(feed: Feed, run: str, entries: Sequence[AnyEntry]) -> None:
+    feed.note("runs", run)
+    if any(isinstance(each, CHANGES_WAITS) for each in entries):
+        feed.note("waits")

@@ -4,8 +4,8 @@ The units of the writer note what they change, in its thread; the feed publishes
 no queue: it says *what* has changed, and its holder reads the journal again, so that a slow one costs no memory and
 misses nothing. Nothing is noted while nobody watches.
 
-`list_changes` returns the runs that have changed since a cursor, an opaque text. Where nodes share a database, each node
-also publishes what it learns of the commits of others; watches and cursors stay the same.
+`list_changes` returns the runs that have changed since a cursor, an opaque text. Where nodes share a database, each
+node also publishes what it learns of the commits of others; watches and cursors stay the same.
 """
 
 import asyncio

@@ -7,8 +7,8 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
-from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.feed import Feed
+from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.tables import schedules
 from durable.units import Admitted, ScheduleProgress
 

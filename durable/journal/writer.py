@@ -99,9 +99,9 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - after any error nothing more may be written
                 self._call(self._break, batch, error)
                 return
-            self._call(self._answer, answers)
             if feed.is_watched:  # perhaps only since the units were executed: then it is not known what they changed
                 self._call(feed.publish, feed.take_notes(is_complete=is_watched))
+            self._call(self._answer, answers)
         self._database.finish(self._connection)
 
     def _take_batch(self) -> list[_Waiting]:

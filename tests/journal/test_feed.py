@@ -72,8 +72,8 @@ async def test_a_refused_unit_wakes_nobody(journal: Journal) -> None:
     with journal.feed.watch("runs") as watch:
         with pytest.raises(JournalError):
             await journal.append(run, 1, 7, [samples.make_step_scheduled()], samples.RUNNING)
+        broken = samples.new_run("run-2", view=RunView("running", due_at=samples.TOO_BIG))
         with pytest.raises(JournalError):  # which rolls its transaction back
-            broken = samples.new_run("run-2", view=RunView("running", due_at=samples.TOO_BIG))
             await journal.admit(Admission(samples.event("event-2"), [broken]))
 
         assert await watch.wait(0.01) == set()
@@ -89,9 +89,11 @@ async def test_a_cursor_names_the_runs_that_changed_after_it_each_once(journal: 
         await watch.wait()
 
         changes = journal.feed.list_changes(start)
-        assert changes and changes.runs == [second, first]
+        assert changes
+        assert changes.runs == [second, first]
         later = journal.feed.list_changes(changes.cursor)
-        assert later and not later.runs
+        assert later
+        assert not later.runs
 
 
 async def test_nothing_is_noted_while_nobody_watches(journal: Journal) -> None:
@@ -106,12 +108,13 @@ async def test_a_cursor_outlives_a_short_absence_and_no_long_one(monkeypatch: py
         cursor = feed.cursor
     feed.publish(Notes([("runs", "run-1")], is_complete=True))
     changes = feed.list_changes(cursor)
-    assert changes and changes.runs == ["run-1"], "the changes are noted for some time"
+    assert changes
+    assert changes.runs == ["run-1"], "the changes are noted for some time"
 
     monkeypatch.setattr(feeds, "LINGER_SECONDS", 0.0)
     with feed.watch("runs"):
         pass
-    while feed.is_watched:  # noqa: ASYNC110  # nothing tells
+    while feed.is_watched:
         await asyncio.sleep(0)
     assert feed.list_changes(cursor) is None
 
@@ -127,12 +130,14 @@ async def test_only_so_many_changed_runs_are_remembered() -> None:
         start = feed.cursor
         feed.publish(Notes([("runs", f"run-{n}") for n in range(feeds.CHANGES_LIMIT)], is_complete=True))
         full = feed.list_changes(start)
-        assert full and len(full.runs) == feeds.CHANGES_LIMIT
+        assert full
+        assert len(full.runs) == feeds.CHANGES_LIMIT
 
         feed.publish(Notes([("runs", "run-new")], is_complete=True))
         assert feed.list_changes(start) is None
         last = feed.list_changes(full.cursor)
-        assert last and last.runs == ["run-new"]
+        assert last
+        assert last.runs == ["run-new"]
 
 
 async def test_a_batch_that_began_unwatched_wakes_everybody() -> None:
