@@ -157,6 +157,7 @@ class Context:
     `redactor`: knows the secrets of the attempt.
     `page`: the page to get, if the action `returns_pages`.
     `gate`: the limits of the connection, which each request passes; None without a connection.
+    `traceparent`: the span that requested the run; requests tell services their own, which is below it.
     """
 
     run: str
@@ -173,6 +174,7 @@ class Context:
     page: PagePosition = FIRST_PAGE
     gate: "RequestGate | None" = field(default=None, repr=False)
     timer: "Timer | None" = field(default=None, repr=False)
+    traceparent: str | None = None
     is_open: bool = True
     _requests: int = 0
 

@@ -36,6 +36,7 @@ class Start:
     `origin`: set for a run that another run started: the id of the first event that led to it.
     `source`: what the run repeats.
     `at`: when the run starts, in ms; None means the event's time.
+    `traceparent`: the span that requested it; see `durable.trace`.
     """
 
     definition: Definition
@@ -54,6 +55,7 @@ class Start:
     origin: str | None = None
     source: RunSource | None = None
     at: int | None = None
+    traceparent: str | None = None
 
 
 class RetryOutcome(NamedTuple):
@@ -148,9 +150,11 @@ class Engine(Protocol):
         Raises `ForkRefused`, `RunUnreadable`, `Overloaded` or a `JournalError`."""
         ...
 
-    async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
+    async def emit(
+        self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = (), traceparent: str | None = None
+    ) -> Admitted:
         """Admit an event, start the runs of its triggers and deliver it to runs that wait for it. Its dedupe keys are
-        taken even if no run starts."""
+        taken even if no run starts. `traceparent`: the span that sent the event."""
         ...
 
     async def cancel(

@@ -20,6 +20,7 @@ from connectors.wire.client import HttpClient, OpenResponse, ResponseStream
 from connectors.wire.errors import describe_request, explain_refusal
 from connectors.wire.response import Response
 from durable.action import ActionError, Context
+from durable.trace import HEADER
 
 FAILURE = "waypost_failure"
 """The key in the data of an error of JSON-RPC that holds the number of an `ActionError`."""
@@ -32,10 +33,24 @@ _EXPLAINED = frozenset({401, 403, 407, 408, 421, 423, 425, 429})
 _OWN_HEADERS = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
 
 
+class _Meta(msgspec.Struct):
+    traceparent: str | None = None
+
+
+class _Params(msgspec.Struct):
+    meta: _Meta | None = msgspec.field(name="_meta", default=None)
+
+
 class _RequestMessage(msgspec.Struct):
-    """The part of a JSON-RPC message that an answer needs; only requests have an id."""
+    """The parts of a JSON-RPC message that are read here; only requests have an id."""
 
     id: int | str | None = None
+    params: _Params | None = None
+
+    @property
+    def traceparent(self) -> str | None:
+        """The span of the call, which is sent as a header, too, for proxies and servers that read no messages."""
+        return self.params.meta.traceparent if self.params and self.params.meta else None
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -64,6 +79,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def _send(self, request: httpx2.Request, content: bytes) -> httpx2.Response:
         kept = {name: value for name, value in request.headers.items() if name not in _OWN_HEADERS}
         headers = {**kept, "accept-encoding": "identity"}
+        if span := _read_message(content).traceparent:
+            headers[HEADER] = span
         outgoing = OutgoingRequest(request.method, str(request.url), headers, content=content)
         outgoing = outgoing.with_headers(self._headers)
         signed = (await sign_request(self._context, outgoing)).settle_url()
@@ -101,10 +118,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             raise explain_refusal(response, where)
 
     def _answer_failure(self, error: ActionError, content: bytes) -> httpx2.Response:
-        try:
-            message = msgspec.json.decode(content, type=_RequestMessage) if content else _RequestMessage()
-        except msgspec.DecodeError:
-            message = _RequestMessage()
+        message = _read_message(content)
         if message.id is None:
             return httpx2.Response(405)  # for what is not a request of JSON-RPC, a refusal that the library ignores
         number = next(self._numbers)
@@ -128,6 +142,13 @@ class _EventStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _read_message(content: bytes) -> _RequestMessage:
+    try:
+        return msgspec.json.decode(content, type=_RequestMessage) if content else _RequestMessage()
+    except msgspec.DecodeError:
+        return _RequestMessage()
 
 
 def _is_event_stream(stream: ResponseStream) -> bool:

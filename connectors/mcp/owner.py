@@ -14,6 +14,7 @@ from connectors.mcp.signals import SessionSignals
 from connectors.mcp.tool_list import ListedTool, ToolList, ToolListRefused, store_tool_list
 from durable.action import ActionError, Context, Returned
 from durable.lazy import ExtraMissing, load_module
+from durable.trace import HEADER, make_traceparent
 from durable.values import JSON
 
 log = logging.getLogger("waypost.mcp")
@@ -33,7 +34,9 @@ class OpenSession(Protocol):
 
     async def list_tools(self) -> Sequence[ListedTool]: ...
 
-    async def call_tool(self, tool: ListedTool, arguments: Mapping[str, JSON]) -> Returned: ...
+    async def call_tool(
+        self, tool: ListedTool, arguments: Mapping[str, JSON], meta: Mapping[str, JSON]
+    ) -> Returned: ...
 
 
 class SessionOwner:
@@ -70,7 +73,7 @@ class SessionOwner:
             try:
                 session = await self._open(context)
                 context.begin_sending()
-                returned = await session.call_tool(tool, arguments)
+                returned = await session.call_tool(tool, arguments, _make_meta(context))
             finally:
                 self._turns.release()
         finally:
@@ -178,6 +181,13 @@ class SessionOwner:
                 log.info("the MCP server %s has %d tools", name, len(tools))
         except ToolListRefused as refused:
             log.warning("the MCP server %s: %s", name, refused)
+
+
+def _make_meta(context: Context) -> dict[str, str]:
+    """Return what a call says of itself: the span of its attempt, under the key that MCP reserves for it."""
+    if not context.run:
+        return {}
+    return {HEADER: make_traceparent(context.run, context.path, context.attempt, context.traceparent)}
 
 
 def _read_connection(context: Context) -> tuple[JSON, Mapping[str, object]]:

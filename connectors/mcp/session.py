@@ -74,9 +74,11 @@ class McpSession:
                 return found
         raise MCPError(types.INTERNAL_ERROR, f"it lists its tools on more than {PAGES_LIMIT} pages")
 
-    async def call_tool(self, tool: ListedTool, arguments: Mapping[str, JSON]) -> Returned:
-        """Call a tool and return its output; raises `ActionError`."""
-        params = types.CallToolRequestParams(name=tool.name, arguments=dict(arguments))
+    async def call_tool(self, tool: ListedTool, arguments: Mapping[str, JSON], meta: Mapping[str, JSON]) -> Returned:
+        """Call a tool and return its output; raises `ActionError`. `meta` is what the call says of itself."""
+        params = types.CallToolRequestParams.model_validate(
+            {"name": tool.name, "arguments": dict(arguments), "_meta": meta}
+        )
         self._calls += 1
         self._idle.clear()
         try:

@@ -25,6 +25,7 @@ from connectors.wire.transport import Transport
 from connectors.wire.url import MalformedURL, Params, add_params, encode_params, parse_url
 from durable import __version__, values
 from durable.action import Context
+from durable.trace import make_traceparent
 from durable.turns import take_turn
 from durable.values import JSON, NotJSON
 
@@ -210,6 +211,9 @@ class HttpClient:
         except (MalformedURL, UnicodeError, TypeError) as error:
             raise InvalidRequest(f"{method}: the request cannot be made: {error}") from None
         headers: list[Header] = [(b"Host", target.host), *_DEFAULT_HEADERS, *described_by]
+        if context.run:
+            span = make_traceparent(context.run, context.path, context.attempt, context.traceparent)
+            headers.append((b"traceparent", span.encode("ascii")))
         if has_key and method in UNSAFE_METHODS and not (given and has_idempotency_key(given)):
             headers.append((b"idempotency-key", context.next_key().encode("ascii")))
         if given:

@@ -54,6 +54,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     `depth`: how many runs, each started by an event of the previous one, led to this run.
     `origin`: the id of the first event that led to this run; None if that is the run's own `event`.
     `source`: what the run repeats.
+    `traceparent`: the span that requested the run, of the sender or of the step that started it.
     """
 
     pipeline: str
@@ -78,6 +79,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     is_delayed: bool = False
     origin: str | None = None
     source: RunSource | None = None
+    traceparent: str | None = None
 
     @property
     def held_until(self) -> int | None:

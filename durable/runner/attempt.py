@@ -152,6 +152,7 @@ class Attempt:
             key=key + place.removeprefix(path),
             log=StepLog(log, log_fields(state.run, state.started) | {"step": place, "attempt": number}),
             resources=runtime.resources,
+            traceparent=state.started.traceparent if state.started else None,
         )
 
         if pages := step.pages:

@@ -24,6 +24,7 @@ from durable.runner.intake import WRITE_PAUSE, Intake
 from durable.runner.live_run import LiveRun
 from durable.runner.payloads import call_with_payloads
 from durable.runner.side_effects import make_dedupe_key
+from durable.trace import make_traceparent
 from durable.units import Admitted, Event, Run
 from durable.values import JSON, NULL, Value
 
@@ -96,7 +97,9 @@ class Children:
         """Send the event of a step. The fact is the step's checkpoint, or why the event was not sent."""
         state, path, at = run.state, effect.path, self._runtime.now()
         event = _build_event(state, path, await self._load_input(run, path), at)
-        starts = [replace(start, depth=state.depth + 1, origin=state.origin) for start in self._pipelines.starts(event)]
+        depth, origin, span = state.depth + 1, state.origin, _make_traceparent(state, path)
+        found = self._pipelines.starts(event)
+        starts = [replace(start, depth=depth, origin=origin, traceparent=span) for start in found]
         admitted = await self._admit(state, path, event, starts)
         at = self._runtime.now()
         match admitted:
@@ -128,7 +131,16 @@ class Children:
             return Failure.of("invalid", "inputs", f"inputs of {pipeline}: {refused}", path)
         parent = Parent(state.run, path, state.depth + 1, is_detached=bool(given.get(DETACHED)))
         priority = state.started.priority if state.started else 0
-        return Start(definition, "call", accepted, run=run, parent=parent, priority=priority, origin=state.origin)
+        return Start(
+            definition,
+            "call",
+            accepted,
+            run=run,
+            parent=parent,
+            priority=priority,
+            origin=state.origin,
+            traceparent=_make_traceparent(state, path),
+        )
 
     async def _load_input(self, run: LiveRun, path: str) -> dict[str, JSON]:
         given = await call_with_payloads(run.state.steps[path].input.load, self._runtime.payload)
@@ -160,6 +172,12 @@ def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Ev
         subject=subject if subject is None or isinstance(subject, str) else Value.of(subject).text,
         data=Value.of(given.get("data")),
     )
+
+
+def _make_traceparent(state: State, path: str) -> str:
+    """Return the span of a step that starts runs."""
+    sender = state.started.traceparent if state.started else None
+    return make_traceparent(state.run, path, state.steps[path].attempt, sender)
 
 
 def _make_event_key(state: State, path: str) -> str:

@@ -5,6 +5,7 @@ A run starts in the event loop that accepted its event, immediately after the co
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from durable.definition import Definition
 from durable.engine import Forked, ForkOrder, RetryOutcome, ServedPipelines, Start
@@ -131,8 +132,11 @@ class Runner:
         admitted = await self._intake.commit(event, [start], dedupe_keys, is_recorded=True, fork=begun.run)
         return Forked(admitted, begun.copied, begun.again)
 
-    async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
-        return await self._intake.commit(event, self._pipelines.starts(event), dedupe_keys, keeps_keys=True)
+    async def emit(
+        self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = (), traceparent: str | None = None
+    ) -> Admitted:
+        starts = [replace(start, traceparent=traceparent) for start in self._pipelines.starts(event)]
+        return await self._intake.commit(event, starts, dedupe_keys, keeps_keys=True)
 
     def _bring_in(self, begun: BegunRun) -> None:
         """Add a new run to memory, unless a drain is releasing all runs."""

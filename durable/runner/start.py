@@ -112,6 +112,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses, copy: Copy | 
         is_delayed=start.is_delayed,
         origin=start.origin,
         source=start.source,
+        traceparent=start.traceparent,
         links=addresses.make_links() if definition.has_links else None,
     )
     if definition.pipeline.concurrency is None or start.error:

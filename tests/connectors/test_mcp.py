@@ -29,6 +29,7 @@ from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
 from durable.action import ActionError, Connector, Context, LoadedConnector
 from durable.redactor import Redactor
+from durable.trace import make_traceparent
 from tests.connectors.servers import answer, answering, serve
 from tests.npm import require_package
 from tests.standins import mcp_server
@@ -119,6 +120,17 @@ async def discover(folder: Path, text: str, context: Context) -> Connector:
 async def call(context: Context, connector: Connector, action: str, given: Mapping[str, Any]) -> Any:
     found = connector.actions[action]
     return await found.perform(context, found.input.model_validate(given))
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_a_call_names_the_span_of_its_attempt(transport: str, tmp_path: Path, mine: Context) -> None:
+    async with serve_tools(tmp_path) as url:
+        text = write_stdio(tmp_path) if transport == "stdio" else f"mcp: {{url: '{url}'}}\n"
+        connector = await discover(tmp_path, f"{text}select: [get_span]\n", mine)
+        span = make_traceparent(mine.run, mine.path, mine.attempt, None)
+        seen = (await call(mine, connector, "get_span", {}))["result"]
+        assert seen == [span, span if transport == "http" else None]
+        assert (await call(replace(mine, run=""), connector, "get_span", {}))["result"] == [None, None]
 
 
 async def wait_for_file(path: Path) -> None:
@@ -272,7 +284,7 @@ async def test_a_server_with_other_tools_changes_the_actions(tmp_path: Path, min
     assert set(loaded.connector.actions) == {"add_numbers"}
     assert [str(each).partition(": ")[2] for each in loaded.problems] == [
         "warning: the server has no tool 'wave'; "
-        "known: add_numbers, draw, fail, farewell, get-environment, grow, hang, meet"
+        "known: add_numbers, draw, fail, farewell, get-environment, get_span, grow, hang, meet"
     ]
 
 

@@ -284,7 +284,7 @@ async def test_a_get_follows_a_redirect_to_any_origin_without_credentials(contex
         assert server.requests[0].headers["authorization"] == "Bearer s3"
         received = there.requests[0]
         assert received.line == "GET /file?sig=1 HTTP/1.1"
-        assert received.headers.keys() == {"host", "user-agent", "accept", "accept-encoding", "range"}
+        assert received.headers.keys() == {"host", "user-agent", "accept", "accept-encoding", "range", "traceparent"}
         assert received.headers["host"] == f"127.0.0.1:{there.port}"
         assert (received.headers["accept"], received.headers["range"]) == ("image/png", "bytes=0-1")
 

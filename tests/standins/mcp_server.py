@@ -87,6 +87,14 @@ def make_server(folder: Path, more: list[str]) -> MCPServer:
         await context.session.send_tool_list_changed()
         return name
 
+    @server.tool()
+    async def get_span(context: Context) -> list[str | None]:
+        """Return the `traceparent` of the call, and that of the request that brought it."""
+        asked = context.request_context
+        request = asked.request
+        span = (asked.meta or {}).get("traceparent")
+        return [None if span is None else str(span), request.headers.get("traceparent") if request else None]
+
     for name in more:
         server.add_tool(fail, name=name, structured_output=False)
     return server

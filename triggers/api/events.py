@@ -13,6 +13,7 @@ from durable.values import Value
 from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
 from triggers.api.operation import ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
+from triggers.api.value_types import Traceparent
 from triggers.documents.starts import EmittedDocument, suggest_retry
 
 SOURCE = "api"
@@ -25,6 +26,7 @@ class EmitParameters(Parameters):
     idempotency_key: IdempotencyHeader = Field(
         None, description="The same key of the same source is the same event, for seven days"
     )
+    traceparent: Traceparent = None
 
 
 class NewEvent(Body):
@@ -64,7 +66,8 @@ class EventOperations:
             data=Value.of(given.data),
         )
         dedupe_key = make_dedupe_key(f"events/{given.source}", key, given.model_dump(), at)
-        admitted = await self._engine.emit(event, dedupe_keys=[dedupe_key] if dedupe_key else [])
+        keys, span = [dedupe_key] if dedupe_key else [], asked.parameters.traceparent
+        admitted = await self._engine.emit(event, dedupe_keys=keys, traceparent=span)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
         emitted = EmittedDocument(

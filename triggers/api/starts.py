@@ -23,7 +23,7 @@ from triggers.api.idempotency import IdempotencyHeader, IdempotencyKey, make_ded
 from triggers.api.operation import Answer, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
-from triggers.api.value_types import Moment, Tag, WaitDuration
+from triggers.api.value_types import Moment, Tag, Traceparent, WaitDuration
 from triggers.config.folder import Folder
 from triggers.documents.starts import (
     BatchAnswerDocument,
@@ -51,7 +51,11 @@ class OnePipeline(Parameters):
     pipeline: str = Field(description="The pipeline's id")
 
 
-class StartParameters(OnePipeline):
+class TracedPipeline(OnePipeline):
+    traceparent: Traceparent = None
+
+
+class StartParameters(TracedPipeline):
     idempotency_key: IdempotencyHeader = Field(None, description=KEY_DESCRIPTION)
 
 
@@ -109,7 +113,7 @@ class StartOperations:
             Operation(
                 "POST", path, self.start_run, "start", StartParameters, StartBody, started, problems={409: SKIPPED}
             ),
-            Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswersDocument}),
+            Operation("POST", many, self.start_runs, "start", TracedPipeline, Batch, {200: BatchAnswersDocument}),
         ]
 
     async def start_run(self, asked: ApiRequest[StartParameters, StartBody]) -> Response:
@@ -119,34 +123,41 @@ class StartOperations:
         it. With `wait_for` 200 and the whole run, if it ended in time.
         """
         definition = self._find_definition(asked.parameters.pipeline)
-        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
-        [(status, body)] = await self._answer_all([(asked.body, admitted)])
+        given, parameters = asked.body, asked.parameters
+        admitted = await self._admit(definition, given, parameters.idempotency_key, parameters.traceparent)
+        [(status, body)] = await self._answer_all([(given, admitted)])
         return Response(msgspec.json.encode(body), status, media_type="application/json")
 
-    async def start_runs(self, asked: ApiRequest[OnePipeline, Batch]) -> Response:
+    async def start_runs(self, asked: ApiRequest[TracedPipeline, Batch]) -> Response:
         """Start up to 1,000 runs; answered once all of them are durable or refused.
 
         Each is an admission of its own: what is wrong with one does not touch the others.
         """
         definition = self._find_definition(asked.parameters.pipeline)
-        outcomes = await asyncio.gather(*(self._take_item(definition, item) for item in asked.body.runs))
+        span = asked.parameters.traceparent
+        outcomes = await asyncio.gather(*(self._take_item(definition, item, span) for item in asked.body.runs))
         answers = iter(await self._answer_all([outcome for outcome in outcomes if not isinstance(outcome, ApiError)]))
         return respond(BatchAnswersDocument([_build_batch_answer(outcome, answers) for outcome in outcomes]))
 
-    async def _take_item(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | ApiError":
+    async def _take_item(
+        self, definition: Definition, item: object, traceparent: str | None
+    ) -> "tuple[StartBody, Admitted] | ApiError":
         """Admit an item, or return why that fails."""
         try:
             given = read_body_of(BatchItem, item)
-            return given, await self._admit(definition, given, given.idempotency_key)
+            return given, await self._admit(definition, given, given.idempotency_key, traceparent)
         except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
             return make_api_error(error)
 
-    async def _admit(self, definition: Definition, given: StartBody, key: str | None) -> Admitted:
+    async def _admit(
+        self, definition: Definition, given: StartBody, key: str | None, traceparent: str | None
+    ) -> Admitted:
         """Admit a run."""
         at, name = self._now(), definition.id
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
-        start = replace(start, arrival=build_trigger_document(event.key, event.source, event.time))
+        document = build_trigger_document(event.key, event.source, event.time)
+        start = replace(start, arrival=document, traceparent=traceparent)
         dedupe_key = make_dedupe_key(f"api/{name}", key, start.inputs, at)
         admitted = await self._engine.admit(event, [start], dedupe_keys=[dedupe_key] if dedupe_key else [])
         if admitted.is_conflict:

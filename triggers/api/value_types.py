@@ -6,6 +6,8 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from durable.durations import Milliseconds
+from durable.trace import parse_traceparent
+from triggers.api.operation import HEADER
 
 PAGE_LIMIT = 1_000
 """What a page holds at most."""
@@ -51,6 +53,16 @@ Moment: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T18:00:00Z"]}),
 ]
 """An ISO 8601 time with its zone, kept as milliseconds."""
+
+Traceparent: TypeAlias = Annotated[
+    str | None,
+    BeforeValidator(parse_traceparent),
+    Field(
+        description="The span of the sender, to which the run then belongs (W3C Trace Context)",
+        json_schema_extra=HEADER,
+    ),
+]
+"""The header `traceparent`. An invalid one is ignored, as the standard says."""
 
 WaitDuration: TypeAlias = Annotated[Milliseconds, AfterValidator(_check_wait)]
 """A duration of a minute at most."""

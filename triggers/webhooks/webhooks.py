@@ -29,6 +29,7 @@ from durable.journal.unknown_paths import list_unknown_paths
 from durable.limit import Rate
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
+from durable.trace import HEADER, parse_traceparent
 from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
 from durable.values import JSON
 from durable.wording import quote
@@ -281,6 +282,9 @@ class Webhooks:
         if start.error:
             reason = request.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
+        headers = document["headers"]
+        if isinstance(headers, dict) and HEADER in headers:
+            start = replace(start, traceparent=parse_traceparent(headers[HEADER]))
         keys = make_dedupe_keys(hook, verified, document, at)
         if hook.after_failure == "rerun":
             return self._admit_or_rerun(event, start, keys, delivery.make_record(self._keeper, "accepted"))
