@@ -169,7 +169,12 @@ PYTHON_MISTAKES = [
     ("class Order(Inputs)", "class Order(BaseModel)", "unknown inputs are refused before sending", "`Inputs`"),
     (', idempotent="key"', "", "says whether it can be repeated", "does not say"),
     (PLAIN, PLAIN.replace("body)", "body, key_header=None)"), "the same idempotency key", "no request has"),
-    (PLAIN, PLAIN.replace("body)", "body, headers={'idempotency-key': str(context.attempt)})"), "the same", "different"),
+    (
+        PLAIN,
+        PLAIN.replace("body)", "body, headers={'idempotency-key': str(context.attempt)})"),
+        "the same",
+        "different",
+    ),
     (PLAIN, f"print(context.connection.token)\n    {PLAIN}", "", "in the history or the log"),
     ("return response.json()", "return json.loads(response.body)", "a malformed answer", "was sent again"),
     (
