@@ -1,9 +1,10 @@
-"""Operations on the parts of a run that its document leaves out: its steps in pages, one step whole, a large value."""
+"""Operations on the parts of a run that its document leaves out: its outline, its steps in pages, one step whole, a
+large value."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from starlette.responses import Response
 
 from durable.history.words import StepStatus
@@ -11,12 +12,35 @@ from durable.journal.journal import Journal
 from durable.journal.outline import StepKind, StepOrder
 from triggers.api.operation import ApiRequest, Nothing, Operation
 from triggers.api.runs import OneRun
-from triggers.api.value_types import Limit
+from triggers.api.value_types import Limit, RowLimit
+from triggers.documents.outline import OutlineDocument, RowsOnly
 from triggers.documents.runs import RunValueDocument, StepDocument, StepsDocument
+from triggers.runs.outline import OutlineQuery, encode_outline
 from triggers.runs.run import RunPart, encode_run_part
 from triggers.runs.steps import CURSOR, StepQuery, encode_step, encode_steps
 
 PathText: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+
+IdleTime: TypeAlias = Literal["collapse", "show"]
+
+
+def _parse_window(value: object) -> object:
+    text = str(value)
+    first, _, last = text.partition("-")
+    if not (len(text) <= WINDOW_LENGTH and text.isascii() and first.isdigit() and last.isdigit()):
+        raise ValueError("should be two numbers of milliseconds, such as 0-15000")
+    if int(first) >= int(last):
+        raise ValueError("should begin before it ends, such as 0-15000")
+    return int(first), int(last)
+
+
+WINDOW_LENGTH = 30
+"""The characters of a part of a run's time: more than 30,000 years."""
+
+Window: TypeAlias = Annotated[
+    tuple[int, int], BeforeValidator(_parse_window), WithJsonSchema({"type": "string", "examples": ["0-15000"]})
+]
+"""A part of a run's time, in milliseconds since its start."""
 
 
 class ManySteps(OneRun):
@@ -37,6 +61,21 @@ class ManySteps(OneRun):
     limit: Limit = Field(200, description="The maximum number; a page also ends at 64 KB")
 
 
+class OneOutline(OneRun):
+    under: PathText = Field("", description="The rows inside this block, loop, or item of a loop: `reserve[2]`")
+    only: RowsOnly | None = Field(
+        None,
+        description="Only steps that failed or need a decision, or only those that are not finished; default: `all`, "
+        "but `failed` for a run with more than 200 steps that failed",
+    )
+    idle: IdleTime = Field("collapse", description="Whether long times without work are shortened on the axis")
+    zoom: Window | None = Field(
+        None, description="Only this part of the run, as two numbers of milliseconds since its start: `0-15000`"
+    )
+    after: PathText | None = Field(None, description="Continue after this row: the `after` of the previous page")
+    limit: RowLimit = Field(100, description="The maximum number of rows")
+
+
 class OneStep(OneRun):
     step: PathText = Field(description="The path of the step")
 
@@ -54,6 +93,9 @@ class StepOperations:
     def operations(self) -> list[Operation[Any, Any]]:
         return [
             Operation("GET", "/runs/{run}/steps", self.list_steps, "read", ManySteps, Nothing, {200: StepsDocument}),
+            Operation(
+                "GET", "/runs/{run}/outline", self.get_outline, "read", OneOutline, Nothing, {200: OutlineDocument}
+            ),
             Operation("GET", "/runs/{run}/steps/{step}", self.get_step, "read", OneStep, Nothing, {200: StepDocument}),
             Operation(
                 "GET", "/runs/{run}/values/{value}", self.get_value, "read", OneValue, Nothing, {200: RunValueDocument}
@@ -68,6 +110,18 @@ class StepOperations:
         )
         page, after = await encode_steps(self._journal, wanted.run, query, may_answer=asked.may_answer)
         text = b'{"steps":%b,"after":%b}' % (page, msgspec.json.encode(after))
+        return Response(text, media_type="application/json")
+
+    async def get_outline(self, asked: ApiRequest[OneOutline, Nothing]) -> Response:
+        """Return a run over time: a row for each step, in which a loop is one row, and the axis that they are drawn on.
+
+        Inside of a loop, the items that failed come first.
+        """
+        wanted = asked.parameters
+        query = OutlineQuery(
+            *(wanted.under, wanted.only, wanted.after, wanted.limit, wanted.zoom, wanted.idle == "collapse")
+        )
+        text = await encode_outline(self._journal, wanted.run, query, may_answer=asked.may_answer)
         return Response(text, media_type="application/json")
 
     async def get_step(self, asked: ApiRequest[OneStep, Nothing]) -> Response:

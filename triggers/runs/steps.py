@@ -15,11 +15,12 @@ from durable.clock import now
 from durable.history.entries import AttemptFailed, AttemptLost
 from durable.history.state import BlockState, State, StepState
 from durable.history.words import Failure, RunStatus, StepStatus
-from durable.journal.folds import AttemptEnd, Fold
+from durable.journal.folds import Fold
 from durable.journal.outline import StepKind, StepOrder, StepPlace, has_undo
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
-from durable.path import find_step_path, is_within, strip_numbers
+from durable.journal.timeline import AttemptEnd
+from durable.path import find_step_path, is_within
 from durable.units import Run
 from durable.values import NULL
 from triggers.documents.fields import format_time
@@ -35,8 +36,8 @@ from triggers.documents.runs import (
 from triggers.not_found import StepNotFound
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.omissions import Omissions
+from triggers.runs.plan import load_plan
 from triggers.runs.rows import find_run
-from triggers.runs.uses import list_uses
 
 PART_LIMIT = 4_000
 """The bytes of a step's input, output, error or attempts from which they are left out of a page."""
@@ -114,7 +115,7 @@ class StepEncoder:
         self._run = run
         self._encoder = encoder
         self._performed_until = find_performed_until(run, fold.state)
-        self._uses = list_uses(scan.load_definition(run.version) or b"")
+        self._plan = load_plan(scan.load_definition(run.version))
 
     def encode_page(self, query: StepQuery, most_bytes: int = PAGE_BYTES) -> StepPage:
         """Encode the steps that are asked for: at least one if there is one, and no more than `most_bytes`."""
@@ -158,7 +159,7 @@ class StepEncoder:
         omissions = Omissions(limit, lambda name: f"/api/runs/{self._run.id}/steps/{quote(path, safe='')}")
         document = StepDocument(
             path=path,
-            use=self._uses.get(strip_numbers(path)),
+            use=self._plan.find_use(path),
             status=step.status,
             input=omissions.take_value("input", step.input, lambda value: encoder.input(value, step.secrets)),
             output=omissions.take_value("output", step.output, encoder.raw),
