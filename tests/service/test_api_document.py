@@ -159,7 +159,9 @@ async def _use(service: Running, world: Outside) -> None:
         run = (await ask("POST", runs(pipeline), json=waits, headers={"idempotency-key": "k"})).json()["id"]
         await ask("POST", runs(pipeline), json={}, headers={"idempotency-key": "k"})
         await ask("GET", f"/api/runs/{run}")
-        for what in ("history", "steps", "steps?outline=true&order=time", "values/outputs", "values/error"):
+        for what in (
+            *("history", "outline", "steps", "steps?outline=true&order=time", "values/outputs", "values/error"),
+        ):
             await ask("GET", f"/api/runs/{run}/{what}")
         for step in (await ask("GET", f"/api/runs/{run}")).json()["steps"]:
             await ask("GET", f"/api/runs/{run}/steps/{step['path']}")

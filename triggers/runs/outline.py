@@ -32,10 +32,10 @@ from triggers.documents.outline import (
 )
 from triggers.documents.runs import CalledRunDocument, ErrorDocument
 from triggers.runs.encoder import DocumentEncoder
-from triggers.runs.plan import load_plan
 from triggers.runs.rows import find_run
 from triggers.runs.steps import count_items, find_performed_until
 from triggers.runs.tree import Row, list_failed, list_rows, list_unfinished
+from triggers.runs.version_steps import load_version_steps
 
 STRIP_SIZE = 100
 """The pieces of the strip of a whole run."""
@@ -79,7 +79,7 @@ class OutlineEncoder:
         self._run = run
         self._query = query
         self._encoder = encoder
-        self._plan = load_plan(scan.load_definition(run.version))
+        self._version = load_version_steps(scan.load_definition(run.version))
         state = fold.state
         self._start = state.started_at
         self._until = max(state.finished.at if state.finished else now(), self._start)
@@ -162,7 +162,7 @@ class OutlineEncoder:
             case "unfinished":
                 rows = unfinished
             case "all":
-                rows = list_rows(state, query.under, self._plan.main, self._scan.rest)
+                rows = list_rows(state, query.under, self._version.main, self._scan.rest)
         return only, rows, counts
 
     def _encode_rows(self, rows: Sequence[Row], axis: Axis) -> list[RowDocument]:
@@ -179,14 +179,14 @@ class OutlineEncoder:
 
     def _make_row(self, row: Row, densities: dict[str, DensityDocument], statuses: dict[str, RunStatus]) -> RowDocument:
         path, depth = row
-        state, plan = self._fold.state, self._plan
+        state, version = self._fold.state, self._version
         step = state.steps.get(path) or StepState("pending")
         span = self._find_span(path)
         items = count_items(step, state.blocks.get(path))
-        limit = plan.find_attempts(path)
+        limit = version.find_attempts(path)
         return RowDocument(
             path=path,
-            use=plan.find_use(path),
+            use=version.find_use(path),
             status=step.status,
             depth=depth,
             at=span[0] - self._start if span else None,
@@ -197,7 +197,7 @@ class OutlineEncoder:
             ],
             density=densities.get(path) if items else None,
             items=items,
-            parallel=plan.find_parallel(path),
+            parallel=version.find_parallel(path),
             attempts=step.attempt - step.is_backing_off(self._performed_until),
             max_attempts=limit + step.attempt - step.counted_attempts if limit and step.attempt else limit,
             due_at=format_time(step.due),

@@ -36,8 +36,8 @@ from triggers.documents.runs import (
 from triggers.not_found import StepNotFound
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.omissions import Omissions
-from triggers.runs.plan import load_plan
 from triggers.runs.rows import find_run
+from triggers.runs.version_steps import load_version_steps
 
 PART_LIMIT = 4_000
 """The bytes of a step's input, output, error or attempts from which they are left out of a page."""
@@ -115,7 +115,7 @@ class StepEncoder:
         self._run = run
         self._encoder = encoder
         self._performed_until = find_performed_until(run, fold.state)
-        self._plan = load_plan(scan.load_definition(run.version))
+        self._version = load_version_steps(scan.load_definition(run.version))
 
     def encode_page(self, query: StepQuery, most_bytes: int = PAGE_BYTES) -> StepPage:
         """Encode the steps that are asked for: at least one if there is one, and no more than `most_bytes`."""
@@ -159,7 +159,7 @@ class StepEncoder:
         omissions = Omissions(limit, lambda name: f"/api/runs/{self._run.id}/steps/{quote(path, safe='')}")
         document = StepDocument(
             path=path,
-            use=self._plan.find_use(path),
+            use=self._version.find_use(path),
             status=step.status,
             input=omissions.take_value("input", step.input, lambda value: encoder.input(value, step.secrets)),
             output=omissions.take_value("output", step.output, encoder.raw),

@@ -1,4 +1,4 @@
-"""The plan of a run: the steps of its pipeline version, as it is stored."""
+"""The steps of a pipeline version, as it is stored, by their paths."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NO_PIPELINE = ResolvedPipeline(id="", steps=NO_STEPS)
 
 
 @dataclass(frozen=True)
-class Plan:
+class VersionSteps:
     """A pipeline version; one without steps if it is missing or damaged."""
 
     pipeline: ResolvedPipeline
@@ -52,12 +52,12 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def load_plan(definition: bytes | None) -> Plan:
+def load_version_steps(definition: bytes | None) -> VersionSteps:
     """Decode a version as it is stored."""
     try:
-        return Plan(msgspec.json.decode(definition or b"", type=ResolvedPipeline, dec_hook=decode_steps))
+        return VersionSteps(msgspec.json.decode(definition or b"", type=ResolvedPipeline, dec_hook=decode_steps))
     except DECODING_ERRORS:
-        return Plan(NO_PIPELINE)
+        return VersionSteps(NO_PIPELINE)
 
 
 def name_use(step: ResolvedStep) -> str:
