@@ -19,6 +19,7 @@ from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.runs import RunPages
+from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.html.assets import ASSETS
 from triggers.http.body import BodyLimits, read_body, read_query
@@ -45,7 +46,7 @@ class Dashboard:
         self._find_visitor = find_visitor
         self._bounds = bounds
         self._renderer = Renderer()
-        self.pages: list[PageRoute] = [*RunPages().routes()]
+        self.pages: list[PageRoute] = [*RunPages().routes(), *WaitPages().routes()]
 
     def app(self) -> Starlette:
         """All pages. What no page has is answered by `answer_missing`."""

@@ -21,9 +21,14 @@ AwaitedType: TypeAlias = Annotated[str | None, note("Of an event: its type")]
 
 AwaitedSubject: TypeAlias = Annotated[str | None, note("Of an event: its subject")]
 
+PendingKind: TypeAlias = Literal["approval", "webhook", "event", "decision", "resume"]
+
 WaitLink: TypeAlias = Annotated[
     str | None, note("The link that answers it, without a key; null for a key that may not answer")
 ]
+
+
+WaitBegin: TypeAlias = Annotated[Time | None, note("When its step was reached")]
 
 
 class WaitDocument(Struct, frozen=True):
@@ -32,6 +37,7 @@ class WaitDocument(Struct, frozen=True):
     step: str
     name: WaitName
     kind: AwaitKind
+    since: WaitBegin
     due_at: WaitEnd
     title: WaitTitle
     to: Asked
@@ -50,7 +56,8 @@ class PendingDocument(Struct, frozen=True):
     reason: Annotated[str | None, note("Why it is paused")]
     step: str | None
     name: WaitName
-    kind: AwaitKind | Literal["decision", "resume"]
+    kind: PendingKind
+    since: WaitBegin
     due_at: WaitEnd
     title: WaitTitle
     to: Asked
@@ -61,11 +68,17 @@ class PendingDocument(Struct, frozen=True):
 
     @classmethod
     def make_decision(
-        cls, run: str, pipeline: str, reason: str | None, step: str | None = None, due_at: str | None = None
+        cls,
+        run: str,
+        pipeline: str,
+        reason: str | None,
+        step: str | None = None,
+        since: str | None = None,
+        due_at: str | None = None,
     ) -> Self:
         """What a person must decide: on a step, or that the run goes on."""
         kind: Literal["decision", "resume"] = "decision" if step else "resume"
-        return cls(run, pipeline, reason, step, None, kind, due_at, None, [], None, None, None, None)
+        return cls(run, pipeline, reason, step, None, kind, since, due_at, None, [], None, None, None, None)
 
 
 class PendingListDocument(Struct, frozen=True):

@@ -239,6 +239,7 @@ def make_wait(question: Question, state: State, waits_url: str | None) -> WaitDo
         step=question.step,
         name=question.name or None,
         kind=question.kind,
+        since=format_time(state.steps[question.step].scheduled_at),
         due_at=format_time(question.due),
         title=question.title,
         to=list(question.to),

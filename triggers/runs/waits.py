@@ -128,7 +128,7 @@ def _find_pending(
         return
     run, pipeline, deadline = state.run, state.started.pipeline, format_time(state.deadline)
     if after is None and "" in state.pauses:
-        yield "", PendingDocument.make_decision(run, pipeline, state.pauses[""], None, deadline)
+        yield "", PendingDocument.make_decision(run, pipeline, state.pauses[""], due_at=deadline)
     waiting = set(find_waiting_steps(state))
     first = list(state.steps).index(after) + 1 if after in state.steps else 0
     for path in [path for path in islice(state.steps, first, None) if path in waiting or path in state.pauses]:
@@ -142,4 +142,5 @@ def _find_pending(
             yield path, PendingDocument.make_decision(run, pipeline, unreadable.reason)
             return
         if path in state.pauses:
-            yield path, PendingDocument.make_decision(run, pipeline, state.pauses[path], path, deadline)
+            since = format_time(state.steps[path].scheduled_at)
+            yield path, PendingDocument.make_decision(run, pipeline, state.pauses[path], path, since, deadline)
