@@ -59,7 +59,13 @@ async def test_a_refused_answer_is_shown_again_as_it_was_filled_in(tmp_path: Pat
     async with running(tmp_path, {"ship": ASKS}) as service:
         run = (await service.start("ship")).json()["id"]
         await _wait_for(service, run, "waiting")
-        form = {"step": "ask", "fields.parcels": "0", "comment": "so <few>", "approved": "true", "next": "//evil.example"}
+        form = {
+            "step": "ask",
+            "fields.parcels": "0",
+            "comment": "so <few>",
+            "approved": "true",
+            "next": "//evil.example",
+        }
         answer = await service.client.post(f"/runs/{run}/answer", data=form)
         assert answer.status_code == 422
         assert 'value="0"' in answer.text
