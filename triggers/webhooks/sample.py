@@ -25,11 +25,11 @@ class SampleDelivery:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_sample(hook: WebhookTrigger, id: str) -> SampleDelivery | None:
+def make_sample(hook: WebhookTrigger, id: str, method: str = "POST") -> SampleDelivery | None:
     """A delivery with that id; None where none is found that starts a run."""
     for is_bare in (False, True):
         sample = _make_sample(hook, id, is_bare=is_bare)
-        if _is_accepted(hook, sample, id):
+        if _is_accepted(hook, sample, id, method):
             return sample
     return None
 
@@ -79,14 +79,14 @@ def _is_one(expression: Expression) -> bool:
     return len(expression.names) == 1
 
 
-def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
+def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str, method: str) -> bool:
     """Whether the sample passes the filter and fits the pipeline's inputs."""
     document = build_trigger_document(
         id,
         hook.name,
         0,
         type=sample.type,
-        method="POST",
+        method=method,
         path=dict(_make_path(hook.path)[1]),
         query=dict(sample.query),
         headers={name.lower(): value for name, value in sample.headers.items()},
