@@ -15,6 +15,7 @@ from durable.journal.definitions import find_versions, list_versions
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.reports import PipelineVersion
+from durable.steps.resolved import ResolvedStep
 from durable.values import JSON
 from durable.wording import quote
 from triggers.documents.fields import format_time
@@ -130,6 +131,11 @@ def format_definition(data: bytes) -> Iterator[str]:
             yield from (_dump([step]) for step in value)
         else:
             yield _dump({name: value})
+
+
+def format_step(step: ResolvedStep) -> str:
+    """A step of a stored definition as YAML, with the words of pipeline files."""
+    return _dump(_translate(msgspec.to_builtins(step)))
 
 
 def _dump(tree: Any) -> str:

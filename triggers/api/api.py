@@ -74,7 +74,7 @@ class Api:
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
             *RepeatOperations(engine, journal, folder, secrets, now).operations(),
-            *StepOperations(journal).operations(),
+            *StepOperations(journal, folder).operations(),
             *TriggerOperations(engine, journal, folder, now).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),

@@ -13,10 +13,15 @@ from durable.journal.outline import StepKind, StepOrder
 from triggers.api.operation import ApiRequest, Nothing, Operation
 from triggers.api.runs import OneRun
 from triggers.api.value_types import Limit, RowLimit
+from triggers.config.folder import Folder
 from triggers.documents.outline import OutlineDocument, RowsOnly
 from triggers.documents.runs import RunValueDocument, StepDocument, StepsDocument
+from triggers.documents.version_steps import RunGraphDocument, StepDefinitionDocument
+from triggers.runs.graph import encode_graph
 from triggers.runs.outline import OutlineQuery, encode_outline
+from triggers.runs.rows import find_run
 from triggers.runs.run import RunPart, encode_run_part
+from triggers.runs.step_definition import encode_step_definition
 from triggers.runs.steps import CURSOR, StepQuery, encode_step, encode_steps
 
 PathText: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
@@ -87,8 +92,9 @@ class OneValue(OneRun):
 class StepOperations:
     """Reads the steps and the values of runs."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, folder: Folder) -> None:
         self._journal = journal
+        self._folder = folder
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
@@ -97,6 +103,11 @@ class StepOperations:
                 "GET", "/runs/{run}/outline", self.get_outline, "read", OneOutline, Nothing, {200: OutlineDocument}
             ),
             Operation("GET", "/runs/{run}/steps/{step}", self.get_step, "read", OneStep, Nothing, {200: StepDocument}),
+            Operation(
+                *("GET", "/runs/{run}/steps/{step}/definition", self.get_step_definition, "read", OneStep, Nothing),
+                {200: StepDefinitionDocument},
+            ),
+            Operation("GET", "/runs/{run}/graph", self.get_graph, "read", OneRun, Nothing, {200: RunGraphDocument}),
             Operation(
                 "GET", "/runs/{run}/values/{value}", self.get_value, "read", OneValue, Nothing, {200: RunValueDocument}
             ),
@@ -128,6 +139,24 @@ class StepOperations:
         """Return one step in full."""
         wanted = asked.parameters
         text = await encode_step(self._journal, wanted.run, wanted.step, may_answer=asked.may_answer)
+        return Response(text, media_type="application/json")
+
+    async def get_step_definition(self, asked: ApiRequest[OneStep, Nothing]) -> Response:
+        """Return what the version of a run says of a step, with the values of the expressions in its input."""
+        wanted = asked.parameters
+        found = await find_run(self._journal, wanted.run)
+        text = await encode_step_definition(
+            self._journal,
+            wanted.run,
+            wanted.step,
+            self._folder.find_source(found.pipeline, found.version),
+            may_answer=asked.may_answer,
+        )
+        return Response(text, media_type="application/json")
+
+    async def get_graph(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
+        """Return the steps of the version of a run as they are nested, and how often each was reached."""
+        text = await encode_graph(self._journal, asked.parameters.run)
         return Response(text, media_type="application/json")
 
     async def get_value(self, asked: ApiRequest[OneValue, Nothing]) -> Response:

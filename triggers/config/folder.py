@@ -160,6 +160,13 @@ class Folder:
     def definition(self, pipeline: str) -> Definition | None:
         return self._by_id.get(pipeline)
 
+    def find_source(self, pipeline: str, version: str) -> tuple[str, bytes] | None:
+        """Return the name and the text of the file that means this version; None if none does any more."""
+        for file in self.files:
+            if file.is_valid and file.definition and (file.name, file.definition.version) == (pipeline, version):
+                return file.path.name, file.data
+        return None
+
     def find_policy(self, pipeline: str) -> RetentionPolicy:
         """How long the runs of a pipeline are kept."""
         if pipeline not in self._by_id and self.broken:

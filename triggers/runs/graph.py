@@ -1,0 +1,94 @@
+"""The graph of a run: the steps of its version as they are nested, each with how often it was reached."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from durable.blocks.kinds import BLOCKS
+from durable.blocks.switch import SwitchStep
+from durable.blocks.try_ import TryStep
+from durable.history.state import State
+from durable.history.words import StepStatus
+from durable.journal.folds import Fold
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
+from durable.path import join_path, strip_numbers
+from durable.steps.resolved import ResolvedStep, Steps
+from triggers.documents.version_steps import GraphBranchDocument, GraphStepDocument, RunGraphDocument
+from triggers.runs.rows import find_run
+from triggers.runs.version_steps import find_kind, load_version_steps, name_use
+
+GRAPH_LIMIT = 500
+"""The steps of a graph; a definition of 1 MB may have 10,000."""
+
+_URGENCY: tuple[StepStatus, ...] = (
+    *("failed", "uncertain", "running", "waiting", "cancelled", "completed", "skipped", "pending"),
+)
+
+
+async def encode_graph(reads: Reads, run: str) -> bytes:
+    """Encode a `RunGraphDocument`; raises `RunNotFound`."""
+    found = await find_run(reads, run)
+
+    def encode(scan: Scan, fold: Fold) -> bytes:
+        pipeline = load_version_steps(scan.load_definition(found.version)).pipeline
+        builder = _GraphBuilder(_count_steps(fold.state, scan.rest))
+        steps, on_failure = builder.list_steps(pipeline.steps, ""), builder.list_steps(pipeline.on_failure, "")
+        return msgspec.json.encode(RunGraphDocument(run, steps, on_failure, builder.omitted))
+
+    return await reads.scan_fold(found, encode)
+
+
+def _count_steps(state: State, rest: Callable[[], None]) -> dict[str, dict[StepStatus, int]]:
+    """Count the steps of a run by their paths in the definition, and by status."""
+    counts: dict[str, dict[StepStatus, int]] = {}
+    for path, step in state.steps.items():
+        of_step = counts.setdefault(strip_numbers(path), {})
+        of_step[step.status] = of_step.get(step.status, 0) + 1
+        rest()
+    return counts
+
+
+class _GraphBuilder:
+    def __init__(self, counts: dict[str, dict[StepStatus, int]]) -> None:
+        self._counts = counts
+        self._room = GRAPH_LIMIT
+        self.omitted = 0
+
+    def list_steps(self, steps: Steps, frame: str) -> list[GraphStepDocument]:
+        listed: list[GraphStepDocument] = []
+        for step in steps:
+            if self._room:
+                self._room -= 1
+                listed.append(self._make_step(step, join_path(frame, step.id)))
+            else:
+                self.omitted += 1
+        return listed
+
+    def _make_step(self, step: ResolvedStep, path: str) -> GraphStepDocument:
+        counts = self._counts.get(path, {})
+        branches = [
+            GraphBranchDocument(
+                label,
+                _find_condition(step, number),
+                any(join_path(path, each.id) in self._counts for each in steps),
+                self.list_steps(steps, path),
+            )
+            for number, (label, steps) in enumerate(BLOCKS[find_kind(step)].list_branches(step))
+            if steps
+        ]
+        return GraphStepDocument(path, name_use(step), _find_most_urgent(counts), counts, branches)
+
+
+def _find_most_urgent(counts: Iterable[StepStatus]) -> StepStatus:
+    return min(counts, key=_URGENCY.index, default="pending")
+
+
+def _find_condition(step: ResolvedStep, branch: int) -> str | None:
+    """The condition under which a branch is taken."""
+    match step:
+        case SwitchStep():
+            return step.cases[branch].when if branch < len(step.cases) else None
+        case TryStep():
+            return step.catch[branch - 1].when if 0 < branch <= len(step.catch) else None
+    return None
