@@ -160,11 +160,20 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("POST", runs(pipeline), json={}, headers={"idempotency-key": "k"})
         await ask("GET", f"/api/runs/{run}")
         for what in (
-            *("history", "outline", "steps", "steps?outline=true&order=time", "values/outputs", "values/error"),
+            *(
+                "history",
+                "outline",
+                "graph",
+                "steps",
+                "steps?outline=true&order=time",
+                "values/outputs",
+                "values/error",
+            ),
         ):
             await ask("GET", f"/api/runs/{run}/{what}")
         for step in (await ask("GET", f"/api/runs/{run}")).json()["steps"]:
             await ask("GET", f"/api/runs/{run}/steps/{step['path']}")
+            await ask("GET", f"/api/runs/{run}/steps/{step['path']}/definition")
         await ask("POST", f"/api/runs/{run}/cancel")
         for _ in range(2):
             again = (await ask("POST", f"/api/runs/{run}/rerun", headers={"idempotency-key": "k"})).json()["id"]

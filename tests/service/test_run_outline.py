@@ -97,3 +97,42 @@ async def test_a_long_run_that_failed_lists_its_failures(tmp_path: Path, sink: O
         assert (outline["only"], [row["path"] for row in outline["rows"]]) == ("failed", ["reserve[37].hold"])
         everything = await service.ask(f"/runs/{run}/outline?only=all")
         assert everything["rows"][-1]["status"] == "failed"
+
+
+async def test_a_graph_shows_the_taken_branches_and_a_definition_where_values_come_from(tmp_path: Path) -> None:
+    pipeline = """
+steps:
+  - {id: customer, use: transform.set, with: {values: {name: Ada}}}
+  - id: large
+    switch:
+      - {when: "steps.customer.output.name == 'Bob'", steps: [{id: bob, use: log.write, with: {message: x}}]}
+    else:
+      - id: each
+        foreach: [1, 2]
+        as: order
+        steps: [{id: hold, use: log.write, with: {message: "{{ steps.customer.output.name }}: {{ order }}"}}]
+"""
+    pipeline = pipeline.replace("foreach: [1, 2]", "foreach: '[1, 2]'")
+    async with running(tmp_path, {"order": pipeline}) as service:
+        run = (await service.start("order")).json()["id"]
+        await service.wait_for_end(run)
+        graph = await service.ask(f"/runs/{run}/graph")
+        case, other = graph["steps"][1]["branches"]
+        assert (case["label"], case["when"], case["taken"]) == ("case 1", "steps.customer.output.name == 'Bob'", False)
+        assert (other["label"], other["taken"]) == ("else", True)
+        assert other["steps"][0]["branches"][0]["steps"][0]["counts"] == {"completed": 2}
+        found = await service.ask(f"/runs/{run}/steps/large.each[1].hold/definition")
+        assert (found["file"], found["line"]) == ("order.yaml", 11)
+        assert found["text"].startswith("id: hold\nuse: log.write\n")
+        assert found["templates"] == [
+            {
+                "place": "message",
+                "template": "{{ steps.customer.output.name }}: {{ order }}",
+                "value": "Ada: 2",
+                "reads": [
+                    {"name": "steps.customer.output.name", "step": "customer"},
+                    {"name": "order", "step": "large.each"},
+                ],
+            }
+        ]
+        assert (await service.client.get(f"/api/runs/{run}/steps/none/definition")).status_code == 404

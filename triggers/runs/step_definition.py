@@ -19,7 +19,7 @@ from triggers.documents.version_steps import NameReadDocument, StepDefinitionDoc
 from triggers.not_found import StepNotFound
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.rows import find_run
-from triggers.runs.version_steps import load_version_steps
+from triggers.runs.version_steps import VersionSteps, load_version_steps
 from triggers.versions import format_step
 
 TEMPLATES_LIMIT = 100
@@ -40,7 +40,8 @@ async def encode_step_definition(
     found, path = await find_run(reads, run), find_step_path(path)
 
     def encode(scan: Scan, fold: Fold) -> bytes:
-        step = load_version_steps(scan.load_definition(found.version)).find_step(path)
+        version = load_version_steps(scan.load_definition(found.version))
+        step = version.find_step(path)
         if step is None:
             raise StepNotFound(run, path)
         encoder = DocumentEncoder(scan, run, may_answer=may_answer)
@@ -50,7 +51,7 @@ async def encode_step_definition(
             text=format_step(step),
             file=file[0] if file and line else None,
             line=line,
-            templates=_list_templates(fold.state, path, step, encoder) if isinstance(step, ActionStep) else [],
+            templates=_list_templates(fold.state, path, step, version, encoder) if isinstance(step, ActionStep) else [],
         )
         return encoder.encode(document)
 
@@ -60,7 +61,9 @@ async def encode_step_definition(
 # -- expressions
 
 
-def _list_templates(state: State, path: str, step: ActionStep, encoder: DocumentEncoder) -> list[TemplateDocument]:
+def _list_templates(
+    state: State, path: str, step: ActionStep, version: VersionSteps, encoder: DocumentEncoder
+) -> list[TemplateDocument]:
     try:
         expressions = Template.parse(step.input, step.urls).expressions
     except ExpressionError:
@@ -74,7 +77,7 @@ def _list_templates(state: State, path: str, step: ActionStep, encoder: Document
             ".".join(map(str, pointer)),
             str(_find_part(step.input, pointer)),
             _shorten(_find_part(given, pointer)),
-            [NameReadDocument(".".join(map(str, name)), _find_source(state, path, name)) for name in read],
+            [NameReadDocument(".".join(map(str, name)), _find_source(state, version, path, name)) for name in read],
         )
         for pointer, read in list(names.items())[:TEMPLATES_LIMIT]
     ]
@@ -104,7 +107,7 @@ def _shorten(value: JSON) -> JSON:
     return value if len(msgspec.json.encode(value)) <= VALUE_LIMIT else None
 
 
-def _find_source(state: State, path: str, name: DottedName) -> str | None:
+def _find_source(state: State, version: VersionSteps, path: str, name: DottedName) -> str | None:
     """The step of the run that a name comes from: the nearest one with its id, or the loop of an item."""
     root, *rest = map(str, name)
     if root == "steps" and rest:
@@ -114,8 +117,14 @@ def _find_source(state: State, path: str, name: DottedName) -> str | None:
                 return found
             frame = frame_of(split_frame(frame)[0]) if frame else None
         return None
-    around = state.block_around(path)
-    return around[0] if around and around[1] is not None and root in ("item", "index") else None
+    loop = frame_of(path)
+    while loop:
+        loop, number = split_frame(loop)
+        step = version.find_step(loop)
+        if number is not None and root in ("index", getattr(step, "name", "")):
+            return loop
+        loop = frame_of(loop)
+    return None
 
 
 # -- its place in the file
