@@ -439,7 +439,8 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send."""
+    """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send.
+    `last_used_at` is its last use, to within some minutes."""
 
     id: str
     name: str
@@ -447,6 +448,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     hash: str
     created_at: int
     revoked_at: int | None = None
+    last_used_at: int | None = None
 
 
 SealedKind: TypeAlias = Literal["secret", "token"]

@@ -1,18 +1,17 @@
-"""The application that the server calls: routes requests, and limits those without a valid key.
+"""The application that the server calls: routes requests, and limits strangers.
 
-A request without a valid key counts against the rate of its network, whatever its path. Deliveries have their own rates
+A request without a valid key and without a session counts against the rate of its network, whatever its path. Deliveries have their own rates
 (`triggers.webhooks`), and the paths of load balancers and monitors are not limited.
 """
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triggers.api.problem import make_api_error
 from triggers.health import PATHS
 from triggers.http.proxies import TrustedProxies
 from triggers.http.rate_limit import RateLimiter
-from triggers.keys import Keys, parse_bearer
 from triggers.refusals import RateExceeded
+from triggers.sessions.visitors import Visitors
 from triggers.webhooks.route import PREFIX
 from triggers.webhooks.webhooks import ANSWERED_METHODS, Webhooks
 
@@ -22,11 +21,11 @@ class Gateway:
     The application refuses everything else below `/hooks`."""
 
     def __init__(
-        self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: RateLimiter, proxies: TrustedProxies
+        self, webhooks: Webhooks, app: ASGIApp, visitors: Visitors, strangers: RateLimiter, proxies: TrustedProxies
     ) -> None:
         self._webhooks = webhooks
         self._app = app
-        self._keys = keys
+        self._visitors = visitors
         self._strangers = strangers
         self._proxies = proxies if proxies else None  # so that a request costs no call where there are none
 
@@ -35,14 +34,10 @@ class Gateway:
             scope["client"] = self._proxies.find_client(scope)
         if scope["method"] in ANSWERED_METHODS and scope["path"].startswith(f"{PREFIX}/"):
             await self._webhooks(scope, receive, send)
-        elif scope["path"] in PATHS or self._has_key(scope):
+        elif scope["path"] in PATHS or self._visitors.is_known(scope):
             await self._app(scope, receive, send)
         elif seconds := self._strangers.take_for(scope):
             error = RateExceeded("too many requests without a valid key came from this address", seconds)
             await make_api_error(error).response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-    def _has_key(self, scope: Scope) -> bool:
-        key = parse_bearer(Headers(scope=scope).get("authorization"))
-        return key is not None and self._keys.scope(key) is not None

@@ -5,17 +5,20 @@ the key file, is the admin key beside them.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import get_args
 
 import msgspec
 
 from durable.clock import new_id
+from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.units import ApiKey
 from triggers.documents.fields import Scope
@@ -27,6 +30,12 @@ PREFIX = "wp_"
 
 LEAST_LENGTH = 16
 """Characters of an admin key that other machines may try."""
+
+ADMIN = "admin"
+"""The id and the name of the key that is not kept in the journal."""
+
+USE_INTERVAL = 600_000
+"""How often the last use of a key is written, in ms."""
 
 _BEARER = re.compile(r"[ \t]*bearer[ \t]+(.*[^ \t])[ \t]*", re.IGNORECASE)
 
@@ -47,6 +56,20 @@ def parse_bearer(authorization: str | None) -> str | None:
     return presented[1] if presented else None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Somebody who presents a key, or who signed in with it: the key's name, scope and id, and the id of their
+    session."""
+
+    name: str
+    scope: Scope
+    key: str
+    session: str | None = None
+
+    def may(self, wanted: Scope) -> bool:
+        return includes_scope(self.scope, wanted)
+
+
 class Keys:
     """The keys of the journal, which is their only writer, and the admin key."""
 
@@ -55,23 +78,41 @@ class Keys:
         self._admin = admin.encode() if admin else None
         self._now = now
         self._by_hash: dict[str, ApiKey] = {}
+        self._by_id: dict[str, ApiKey] = {}
 
     async def load(self) -> None:
         """Learn the keys that the journal holds."""
-        self._by_hash = {key.hash: key for key in await self._journal.list_keys()}
+        for key in await self._journal.list_keys():
+            self._keep(key)
 
     def list_keys(self) -> list[ApiKey]:
         """Every key that was ever made, the oldest first."""
-        return list(self._by_hash.values())
+        return list(self._by_id.values())
 
-    def scope(self, presented: str) -> Scope | None:
-        """What the holder of a key may do; None if it is worth nothing."""
+    def find_holder(self, presented: str) -> KeyHolder | None:
+        """The holder of a key; None if it is worth nothing."""
         if self._admin and hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._admin):
-            return "admin"
+            return KeyHolder(ADMIN, "admin", ADMIN)
         found = self._by_hash.get(hash_key(presented))
-        if found is None or found.revoked_at is not None:
+        return self.find_holder_of(found.id) if found else None
+
+    def find_holder_of(self, id: str) -> KeyHolder | None:
+        """The holder of the key with an id, which is used now; None if there is none, or it is revoked."""
+        if id == ADMIN:
+            return KeyHolder(ADMIN, "admin", ADMIN) if self._admin else None
+        found = self._by_id.get(id)
+        scope = next((scope for scope in SCOPES if found and scope == found.scope), None)
+        if found is None or scope is None or found.revoked_at is not None:
             return None
-        return next((scope for scope in SCOPES if scope == found.scope), None)
+        self._note_use(found)
+        return KeyHolder(found.name, scope, found.id)
+
+    async def derive_admin_hash(self) -> str:
+        """What distinguishes the admin key from the one before it. A person chooses that key, so the hash is one that
+        is slow to guess from."""
+        salt = b"waypost admin key"  # the hash has to be the same after a restart
+        derived = await asyncio.to_thread(hashlib.scrypt, self._admin or b"", salt=salt, n=2**14, r=8, p=1, dklen=16)
+        return derived.hex()
 
     async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
         """Make a key and keep it; the text is what its holder presents."""
@@ -79,18 +120,36 @@ class Keys:
         text = PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(new_id("key", at), name, scope, hash_key(text), at)
         await asyncio.shield(self._journal.add_key(key))
-        self._by_hash[key.hash] = key
+        self._keep(key)
         return key, text
 
     async def revoke(self, id: str) -> ApiKey | None:
-        """Make a key worthless from now on; None if there is none of that id."""
-        found = next((key for key in self._by_hash.values() if key.id == id), None)
+        """Make a key worthless from now on, and its sessions; None if there is none of that id."""
+        found = self._by_id.get(id)
         if found is None or found.revoked_at is not None:
             return found
         at = self._now()
         await asyncio.shield(self._journal.revoke_key(id, at))
-        revoked = self._by_hash[found.hash] = msgspec.structs.replace(found, revoked_at=at)
-        return revoked
+        return self._keep(msgspec.structs.replace(self._by_id[id], revoked_at=at))
+
+    def _keep(self, key: ApiKey) -> ApiKey:
+        self._by_hash[key.hash] = self._by_id[key.id] = key
+        return key
+
+    def _note_use(self, key: ApiKey) -> None:
+        """Write the last use of a key from time to time. If that fails, it is written at a later use."""
+        at = self._now()
+        if at - (key.last_used_at or 0) < USE_INTERVAL:
+            return
+        self._keep(msgspec.structs.replace(key, last_used_at=at))
+        with contextlib.suppress(JournalError):
+            self._journal.keep_key_use(key.id, at).add_done_callback(drop_failure)
+
+
+def drop_failure(written: "asyncio.Future[None]") -> None:
+    """Ignore the failure of a write that nobody waits for."""
+    if not written.cancelled():
+        written.exception()
 
 
 def ensure_guarded(settings: Settings, keys: Keys) -> None:

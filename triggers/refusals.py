@@ -52,6 +52,14 @@ class RateExceeded(Exception):
         self.closes = closes
 
 
+class CrossSiteRequest(Exception):
+    """A page of another site has made a browser send this request."""
+
+
+class WrongHost(Exception):
+    """The request names a host that is not this service."""
+
+
 class LoginRefused(Exception):
     """A connection cannot be logged in; the message says why."""
 
@@ -69,6 +77,8 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     ConnectionNotFound: lambda error: Refusal(404, f"{error}; GET /api/connections lists them"),
     SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists them"),
     SecretRefused: lambda error: Refusal(422, str(error)),
+    CrossSiteRequest: lambda error: Refusal(403, str(error), CLOSE),
+    WrongHost: lambda error: Refusal(421, str(error), CLOSE),
     LoginRefused: lambda error: Refusal(409, str(error)),
     StoreError: lambda error: Refusal(409, str(error)),
     PipelineNotFound: lambda error: Refusal(404, str(error)),

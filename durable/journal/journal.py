@@ -26,6 +26,7 @@ from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.messages import RetryMessage
 from durable.reports import UnknownPath
+from durable.sessions import Session
 from durable.units import (
     Admission,
     Admitted,
@@ -197,8 +198,24 @@ class Journal(Reads):
         return self._writer.submit(partial(self._writes.keys.add, key=key))
 
     def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
-        """Revoke an API key; False if there is no valid key with this id."""
+        """Revoke an API key, and end its sessions; False if there is no valid key with this id."""
         return self._writer.submit(partial(self._writes.keys.revoke, id=id, at=at))
+
+    def keep_key_use(self, id: str, at: int) -> asyncio.Future[None]:
+        """Record the last use of an API key."""
+        return self._writer.submit(partial(self._writes.keys.keep_use, id=id, at=at))
+
+    def add_session(self, session: Session, before: int) -> asyncio.Future[None]:
+        """Store a session, and remove those that ended or expired before a time (ms)."""
+        return self._writer.submit(partial(self._writes.sessions.add, session=session, before=before))
+
+    def keep_session_seen(self, id: str, at: int) -> asyncio.Future[None]:
+        """Record the last request of a session."""
+        return self._writer.submit(partial(self._writes.sessions.keep_seen, id=id, at=at))
+
+    def end_session(self, id: str, at: int) -> asyncio.Future[None]:
+        """End a session, unless it has ended."""
+        return self._writer.submit(partial(self._writes.sessions.end, id=id, at=at))
 
     def put_sealed_value(self, value: SealedValue, before: int) -> asyncio.Future[bool]:
         """Store an encrypted value if the stored one has the generation `before`, or, if that is 0, if there is none;

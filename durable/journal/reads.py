@@ -31,6 +31,7 @@ from durable.journal import (
     payloads,
     runs,
     schedules,
+    sessions,
 )
 from durable.journal.dialect import Database
 from durable.journal.errors import DataFolderUnusable, JournalBusy, JournalDamaged
@@ -40,6 +41,7 @@ from durable.journal.migrate import ensure_current
 from durable.journal.scan import Scan
 from durable.journal.sqlite.database import SQLite
 from durable.reports import Space
+from durable.sessions import Session
 from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, UnfinishedRun
 
 Found = TypeVar("Found")
@@ -150,6 +152,9 @@ class Reads:
 
     async def list_keys(self) -> list[ApiKey]:
         return await self.read(keys.list_keys)
+
+    async def list_open_sessions(self) -> list[Session]:
+        return await self.read(sessions.list_open_sessions)
 
     async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
         """Check the whole database and return the problems. Closing the journal interrupts it."""

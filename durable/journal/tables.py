@@ -270,6 +270,7 @@ class ApiKeyRow(TableRow, table=True):
     hash: str
     created_at: int = Field(sa_type=BigInteger)
     revoked_at: int | None = Field(sa_type=BigInteger)
+    last_used_at: int | None = Field(sa_type=BigInteger)
 
 
 class SealedValueRow(TableRow, table=True):

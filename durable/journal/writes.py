@@ -19,6 +19,7 @@ from durable.journal.retention import RetentionWrites
 from durable.journal.runs import RunWrites
 from durable.journal.schedules import ScheduleWrites
 from durable.journal.sealed_values import SealedValueWrites
+from durable.journal.sessions import SessionWrites
 from durable.journal.side_effects import SideEffectWrites
 from durable.journal.subscriptions import EventSubscriptions
 from durable.journal.unknown_paths import UnknownPathWrites
@@ -31,7 +32,8 @@ class Writes:
         self.node = node
         self.feed = feed
         self.meta = MetaWrites(sql)
-        self.keys = ApiKeyWrites(sql)
+        self.sessions = SessionWrites(sql)
+        self.keys = ApiKeyWrites(sql, self.sessions)
         self.sealed_values = SealedValueWrites(sql)
         self.unknown_paths = UnknownPathWrites(sql)
         self.schedules = ScheduleWrites(sql, feed)

@@ -1,32 +1,16 @@
 """Access to the API: what the key of a request may do."""
 
-from dataclasses import dataclass
-
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 
 from durable.limit import Rate
 from triggers.api.problem import ApiError
 from triggers.documents.fields import Scope
 from triggers.http.rate_limit import RateLimiter
-from triggers.keys import Keys, hash_key, includes_scope, parse_bearer
+from triggers.keys import KeyHolder, Keys, includes_scope, parse_bearer
 from triggers.refusals import RateExceeded
 
 WRONG_KEYS = Rate(20, 60_000)
 """Wrong keys that an address may present."""
-
-ADMIN = "admin"
-"""The name of the key that is not kept in the journal."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """The sender of a request: the name of their key, and its scope."""
-
-    name: str
-    scope: Scope
-
-    def may(self, wanted: Scope) -> bool:
-        return includes_scope(self.scope, wanted)
 
 
 class Access:
@@ -43,23 +27,13 @@ class Access:
         key = parse_bearer(request.headers.get("authorization"))
         if key is None:
             raise _make_unknown("send the API key as `Authorization: Bearer KEY`")
-        scope = self._keys.scope(key)
-        if scope is None:
+        holder = self._keys.find_holder(key)
+        if holder is None:
             if seconds := self._guesses.take_for(request.scope):
                 raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
             raise _make_unknown("this API key is not known, or was revoked")
-        ensure_scope(scope, wanted)
-        return KeyHolder(self._find_name(key), scope)
-
-    def find_holder(self, request: HTTPConnection) -> KeyHolder | None:
-        """The holder of the key that a request presents; None unless it presents a valid one."""
-        key = parse_bearer(request.headers.get("authorization"))
-        scope = self._keys.scope(key) if key is not None else None
-        return KeyHolder(self._find_name(key), scope) if key is not None and scope is not None else None
-
-    def _find_name(self, key: str) -> str:
-        of_key = hash_key(key)
-        return next((each.name for each in self._keys.list_keys() if each.hash == of_key), ADMIN)
+        ensure_scope(holder.scope, wanted)
+        return holder
 
 
 def ensure_scope(scope: Scope, wanted: Scope) -> None:

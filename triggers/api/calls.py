@@ -6,7 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from durable.values import JSON
-from triggers.api.access import KeyHolder, ensure_scope
+from triggers.api.access import ensure_scope
+from triggers.keys import KeyHolder
 from triggers.api.operation import ApiRequest, Operation
 from triggers.api.request import read_body_of, read_parameters_of
 

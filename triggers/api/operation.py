@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
-from triggers.api.access import KeyHolder
+from triggers.keys import KeyHolder
 from triggers.documents.fields import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]

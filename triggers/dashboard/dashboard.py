@@ -1,7 +1,7 @@
 """The dashboard: its pages, the routes made of them, and how a request for one is answered."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from urllib.parse import quote, unquote
 
@@ -9,11 +9,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from triggers.api.access import KeyHolder
+from triggers.keys import KeyHolder
+from triggers.refusals import CrossSiteRequest, WrongHost
+from triggers.sessions.visitors import Visitors
 from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
@@ -22,6 +24,8 @@ from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.html.assets import ASSETS
+from triggers.html.headers import respond_page
+from triggers.html.message import render_message
 from triggers.http.body import BodyLimits, read_body, read_query
 
 READ_SECONDS = 5
@@ -34,16 +38,13 @@ NOTICE_SECONDS = 30
 
 ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-FindVisitor = Callable[[HTTPConnection], KeyHolder | None]
-"""Who is signed in; None if nobody is."""
-
 
 class Dashboard:
     """Answers every request for a page."""
 
-    def __init__(self, calls: OperationCalls, find_visitor: FindVisitor, bounds: BodyLimits) -> None:
+    def __init__(self, calls: OperationCalls, visitors: Visitors, bounds: BodyLimits) -> None:
         self._calls = calls
-        self._find_visitor = find_visitor
+        self._visitors = visitors
         self._bounds = bounds
         self._renderer = Renderer()
         self.pages: list[PageRoute] = [*RunPages().routes(), *WaitPages().routes()]
@@ -70,7 +71,10 @@ class Dashboard:
         return Route(path, answer, methods=list(by_method))
 
     async def _answer(self, page: PageRoute, request: Request) -> Response:
-        visitor = self._find_visitor(request)
+        try:
+            visitor = self._visitors.find(request)
+        except (CrossSiteRequest, WrongHost) as error:
+            return _refuse(request, error)
         if visitor is None:
             return _ask_to_sign_in(request)
         try:
@@ -113,7 +117,7 @@ class Dashboard:
     def _render(self, view: View, url: str, request: Request, visitor: KeyHolder) -> Response:
         notice = _read_notice(request)
         text = self._renderer.render(view, url, visitor, notice)
-        response = HTMLResponse(text, view.status, headers={"Cache-Control": "no-store"})
+        response = respond_page(text, view.status)
         if notice:
             response.delete_cookie(NOTICE)
         return response
@@ -124,10 +128,21 @@ class Dashboard:
 
     async def _answer_missing(self, request: Request) -> Response:
         """Say that there is no such page: as a page to people, as problem details to programs."""
-        visitor = self._find_visitor(request)
+        try:
+            visitor = self._visitors.find(request)
+        except (CrossSiteRequest, WrongHost):
+            visitor = None
         if visitor is None or "text/html" not in request.headers.get("accept", ""):
             return await answer_http_exception(request, HTTPException(404))
         return self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    """Refuse a request that a session does not cover, in words for whoever reads the answer."""
+    problem = make_api_error(error)
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem.response()
+    return respond_page(render_message(problem.document().title, f"{problem}."), problem.status, problem.headers)
 
 
 def _ask_to_sign_in(request: Request) -> Response:

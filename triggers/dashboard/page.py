@@ -13,7 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from durable.values import JSON
-from triggers.api.access import KeyHolder
+from triggers.keys import KeyHolder
 from triggers.api.calls import OperationCalls
 from triggers.documents.fields import Scope
 

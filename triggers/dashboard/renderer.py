@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triggers.api.access import KeyHolder
+from triggers.keys import KeyHolder
 from triggers.dashboard.page import PageNotice, Values, View, make_link, make_path
 from triggers.html.environment import make_environment
 

@@ -1,4 +1,4 @@
-"""What the dashboard needs: sessions, the audit log, and counts of runs for charts."""
+"""What the dashboard needs: the last use of a key, sessions, the audit log, and counts of runs for charts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
+    op.add_column("api_keys", sa.Column("last_used_at", sa.BigInteger(), nullable=True))
     _add_sessions()
     _add_audit_log()
     _count_runs()

@@ -1,0 +1,139 @@
+"""The pages on which people sign in and out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from durable.journal.errors import JournalError
+from triggers.html.environment import make_environment
+from triggers.html.headers import respond_page
+from triggers.html.message import render_message
+from triggers.http.body import BadRequest, BodyLimits, read_body, read_query
+from triggers.http.rate_limit import RateLimiter
+from triggers.keys import KeyHolder, Keys
+from triggers.refusals import CrossSiteRequest, RateExceeded, WrongHost, find_refusal
+from triggers.sessions.cookie import SessionCookie
+from triggers.sessions.enter_links import ENTER, EnterLinks
+from triggers.sessions.sessions import Sessions
+from triggers.sessions.visitors import Visitors
+
+SIGN_IN = "/sign-in"
+SIGN_OUT = "/sign-out"
+
+FORM_BYTES = 16_384
+"""The largest form that is accepted from somebody who is not signed in."""
+
+WRONG_KEY = "This key is not known, or was revoked."
+VOID_LINK = "This link was used already, or is older than 10 minutes. `waypost open` makes another."
+TITLES = {403: "Not accepted", 421: "Wrong address", 429: "Too many attempts", 503: "Not now"}
+
+
+class SignIn:
+    """Signs people in with a key or a link, and out."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        sessions: Sessions,
+        cookie: SessionCookie,
+        visitors: Visitors,
+        links: EnterLinks,
+        guesses: RateLimiter,
+        bounds: BodyLimits,
+    ) -> None:
+        self._keys = keys
+        self._sessions = sessions
+        self._cookie = cookie
+        self._visitors = visitors
+        self._links = links
+        self._guesses = guesses
+        self._bounds = bounds._replace(limit=min(bounds.limit, FORM_BYTES))
+        self._templates = make_environment(Path(__file__).parent / "templates")
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(SIGN_IN, self.answer, methods=["GET", "POST"]),
+            Route(ENTER, self.answer, methods=["GET", "POST"]),
+            Route(SIGN_OUT, self.answer, methods=["POST"]),
+        ]
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request for one of the pages."""
+        try:
+            self._visitors.check_host(request)
+            if request.method != "POST":
+                return self._show_enter() if request.url.path == ENTER else self._show_form(request)
+            self._visitors.check_site(request)
+            if request.url.path == SIGN_OUT:
+                return await self._sign_out(request)
+            form = dict(read_query(await read_body(request, self._bounds)))
+            if request.url.path == ENTER:
+                return await self._take_link(request, form)
+            return await self._take_key(request, form)
+        except ClientDisconnect:
+            return Response(status_code=400)  # the browser has gone
+        except (BadRequest, CrossSiteRequest, JournalError, RateExceeded, WrongHost) as error:
+            refusal = find_refusal(error)
+            text = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}."
+            page = render_message(TITLES.get(refusal.status, "This cannot be read"), text)
+            return respond_page(page, refusal.status, refusal.headers)
+
+    def _show_form(self, request: Request) -> Response:
+        to = find_local_path(request.query_params.get("next"))
+        return RedirectResponse(to, 303) if self._visitors.find(request) else self._render_form(to)
+
+    def _show_enter(self) -> Response:
+        return respond_page(self._templates.get_template("enter.html").render())
+
+    async def _take_key(self, request: Request, form: Mapping[str, str]) -> Response:
+        holder = self._keys.find_holder(form.get("key", "").strip())
+        to = find_local_path(form.get("next"))
+        if holder is not None:
+            return await self._begin(request, holder, to)
+        if seconds := self._guesses.take_for(request.scope):
+            raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
+        return self._render_form(to, WRONG_KEY, 401)
+
+    async def _take_link(self, request: Request, form: Mapping[str, str]) -> Response:
+        holder = self._links.redeem(form.get("token", ""))
+        return await self._begin(request, holder, "/") if holder else self._render_form("/", VOID_LINK, 401)
+
+    async def _begin(self, request: Request, holder: KeyHolder, to: str) -> Response:
+        """Begin a session, in place of the one that the browser may have."""
+        await self._end(request)
+        address = request.client.host if request.client else None
+        token = await self._sessions.begin(holder, address=address, agent=request.headers.get("user-agent"))
+        response = RedirectResponse(to, 303)
+        self._cookie.set(response, request, token)
+        return response
+
+    async def _sign_out(self, request: Request) -> Response:
+        await self._end(request)
+        # Not "cookies": that would sign out of all other services of the domain, or of the loopback address.
+        response = RedirectResponse(SIGN_IN, 303, headers={"Clear-Site-Data": '"cache"'})
+        self._cookie.delete(response, request)
+        return response
+
+    async def _end(self, request: Request) -> None:
+        token = self._cookie.read(request)
+        if token and (session := self._sessions.find(token)):
+            await self._sessions.end(session.id)
+
+    def _render_form(self, to: str, problem: str | None = None, status: int = 200) -> Response:
+        page = self._templates.get_template("sign_in.html").render(next=to, problem=problem)
+        return respond_page(page, status)
+
+
+def find_local_path(text: str | None) -> str:
+    """The path on this service that a text names; `/` if it names another place, or none."""
+    if not text or not text.isprintable() or not text.startswith("/") or text.startswith(("//", "/\\")):
+        return "/"
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "/"
+    return "/" if parts.scheme or parts.netloc else text
