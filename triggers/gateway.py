@@ -1,7 +1,7 @@
 """The application that the server calls: routes requests, and limits strangers.
 
-A request without a valid key and without a session counts against the rate of its network, whatever its path. Deliveries have their own rates
-(`triggers.webhooks`), and the paths of load balancers and monitors are not limited.
+A request without a valid key and without a session counts against the rate of its network, whatever its path.
+Deliveries have their own rates (`triggers.webhooks`), and the paths of load balancers and monitors are not limited.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send

@@ -20,6 +20,7 @@ import msgspec
 from durable.clock import new_id
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
+from durable.limit import Rate
 from durable.units import ApiKey
 from triggers.documents.fields import Scope
 from triggers.settings import Settings, SettingsError
@@ -30,6 +31,9 @@ PREFIX = "wp_"
 
 LEAST_LENGTH = 16
 """Characters of an admin key that other machines may try."""
+
+WRONG_KEYS = Rate(20, 60_000)
+"""Wrong keys that an address may present."""
 
 ADMIN = "admin"
 """The id and the name of the key that is not kept in the journal."""

@@ -48,7 +48,6 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.wording import quote
 from triggers import logs
-from triggers.api.access import WRONG_KEYS
 from triggers.api.api import Api, answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.bulks.actions import BulkActions
@@ -74,6 +73,7 @@ from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore, open_secret_store
+from triggers.sessions.entrance import Entrance
 from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
@@ -113,6 +113,7 @@ class Service:
     gateway: Gateway
     secrets: Secrets
     keys: Keys
+    entrance: Entrance
 
 
 @asynccontextmanager
@@ -275,17 +276,16 @@ async def _open_ways_in(
     keeper = _make_keeper(settings, journal, key)
     webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
     schedules = Schedules(runner, journal, now)
-    reload = Reloader(folder, runner, (webhooks, schedules))
-    await webhooks.load_unknown_paths()
-    await reload.serve()
+    reload = await _open_triggers(folder, runner, webhooks, schedules)
     replays = Replays(runner, journal, folder, secret_store.secrets, keeper.key, now)
-    reruns = Reruns(runner, journal, folder, now)
-    bulks = Bulks(runner, journal, BulkActions(runner, journal, reruns, replays), folder.list_names, now)
-    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
-    more = logins, secret_store, now, bounds, keys, guesses, f"{logins.url}{WAITS_PREFIX}"
+    bulk_actions = BulkActions(runner, journal, Reruns(runner, journal, folder, now), replays)
+    bulks = Bulks(runner, journal, bulk_actions, folder.list_names, now)
+    entrance = await Entrance.open(settings, journal, keys, now, bounds)
+    more = logins, secret_store, now, bounds, keys, entrance.guesses, f"{logins.url}{WAITS_PREFIX}"
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
-    app = _make_app(webhooks, health, WaitLinks(runner, journal, now, bounds, limiters.networks), logins, api, bounds)
+    links = WaitLinks(runner, journal, now, bounds, limiters.networks)
+    app = _make_app(webhooks, health, links, logins, api, entrance, bounds)
     return Service(
         settings=settings,
         url=logins.url,
@@ -303,10 +303,19 @@ async def _open_ways_in(
         webhooks=webhooks,
         keeper=keeper,
         app=app,
-        gateway=_make_gateway(settings, webhooks, app, keys),
+        gateway=_make_gateway(settings, webhooks, app, entrance),
         secrets=secret_store.secrets,
         keys=keys,
+        entrance=entrance,
     )
+
+
+async def _open_triggers(folder: Folder, runner: Runner, webhooks: Webhooks, schedules: Schedules) -> Reloader:
+    """Load the triggers of the folder's pipelines, and what reloads them."""
+    reload = Reloader(folder, runner, (webhooks, schedules))
+    await webhooks.load_unknown_paths()
+    await reload.serve()
+    return reload
 
 
 def _make_keeper(settings: Settings, journal: Journal, key: str) -> RequestKeeper:
@@ -316,9 +325,9 @@ def _make_keeper(settings: Settings, journal: Journal, key: str) -> RequestKeepe
     return RequestKeeper(journal, limits, hashlib.sha256(f"withheld headers\0{key}".encode()).digest())
 
 
-def _make_gateway(settings: Settings, webhooks: Webhooks, app: Starlette, keys: Keys) -> Gateway:
+def _make_gateway(settings: Settings, webhooks: Webhooks, app: Starlette, entrance: Entrance) -> Gateway:
     strangers = RateLimiter(settings.keyless_rate, time.monotonic_ns)
-    return Gateway(webhooks, app, keys, strangers, TrustedProxies(settings.trusted_proxies))
+    return Gateway(webhooks, app, entrance.visitors, strangers, TrustedProxies(settings.trusted_proxies))
 
 
 async def _load_keys(
@@ -333,14 +342,21 @@ async def _load_keys(
 
 
 def _make_app(
-    webhooks: Webhooks, health: Health, links: WaitLinks, logins: Logins, api: Api, bounds: BodyLimits
+    webhooks: Webhooks,
+    health: Health,
+    links: WaitLinks,
+    logins: Logins,
+    api: Api,
+    entrance: Entrance,
+    bounds: BodyLimits,
 ) -> Starlette:
-    dashboard = Dashboard(OperationCalls(api.operations), api.access.find_holder, bounds)
+    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, bounds)
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
         *links.routes(),
         *LoginCallback(logins).routes(),
+        *entrance.sign_in.routes(),
         Mount("/api", api.app()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})

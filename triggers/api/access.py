@@ -2,15 +2,11 @@
 
 from starlette.requests import Request
 
-from durable.limit import Rate
 from triggers.api.problem import ApiError
 from triggers.documents.fields import Scope
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import KeyHolder, Keys, includes_scope, parse_bearer
 from triggers.refusals import RateExceeded
-
-WRONG_KEYS = Rate(20, 60_000)
-"""Wrong keys that an address may present."""
 
 
 class Access:

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from durable.values import JSON
 from triggers.api.access import ensure_scope
-from triggers.keys import KeyHolder
 from triggers.api.operation import ApiRequest, Operation
 from triggers.api.request import read_body_of, read_parameters_of
+from triggers.keys import KeyHolder
 
 
 class OperationCalls:

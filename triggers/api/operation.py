@@ -14,8 +14,8 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
-from triggers.keys import KeyHolder
 from triggers.documents.fields import Scope
+from triggers.keys import KeyHolder
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 Answer: TypeAlias = type[Struct] | tuple[type[Struct], ...] | str | None

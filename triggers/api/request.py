@@ -8,10 +8,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from durable.values import JSON
-from triggers.keys import KeyHolder
 from triggers.api.operation import ApiRequest, Asks, Brings, Nothing, Operation
 from triggers.api.problem import ApiError, find_mistakes, make_unknown
 from triggers.http.body import BodyLimits, parse_json_body, read_body, read_query
+from triggers.keys import KeyHolder
 from triggers.problem_details import Mistake
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -13,9 +13,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from triggers.keys import KeyHolder
-from triggers.refusals import CrossSiteRequest, WrongHost
-from triggers.sessions.visitors import Visitors
 from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
@@ -27,6 +24,9 @@ from triggers.html.assets import ASSETS
 from triggers.html.headers import respond_page
 from triggers.html.message import render_message
 from triggers.http.body import BodyLimits, read_body, read_query
+from triggers.keys import KeyHolder
+from triggers.refusals import CrossSiteRequest, WrongHost
+from triggers.sessions.visitors import Visitors
 
 READ_SECONDS = 5
 """The time within which a page has its data. A person has left by then, and the query need not go on."""

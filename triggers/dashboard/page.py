@@ -13,9 +13,9 @@ import msgspec
 from starlette.responses import Response
 
 from durable.values import JSON
-from triggers.keys import KeyHolder
 from triggers.api.calls import OperationCalls
 from triggers.documents.fields import Scope
+from triggers.keys import KeyHolder
 
 Document = TypeVar("Document")
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from triggers.keys import KeyHolder
 from triggers.dashboard.page import PageNotice, Values, View, make_link, make_path
 from triggers.html.environment import make_environment
+from triggers.keys import KeyHolder
 
 NAVIGATION = (
     ("/", "Home"),

@@ -1,5 +1,6 @@
 """The parts of signing in, joined: sessions, their cookie, who sends a request, links that sign in, and the pages."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -7,12 +8,13 @@ from typing import Self
 from durable.journal.journal import Journal
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
-from triggers.keys import Keys
+from triggers.keys import WRONG_KEYS, Keys
 from triggers.sessions.cookie import SessionCookie
 from triggers.sessions.enter_links import EnterLinks
 from triggers.sessions.sessions import Sessions
 from triggers.sessions.sign_in import SignIn
 from triggers.sessions.visitors import Visitors
+from triggers.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +24,25 @@ class Entrance:
     sessions: Sessions
     visitors: Visitors
     links: EnterLinks
+    guesses: RateLimiter
+    """Limits wrong keys, here and at the API."""
+
     sign_in: SignIn
 
     @classmethod
     async def open(
         cls,
+        settings: Settings,
         journal: Journal,
         keys: Keys,
         now: Callable[[], int],
-        guesses: RateLimiter,
         bounds: BodyLimits,
-        *,
-        host: str,
-        public_url: str | None,
     ) -> Self:
-        """Join the parts, and learn the open sessions. `host` is the one that the service listens on."""
+        """Join the parts, and learn the open sessions."""
         sessions = Sessions(journal, keys, now)
         await sessions.load()
-        cookie = SessionCookie(public_url)
-        visitors = Visitors(keys, sessions, cookie, host, public_url)
+        guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
+        cookie = SessionCookie(settings.public_url)
+        visitors = Visitors(keys, sessions, cookie, settings.host, settings.public_url)
         links = EnterLinks(keys, now)
-        return cls(sessions, visitors, links, SignIn(keys, sessions, cookie, visitors, links, guesses, bounds))
+        return cls(sessions, visitors, links, guesses, SignIn(keys, sessions, cookie, visitors, links, guesses, bounds))

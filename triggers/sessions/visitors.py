@@ -74,13 +74,15 @@ class Visitors:
         site = headers.get("sec-fetch-site")
         if connection.scope["type"] == "http" and connection.scope["method"] in SAFE_METHODS:
             is_foreign = site in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate"
-        elif site is not None:
+        elif site:
             is_foreign = site not in {"same-origin", "none"}
         else:
             own = {headers.get("host"), self._public.netloc or None}
             is_foreign = _find_netloc(headers.get("origin")) not in own - {None}
         if is_foreign:
-            raise CrossSiteRequest("a page of another site sent this request, so nothing was done; act in the dashboard")
+            raise CrossSiteRequest(
+                "a page of another site sent this request, so nothing was done; act in the dashboard"
+            )
 
     def _find_by_cookie(self, connection: HTTPConnection) -> KeyHolder | None:
         token = self._cookie.read(connection)
