@@ -60,7 +60,11 @@ class Problem:
         if not source_line.strip():
             return str(self)
         start = max(0, self.column - _LINE_LIMIT) if len(source_line) > _LINE_LIMIT else 0
-        masked = _USER.sub(lambda user: "*" * len(user[0]), source_line)
-        shown = masked[start : start + _LINE_LIMIT]
+        shown = mask_passwords(source_line)[start : start + _LINE_LIMIT]
         indent = "".join("\t" if character == "\t" else " " for character in shown[: self.column - 1 - start])
         return f"{self}\n    {make_printable(shown)}\n    {indent}^"
+
+
+def mask_passwords(text: str) -> str:
+    """Replace what may be a user with a password in a URL by as many asterisks."""
+    return _USER.sub(lambda user: "*" * len(user[0]), text)

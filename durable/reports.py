@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from durable.history.words import RunStatus
-from durable.units import Run
+from durable.units import Cause, Run
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -34,6 +34,16 @@ class FailureGroup(msgspec.Struct, frozen=True):
     newest: Run
     first_at: int
     pipelines: tuple[str, ...]
+
+
+class RunSample(msgspec.Struct, frozen=True):
+    """Some of the row of a run, for summaries of many. Times are in ms."""
+
+    id: str
+    status: RunStatus
+    created_at: int
+    finished_at: int | None
+    cause: Cause | None
 
 
 class PipelineVersion(msgspec.Struct, frozen=True):

@@ -222,7 +222,7 @@ def _load_runs(connection: Connection, query: Select[Any]) -> list[Run]:
 
 def _decode_run(row: RowMapping, tags: Iterable[str]) -> Run:
     values: dict[str, Any] = dict(row)
-    values["cause"] = _decode_cause(row["cause"])
+    values["cause"] = decode_cause(row["cause"])
     return Run(**values, tags=tuple(tags))
 
 
@@ -231,7 +231,8 @@ def encode_cause(cause: Cause) -> str:
     return _encode(cause).decode()
 
 
-def _decode_cause(text: str | None) -> Cause | None:
+def decode_cause(text: str | None) -> Cause | None:
+    """Decode a cause as a run's row keeps it."""
     try:
         return _CAUSES.decode(text) if text else None
     except msgspec.MsgspecError:  # a damaged row is shown without its cause

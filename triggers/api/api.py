@@ -78,7 +78,7 @@ class Api:
             *TriggerOperations(engine, journal, folder, now).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, now).operations(),
-            *PipelineOperations(folder).operations(),
+            *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
             *ConnectionOperations(engine, logins).operations(),
             *VersionOperations(journal, folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),

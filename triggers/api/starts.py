@@ -197,7 +197,7 @@ def _build_start(definition: Definition, given: StartBody, at: int) -> Start:
     try:
         inputs = definition.accept(given.inputs)
     except InputsRefused as refused:
-        raise ApiError(422, str(refused)) from None
+        raise ApiError(422, str(refused), mistakes=[_make_mistake(each) for each in refused.problems]) from None
     return Start(
         definition,
         "api",
@@ -208,6 +208,12 @@ def _build_start(definition: Definition, given: StartBody, at: int) -> Start:
         priority=given.priority,
         is_delayed=bool(given.delay),
     )
+
+
+def _make_mistake(problem: str) -> Mistake:
+    """A problem of the inputs, which begins with its place: `inputs.total: …`."""
+    place, _, detail = problem.partition(": ")
+    return Mistake(name=place, detail=detail)
 
 
 def _build_batch_answer(outcome: object, answers: Iterator[StartAnswer]) -> BatchAnswerDocument:

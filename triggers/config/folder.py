@@ -29,7 +29,7 @@ from durable.yaml.document import LIMITS
 from triggers.config.catalogue import Connectors
 from triggers.config.connections import Connections
 from triggers.config.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
-from triggers.documents.pipelines import PipelineLineDocument
+from triggers.documents.pipelines import PipelineLineDocument, PipelineStatus
 from triggers.kinds import list_kinds, list_models
 from triggers.runs.lists import ServedNames
 from triggers.trigger import Trigger
@@ -74,6 +74,13 @@ class PipelineFile:
     def is_valid(self) -> bool:
         return self.definition is not None and not self.is_refused
 
+    @property
+    def status(self) -> PipelineStatus:
+        """What is served of the file."""
+        if self.is_valid:
+            return "serving"
+        return "serving the version before" if self.definition else "disabled"
+
     def line(self, number: int) -> str:
         """A line of its text, counted from 1; empty if there is none."""
         lines = self.data.decode(errors="replace").splitlines()
@@ -84,7 +91,7 @@ class PipelineFile:
         return PipelineLineDocument(
             id=self.name,
             file=self.path.name,
-            status="serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
+            status=self.status,
             version=self.definition.version if self.definition else None,
             **{
                 f"{kind.name}s": [kind.describe(each) for each in self.triggers.get(kind.name, ())]

@@ -67,6 +67,11 @@ def find_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
     return load_presets()[name]
 
 
+def name_scheme(scheme: Scheme) -> str:
+    """The name of the preset with this scheme, or else the kind of the scheme."""
+    return next((name for name, known in load_presets().items() if known == scheme), scheme.kind)
+
+
 def _explain_unknown(name: str) -> str:
     known = sorted([*load_presets(), *GENERIC])
     near = find_nearest(name, known)
