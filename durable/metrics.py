@@ -21,6 +21,7 @@ MOST_CHILDREN = 1_000
 """The maximum number of label combinations of a metric; further ones are counted as `other`."""
 
 RenewalOutcome: TypeAlias = Literal["renewed", "failed"]
+SpanOutcome: TypeAlias = Literal["sent", "refused"]
 AttemptOutcome: TypeAlias = Literal["completed", "failed", "cancelled"]
 Labels: TypeAlias = tuple[str, ...]
 
@@ -135,6 +136,9 @@ _COMMIT_SECONDS = LabelledHistogram(
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 
+_TRACE_SPANS = LabelledCounter(
+    "waypost_trace_spans", "Spans that were sent to the receiver of traces, or that it refused.", ["outcome"]
+)
 _REMOVED = LabelledCounter("waypost_removed", "Rows that retention removed.", ["noun"])
 
 LIVE_RUNS = Gauge("waypost_live_runs", "Unfinished runs in memory.", registry=REGISTRY)
@@ -156,6 +160,13 @@ CONNECTION_NEEDS_LOGIN = LabelledGauge(
     "waypost_connection_needs_login", "1 after a service has ended the login of a connection.", ["connection"]
 )
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
+
+TRACES_WAITING = Gauge("waypost_traces_waiting", "Ended runs whose traces are to be sent.", registry=REGISTRY)
+TRACES_OLDEST = Gauge(
+    "waypost_traces_oldest_timestamp_seconds",
+    "When the first run ended whose trace is to be sent; 0 without any.",
+    registry=REGISTRY,
+)
 
 JOURNAL_BYTES = Gauge("waypost_journal_bytes", "Size of the journal's database file.", registry=REGISTRY)
 JOURNAL_FREE_BYTES = Gauge(
@@ -224,6 +235,11 @@ def count_removed(noun: str, count: int) -> None:
 def count_bulk_item(action: str, outcome: str) -> None:
     """Count an item of a bulk; `action` is a `BulkAction`, `outcome` is `done` or `refused`."""
     _BULK_ITEMS.add((action, outcome))
+
+
+def count_trace_spans(outcome: SpanOutcome, count: int) -> None:
+    """Count spans of a batch that was sent."""
+    _TRACE_SPANS.add((outcome,), count)
 
 
 def count_commit(units: int, seconds: float) -> None:

@@ -20,8 +20,8 @@ def make_trace_id(run: str) -> str:
 
 
 def make_span_id(run: str, path: str, number: int) -> str:
-    """Return the id, in hex, of a span of a run. The span of the run itself has an empty path, and as its number how
-    often the run was retried before; a step has the number of its attempt."""
+    """Return the id, in hex, of a span of a run. The run itself has an empty path. `number` is that of the attempt; of
+    what has no attempts (the run, blocks, and what the core does itself), how often the run was retried before."""
     return sha256(f"{run}\n{path}\n{number}".encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -76,6 +76,8 @@ from triggers.secret_store import SecretStore, open_secret_store
 from triggers.sessions.entrance import Entrance
 from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
+from triggers.traces.destination import open_exporter
+from triggers.traces.exporter import TraceExporter
 from triggers.waits.links import WaitLinks
 from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.request_keeper import KeptLimits, RequestKeeper
@@ -114,6 +116,7 @@ class Service:
     secrets: Secrets
     keys: Keys
     entrance: Entrance
+    traces: TraceExporter | None = None
 
 
 @asynccontextmanager
@@ -166,7 +169,8 @@ async def compose(
         service = await _open_ways_in(settings, instance, address, journal, runner, folder, secret_store, logins, now)
         service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
-        yield service
+        traces = open_exporter(settings, instance.environment, secrets, journal, connectors.actions, now)
+        yield replace(service, traces=traces)
 
 
 def _log_findings(settings: Settings, secrets: Secrets, secret_store: SecretStore, connectors: Connectors) -> None:
@@ -416,6 +420,7 @@ async def run_service(
             journal.watch(),
             journal.check_after_crash(),
             service.keeper.watch(),
+            *([service.traces.export()] if service.traces else []),
         )
     ]
     scheduler = _start_sweeping(service.recovery, service.retention)

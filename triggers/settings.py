@@ -290,6 +290,14 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         parse_duration("30d"),
         description="How long events that started no run are kept; other events are kept as long as their runs.",
     )
+    otel_endpoint: BaseURL | None = Field(
+        None,
+        description="Where traces of runs are sent, by OTLP over HTTP; the secret OTEL_HEADERS contains the headers for"
+        " it, as name=value,name=value.",
+    )
+    otel_service_name: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None, description="The name of this service in traces; if unset, OTEL_SERVICE_NAME or waypost."
+    )
     log_format: LogFormat = Field(
         "auto", description="text for people, json for programs; auto means text on a terminal and json elsewhere."
     )

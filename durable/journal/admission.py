@@ -112,6 +112,8 @@ class AdmissionWrites:
         cursor.execute(writes.histories.add_sql, entries)
         if large:
             writes.payloads.add(cursor, new.id, large)
+        if row["finished_at"] is not None and writes.trace_exports.is_on:
+            writes.trace_exports.note_end(cursor, new.id, row)
         for tag in new.tags:
             cursor.execute(writes.runs.add_tag_sql, {"tag": tag, "run": new.id})
         if new.listens and event.type is not None:

@@ -84,6 +84,8 @@ class AppendWrites:
                 writes.inboxes.take(cursor, run, message)
             if view.finished_at is not None:
                 writes.inboxes.empty(cursor, run)
+                if writes.trace_exports.is_on:
+                    writes.trace_exports.note_end(cursor, run, row)
             return writes.side_effects.write(cursor, run, side_effects, at) if side_effects else ()
 
         return unit

@@ -22,6 +22,7 @@ from durable.journal.feed import Feed
 from durable.journal.reads import Reads
 from durable.journal.retention import Removable
 from durable.journal.sqlite.database import SQLite
+from durable.journal.trace_exports import TraceExport
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.messages import RetryMessage
@@ -242,6 +243,14 @@ class Journal(Reads):
     def shrink(self, pages: int) -> asyncio.Future[int]:
         """Give up to this many free pages of the database's file back to the file system; returns their number."""
         return self._writer.submit(partial(self._database.shrink, pages=pages))
+
+    def begin_noting_ends(self) -> None:
+        """Note each run that ends from now on, so that its trace is exported."""
+        self._writes.trace_exports.is_on = True
+
+    def keep_trace_exports(self, exports: Sequence[TraceExport]) -> asyncio.Future[None]:
+        """Store how far the traces of runs were exported."""
+        return self._writer.submit(partial(self._writes.trace_exports.keep, exports=exports))
 
     def keep_note(self, name: str, value: str) -> asyncio.Future[None]:
         """Store metadata of the journal under a name, over what was there."""

@@ -43,6 +43,7 @@ from durable.journal.tables import (
     slots,
     subscriptions,
     tags,
+    trace_exports,
 )
 
 Removable: TypeAlias = Literal["runs", "events", "deliveries", "dedupe_keys", "definitions", "bulks"]
@@ -83,7 +84,7 @@ class RetentionWrites:
         self._remove_run_sql = [
             *(
                 sql.compile(delete(table).where(table.c.run == of_row))
-                for table in (entries, tags, inbox, slots, subscriptions, matched_events)
+                for table in (entries, tags, inbox, slots, subscriptions, matched_events, trace_exports)
             ),
             sql.compile(delete(runs).where(runs.c.id == of_row)),
         ]

@@ -18,6 +18,7 @@ _REPEATING = text("source IS NOT NULL")
 _FAILED = text("error_key IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
 _BROUGHT = text("event IS NOT NULL")
+_UNSENT = text("ended > sent")
 KEPT = text("kept > 0 AND outcome <> 'rejected'")
 KEPT_REJECTED = text("kept > 0 AND outcome = 'rejected'")
 """Deliveries whose requests are kept, in the words of the partial indexes that sum them."""
@@ -399,6 +400,22 @@ class RunCountRow(TableRow, table=True):
     count: int
 
 
+class TraceExportRow(TableRow, table=True):
+    """How far the spans of a run were exported: those that end with entry number `sent` or before. `ended`: the number
+    of the entry with which the run has ended, at `ended_at`; 0 while it has not."""
+
+    __tablename__ = "trace_exports"
+    __table_args__: ClassVar[Any] = (
+        Index("trace_exports_unsent", "ended_at", "run", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
+        {"sqlite_with_rowid": False},
+    )
+
+    run: str = Field(primary_key=True)
+    sent: int
+    ended: int
+    ended_at: int = Field(sa_type=BigInteger)
+
+
 class MetaRow(TableRow, table=True):
     """Metadata of the journal, by name."""
 
@@ -435,4 +452,5 @@ bulk_items = table(BulkItemRow)
 sessions = table(SessionRow)
 audit_log = table(AuditRow)
 run_counts = table(RunCountRow)
+trace_exports = table(TraceExportRow)
 meta = table(MetaRow)

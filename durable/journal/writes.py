@@ -22,6 +22,7 @@ from durable.journal.sealed_values import SealedValueWrites
 from durable.journal.sessions import SessionWrites
 from durable.journal.side_effects import SideEffectWrites
 from durable.journal.subscriptions import EventSubscriptions
+from durable.journal.trace_exports import TraceExportWrites
 from durable.journal.unknown_paths import UnknownPathWrites
 
 
@@ -49,6 +50,7 @@ class Writes:
         self.dedupe_keys = DedupeKeys(sql, self.runs)
         self.retention = RetentionWrites(sql, self.payloads, self.dedupe_keys, feed)
         self.subscriptions = EventSubscriptions(sql, self.dedupe_keys, self.inboxes)
+        self.trace_exports = TraceExportWrites(sql)
         self.limits = ConcurrencyLimits(sql, self.inboxes)
         self.reopening = ReopeningWrites(sql, self.runs, self.inboxes, self.dedupe_keys)
         self.side_effects = SideEffectWrites(

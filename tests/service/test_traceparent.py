@@ -66,4 +66,4 @@ async def test_runs_that_a_run_starts_are_below_the_step_that_starts_them(tmp_pa
             runs = [each["id"] for each in (await service.ask("/runs?pipeline=asks"))["runs"]]
             starts = [(await service.ask(f"/runs/{run}/history"))["entries"][0]["traceparent"] for run in runs]
     trace = make_trace_id(caller)
-    assert set(starts) == {f"00-{trace}-{make_span_id(caller, step, 1)}-01" for step in ("call", "tell")}
+    assert set(starts) == {f"00-{trace}-{make_span_id(caller, step, 0)}-01" for step in ("call", "tell")}

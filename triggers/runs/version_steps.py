@@ -40,6 +40,11 @@ class VersionSteps:
         step = self.find_step(path)
         return name_use(step) if step is not None else None
 
+    def is_paged(self, path: str) -> bool:
+        """Whether a step gets its output in pages."""
+        step = self.find_step(path)
+        return isinstance(step, ActionStep) and step.is_paged
+
     def find_parallel(self, path: str) -> int | None:
         """Return how many items of a `foreach` are performed at once; None for any other step."""
         step = self.find_step(path)

@@ -1,4 +1,5 @@
-"""What the dashboard needs: the last use of a key, sessions, the audit log, and counts of runs for charts."""
+"""What the dashboard needs (the last use of a key, sessions, the audit log, counts of runs for charts), and how far the
+traces of runs were exported."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +13,7 @@ def upgrade() -> None:
     _add_sessions()
     _add_audit_log()
     _count_runs()
+    _export_traces()
 
 
 def _add_sessions() -> None:
@@ -65,4 +67,24 @@ def _count_runs() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("minute", "pipeline", "status"),
         sqlite_with_rowid=False,
+    )
+
+
+def _export_traces() -> None:
+    op.create_table(
+        "trace_exports",
+        sa.Column("run", sa.String(), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False),
+        sa.Column("ended", sa.Integer(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("run"),
+        sqlite_with_rowid=False,
+    )
+    unsent = sa.text("ended > sent")
+    op.create_index(
+        "trace_exports_unsent",
+        "trace_exports",
+        ["ended_at", "run"],
+        sqlite_where=unsent,
+        postgresql_where=unsent,
     )
