@@ -19,16 +19,19 @@ def make_trace_id(run: str) -> str:
     return sha256(run.encode()).hexdigest()[:32]
 
 
-def make_span_id(run: str, path: str, number: int) -> str:
-    """Return the id, in hex, of a span of a run. The run itself has an empty path. `number` is that of the attempt; of
-    what has no attempts (the run, blocks, and what the core does itself), how often the run was retried before."""
-    return sha256(f"{run}\n{path}\n{number}".encode()).hexdigest()[:16]
+def make_span_id(key: str, path: str, number: int) -> str:
+    """Return the id, in hex, of a span of a run. The run itself has an empty path.
+
+    `key`, `number`: of an attempt, its idempotency key and its number. What has no attempts (the run, blocks, and steps
+    of the core) has the run's id, and as a number how often the run was retried before.
+    """
+    return sha256(f"{key}\n{path}\n{number}".encode()).hexdigest()[:16]
 
 
-def make_traceparent(run: str, path: str, number: int, sender: str | None) -> str:
-    """Return the `traceparent` of what a span causes. `sender` is that of the request which started the run: the run
-    belongs to its trace, and the sender's decision whether to sample it is passed on."""
-    span = sha256(f"{run}\n{path}\n{number}".encode()).hexdigest()[:16]
+def make_traceparent(run: str, key: str, path: str, number: int, sender: str | None) -> str:
+    """Return the `traceparent` of what a span of a run causes. `sender` is that of the request which started the run:
+    the run belongs to its trace, and the sender's decision whether to sample it is passed on."""
+    span = sha256(f"{key}\n{path}\n{number}".encode()).hexdigest()[:16]
     if sender is not None:
         return f"{sender[:36]}{span}{sender[52:]}"
     return f"00-{sha256(run.encode()).hexdigest()[:32]}-{span}-01"

@@ -169,8 +169,7 @@ async def compose(
         service = await _open_ways_in(settings, instance, address, journal, runner, folder, secret_store, logins, now)
         service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
-        traces = open_exporter(settings, instance.environment, secrets, journal, connectors.actions, now)
-        yield replace(service, traces=traces)
+        yield replace(service, traces=open_exporter(settings, instance, secrets, journal, connectors.actions, now))
 
 
 def _log_findings(settings: Settings, secrets: Secrets, secret_store: SecretStore, connectors: Connectors) -> None:

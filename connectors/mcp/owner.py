@@ -187,7 +187,8 @@ def _make_meta(context: Context) -> dict[str, str]:
     """Return what a call says of itself: the span of its attempt, under the key that MCP reserves for it."""
     if not context.run:
         return {}
-    return {HEADER: make_traceparent(context.run, context.path, context.attempt, context.traceparent)}
+    place = context.key, context.path, context.attempt
+    return {HEADER: make_traceparent(context.run, *place, context.traceparent)}
 
 
 def _read_connection(context: Context) -> tuple[JSON, Mapping[str, object]]:

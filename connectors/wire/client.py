@@ -212,7 +212,8 @@ class HttpClient:
             raise InvalidRequest(f"{method}: the request cannot be made: {error}") from None
         headers: list[Header] = [(b"Host", target.host), *_DEFAULT_HEADERS, *described_by]
         if context.run:
-            span = make_traceparent(context.run, context.path, context.attempt, context.traceparent)
+            place = context.key, context.path, context.attempt
+            span = make_traceparent(context.run, *place, context.traceparent)
             headers.append((b"traceparent", span.encode("ascii")))
         if has_key and method in UNSAFE_METHODS and not (given and has_idempotency_key(given)):
             headers.append((b"idempotency-key", context.next_key().encode("ascii")))

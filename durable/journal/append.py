@@ -65,9 +65,7 @@ class AppendWrites:
             "cause": encode_cause(view.cause) if view.cause else None,
             "error_key": view.error_key,
         }
-        history: Params = {"run": run, "sequence": after + 1, "entries": data}
         at = entries[-1].at if entries else 0
-
         writes, feed = self._writes, self._writes.feed
 
         def unit(cursor: Cursor) -> tuple[str, ...]:
@@ -79,7 +77,7 @@ class AppendWrites:
             if large:
                 writes.payloads.add(cursor, run, large)
             if entries:
-                cursor.execute(writes.histories.add_sql, history)
+                cursor.execute(writes.histories.add_sql, {"run": run, "sequence": after + 1, "entries": data})
             for message in taken:
                 writes.inboxes.take(cursor, run, message)
             if view.finished_at is not None:

@@ -177,7 +177,7 @@ def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Ev
 def _make_traceparent(state: State, path: str) -> str:
     """Return the span of a step that starts runs."""
     sender = state.started.traceparent if state.started else None
-    return make_traceparent(state.run, path, state.retries, sender)
+    return make_traceparent(state.run, state.run, path, state.retries, sender)
 
 
 def _make_event_key(state: State, path: str) -> str:

@@ -127,7 +127,7 @@ async def test_a_call_names_the_span_of_its_attempt(transport: str, tmp_path: Pa
     async with serve_tools(tmp_path) as url:
         text = write_stdio(tmp_path) if transport == "stdio" else f"mcp: {{url: '{url}'}}\n"
         connector = await discover(tmp_path, f"{text}select: [get_span]\n", mine)
-        span = make_traceparent(mine.run, mine.path, mine.attempt, None)
+        span = make_traceparent(mine.run, mine.key, mine.path, mine.attempt, None)
         seen = (await call(mine, connector, "get_span", {}))["result"]
         assert seen == [span, span if transport == "http" else None]
         assert (await call(replace(mine, run=""), connector, "get_span", {}))["result"] == [None, None]

@@ -32,11 +32,11 @@ def test_a_traceparent_is_read_as_the_standard_says(given: object, parsed: str |
 
 
 def test_a_span_below_a_sender_keeps_its_trace_and_its_decision() -> None:
-    sent = make_traceparent("run_1", "a[2].b", 3, f"00-{TRACE}-{SPAN}-00")
-    assert sent == f"00-{TRACE}-{make_span_id('run_1', 'a[2].b', 3)}-00"
+    sent = make_traceparent("run_1", "run_1:a[2].b", "a[2].b", 3, f"00-{TRACE}-{SPAN}-00")
+    assert sent == f"00-{TRACE}-{make_span_id('run_1:a[2].b', 'a[2].b', 3)}-00"
 
 
 def test_a_span_without_a_sender_is_in_the_trace_of_its_run() -> None:
-    sent = make_traceparent("run_1", "a", 1, None)
-    assert sent == f"00-{make_trace_id('run_1')}-{make_span_id('run_1', 'a', 1)}-01"
+    sent = make_traceparent("run_1", "run_1:a", "a", 1, None)
+    assert sent == f"00-{make_trace_id('run_1')}-{make_span_id('run_1:a', 'a', 1)}-01"
     assert parse_traceparent(sent) == sent

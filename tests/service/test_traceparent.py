@@ -36,7 +36,7 @@ async def test_each_attempt_names_its_span_in_the_trace_of_the_sender(tmp_path: 
             await service.wait_for_end(run)
             entries = (await service.ask(f"/runs/{run}/history"))["entries"]
         sent = [each["headers"]["traceparent"] for each in world.requests]
-        spans = [make_span_id(run, "ask", attempt) for attempt in (1, 2)]
+        spans = [make_span_id(f"{run}:ask", "ask", attempt) for attempt in (1, 2)]
         assert sent == [*(f"00-{TRACE}-{span}-01" for span in spans), "of the author"]
         assert entries[0]["traceparent"] == SENT["traceparent"]
 

@@ -16,7 +16,7 @@ from durable.blocks.core_actions import CORE_ACTIONS
 from durable.history import entries
 from durable.history.entries import AnyEntry
 from durable.history.words import Failure, RunSource
-from durable.path import frame_of, make_page_path, number_frame, split_frame, strip_numbers
+from durable.path import frame_of, make_key, make_page_path, number_frame, split_frame, strip_numbers
 from durable.steps.resolved import ActionStep
 from durable.trace import make_span_id, make_trace_id
 from triggers.runs.version_steps import VersionSteps
@@ -84,6 +84,10 @@ class SpanBuilder:
         self._due: dict[str, _DueAttempt] = {}
         self._pages: dict[str, tuple[int, int]] = {}
         """The number of the page that comes next, and how many attempts the earlier ones took, by step."""
+        self._passes: dict[str, int] = {}
+        """The pass of the cleanup, by step, if it is not the first."""
+        self._tried: dict[str, SpanPlace] = {}
+        """The last attempt of each step that has no checkpoint."""
         self._undone_by: dict[str, str] = {}
         self._is_copied = False
 
@@ -141,13 +145,12 @@ class SpanBuilder:
             attributes["waypost.repeats"], attributes["waypost.repeated_as"] = self._source.of, self._source.kind
         is_failed = entry.status == "failed"
         self._add(
-            "",
-            self._retries,
+            self._locate("", self._retries),
+            self._requested_by,
             run.pipeline,
             "internal" if self._is_called else "consumer",
             (self._start, entry.at),
             {**attributes, **_describe_error(self._error if is_failed else None)},
-            parent=self._requested_by,
             links=self._find_links(),
             events=tuple(self._events),
             error=_summarize_error(self._error) if is_failed else None,
@@ -176,12 +179,15 @@ class SpanBuilder:
             self._open[path] = _OpenSpan(entry.at, self._describe_step(path))
         else:
             self._due[path] = _DueAttempt(1, entry.at)
+            if entry.cleanup_pass > 1:
+                self._passes[path] = entry.cleanup_pass
 
     def _schedule_retry(self, entry: entries.RetryScheduled) -> None:
         self._due[entry.path] = _DueAttempt(entry.attempt, entry.due)
 
     def _start_attempt(self, entry: entries.AttemptStarted) -> None:
-        self._due[entry.path] = _DueAttempt(entry.attempt, entry.at)
+        if entry.path in self._due:
+            self._due[entry.path].due = entry.at
 
     def _reopen_step(self, entry: entries.StepReopened) -> None:
         path = entry.path
@@ -224,16 +230,20 @@ class SpanBuilder:
         attempt = self._due.pop(path)
         start = attempt.due if started is None else started
         place, number = self._locate_attempt(path, attempt.number)
+        key = make_key(self._run.id, path, self._passes.get(path, 1)) + place.removeprefix(path)
+        own, before = SpanPlace(self._trace, make_span_id(key, place, number)), self._tried.pop(path, None)
+        if outcome != "completed":
+            self._tried[path] = own
         use = self._run.steps.find_use(path)
         attributes = self._describe_step(path) | {"waypost.attempt": number, "waypost.outcome": outcome}
         self._add(
-            place,
-            number,
+            own,
+            self._find_parent(path),
             strip_numbers(path),
             "internal" if use is None or self._run.is_immediate(use) else "client",
             (min(start, at), at),
             attributes | {"waypost.step": place} | _describe_error(error),
-            links=(self._locate(place, number - 1),) if number > 1 else (),
+            links=(before,) if before else (),
             error=_summarize_error(error) if error else None,
         )
 
@@ -275,8 +285,8 @@ class SpanBuilder:
     def _close(self, path: str, at: int, status: str, error: Failure | None = None) -> None:
         span = self._open.pop(path)
         self._add(
-            path,
-            self._retries,
+            self._locate(path, self._retries),
+            self._find_parent(path),
             strip_numbers(path),
             "internal",
             (span.start, at),
@@ -295,23 +305,21 @@ class SpanBuilder:
 
     def _add(
         self,
-        path: str,
-        number: int,
+        place: SpanPlace,
+        parent: str | None,
         name: str,
         kind: SpanKind,
         times: tuple[int, int],
         attributes: Attributes,
         *,
-        parent: str | None = None,
         links: tuple[SpanPlace, ...] = (),
         events: tuple[SpanEvent, ...] = (),
         error: str | None = None,
     ) -> None:
         if self._is_copied or self.entries <= self._sent:
             return
-        around = parent if not path else self._find_parent(path)
-        place, (start, end) = self._locate(path, number), times
-        self.spans.append(Span(place, around, name, kind, start, max(start, end), attributes, links, events, error))
+        start, end = times
+        self.spans.append(Span(place, parent, name, kind, start, max(start, end), attributes, links, events, error))
 
     def _find_parent(self, path: str) -> str:
         """Return the innermost open span around a step."""

@@ -8,6 +8,7 @@ from durable.action import Action
 from durable.journal.journal import Journal
 from durable.lazy import ExtraMissing, load_module
 from durable.secrets import Secrets
+from triggers.instance import Instance
 from triggers.settings import Settings, SettingsError
 from triggers.traces.exporter import SpanSender, TraceExporter
 from triggers.traces.reader import TraceReader
@@ -26,14 +27,14 @@ log = logging.getLogger("waypost.traces")
 
 def open_exporter(
     settings: Settings,
-    environment: Mapping[str, str],
+    instance: Instance,
     secrets: Secrets,
     journal: Journal,
     actions: Mapping[str, Action],
     now: Callable[[], int],
 ) -> TraceExporter | None:
     """Return what exports traces; None if they are not exported. Raises `SettingsError`."""
-    sender = _open_sender(settings, environment, secrets)
+    sender = _open_sender(settings, instance.environment, secrets)
     if sender is None:
         return None
 
