@@ -118,6 +118,11 @@ class Keys:
         derived = await asyncio.to_thread(hashlib.scrypt, self._admin or b"", salt=salt, n=2**14, r=8, p=1, dklen=16)
         return derived.hex()
 
+    def is_active(self, id: str) -> bool:
+        """Whether there is a valid key with this id."""
+        found = self._by_id.get(id)
+        return id == ADMIN or (found is not None and found.revoked_at is None)
+
     async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
         """Make a key and keep it; the text is what its holder presents."""
         at = self._now()

@@ -68,6 +68,14 @@ class BulkRefused(Exception):
     """A bulk cannot be created, stopped or resumed; the message says why."""
 
 
+class TokenRefused(Exception):
+    """A token for streams cannot be used; the message says why."""
+
+
+class StreamRefused(Exception):
+    """A stream cannot show what is asked for; the message says why."""
+
+
 REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     BadRequest: lambda error: Refusal(error.status, str(error), CLOSE if error.status in (408, 413) else {}),
     ClientDisconnect: lambda error: Refusal(400, "the client disconnected before its request was complete"),
@@ -86,6 +94,8 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     VersionNotFound: lambda error: Refusal(404, str(error)),
     BulkNotFound: lambda error: Refusal(404, f"{error}; GET /api/bulks lists them"),
     BulkRefused: lambda error: Refusal(409, str(error)),
+    TokenRefused: lambda error: Refusal(401, str(error), {"WWW-Authenticate": 'Bearer error="invalid_token"'}),
+    StreamRefused: lambda error: Refusal(403, str(error)),
     StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists its steps"),
     DeliveryNotFound: lambda error: Refusal(404, f"{error}; GET /api/deliveries lists them"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),

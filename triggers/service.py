@@ -68,6 +68,8 @@ from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
 from triggers.logins.callback import LoginCallback
 from triggers.logins.logins import Logins
+from triggers.realtime.realtime import Realtime
+from triggers.realtime.tokens import derive_root
 from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
@@ -113,6 +115,7 @@ class Service:
     keeper: RequestKeeper
     app: Starlette
     gateway: Gateway
+    realtime: Realtime
     secrets: Secrets
     keys: Keys
     entrance: Entrance
@@ -280,11 +283,10 @@ async def _open_ways_in(
     webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
     schedules = Schedules(runner, journal, now)
     reload = await _open_triggers(folder, runner, webhooks, schedules)
-    replays = Replays(runner, journal, folder, secret_store.secrets, keeper.key, now)
-    bulk_actions = BulkActions(runner, journal, Reruns(runner, journal, folder, now), replays)
-    bulks = Bulks(runner, journal, bulk_actions, folder.list_names, now)
+    replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
     entrance = await Entrance.open(settings, journal, keys, now, bounds)
-    more = logins, secret_store, now, bounds, keys, entrance.guesses, f"{logins.url}{WAITS_PREFIX}"
+    realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
+    more = logins, secret_store, now, bounds, keys, entrance.guesses, f"{logins.url}{WAITS_PREFIX}", realtime
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks)
@@ -307,6 +309,7 @@ async def _open_ways_in(
         keeper=keeper,
         app=app,
         gateway=_make_gateway(settings, webhooks, app, entrance),
+        realtime=realtime,
         secrets=secret_store.secrets,
         keys=keys,
         entrance=entrance,
@@ -319,6 +322,14 @@ async def _open_triggers(folder: Folder, runner: Runner, webhooks: Webhooks, sch
     await webhooks.load_unknown_paths()
     await reload.serve()
     return reload
+
+
+def _make_bulks(
+    runner: Runner, journal: Journal, folder: Folder, secrets: Secrets, hash_key: bytes, now: Callable[[], int]
+) -> tuple[Replays, Bulks]:
+    replays = Replays(runner, journal, folder, secrets, hash_key, now)
+    actions = BulkActions(runner, journal, Reruns(runner, journal, folder, now), replays)
+    return replays, Bulks(runner, journal, actions, folder.list_names, now)
 
 
 def _make_keeper(settings: Settings, journal: Journal, key: str) -> RequestKeeper:
@@ -442,6 +453,7 @@ async def run_service(
         for task in background:
             task.cancel()
         service.runner.begin_draining()
+        service.realtime.streams.close()
         server.stop()
         await serving
         await service.webhooks.keep_unknown_paths()

@@ -236,6 +236,12 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         description="The same for requests without a valid key from one address, except to webhooks, /health, /ready"
         " and /metrics.",
     )
+    max_streams: int = Field(
+        2_000,
+        gt=0,
+        le=LARGEST,
+        description="How many streams of runs are open at once, over SSE and WebSocket; further ones get 503.",
+    )
     max_attempts_in_flight: int = Field(
         256,
         gt=0,

@@ -10,7 +10,7 @@ node also publishes what it learns of the commits of others; watches and cursors
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeAlias
@@ -82,6 +82,15 @@ class Feed:
 
     # -- in the event loop
 
+    @property
+    def position(self) -> int:
+        """The number of the last change."""
+        return self._position
+
+    def find_position(self, run: str) -> int:
+        """Return the number of the last change of a run, or of a later one. Only whoever watches may use it."""
+        return self._changed.get(run, self._known_since)
+
     def publish(self, notes: Notes) -> None:
         """Wake the watches of what a batch has changed; all of them if its notes are not complete."""
         if not notes.is_complete:
@@ -98,7 +107,7 @@ class Feed:
         while len(self._changed) > CHANGES_LIMIT:
             run = next(iter(self._changed))
             self._known_since = self._changed.pop(run)
-        self.wake(dict.fromkeys(topic for change in notes.changed for topic in change if topic is not None))
+        self.wake(dict.fromkeys(_list_topics(notes.changed)))
 
     def wake(self, topics: Iterable[str]) -> None:
         """Wake the watches of these topics, some in each turn of the event loop."""
@@ -135,7 +144,7 @@ class Feed:
         return RunChanges(runs, self.cursor)
 
     def watch(self, *topics: str) -> "Watch":
-        """Watch kinds of things, or single runs and bulks by their ids. Use the watch in a `with` statement, and begin
+        """Watch kinds of things, or single runs and bulks, as `run:ID`. Use the watch in a `with` statement, and begin
         to read what it watches inside."""
         return Watch(self, topics)
 
@@ -168,6 +177,13 @@ class Feed:
         self._position += 1
         self._known_since = self._position
         self._changed.clear()
+
+
+def _list_topics(changed: Iterable[tuple[Kind, str | None]]) -> Iterator[str]:
+    for kind, id in changed:
+        yield kind
+        if id is not None:
+            yield f"{kind.removesuffix('s')}:{id}"
 
 
 class Watch:

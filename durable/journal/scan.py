@@ -30,7 +30,7 @@ from durable.journal.histories import (
 )
 from durable.journal.outline import StepOutline
 from durable.journal.payloads import load_payload
-from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished
+from durable.journal.runs import find_run, find_statuses, list_repeats, list_unfinished, load_runs
 from durable.reports import VersionRuns
 from durable.units import Run, UnfinishedRun
 from durable.values import Value
@@ -62,6 +62,10 @@ class Scan:
 
     def find_run(self, id: str) -> Run | None:
         return find_run(self._connection, id)
+
+    def load_runs(self, ids: Sequence[str]) -> list[Run]:
+        """Return these runs, without those that do not exist."""
+        return load_runs(self._connection, ids)
 
     def find_statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
         """Return the statuses of these runs, without those that do not exist."""

@@ -20,22 +20,22 @@ WAITING = RunView("waiting", due_at=5_000)
 async def test_a_watch_of_a_run_wakes_after_the_commit_that_changes_it(journal: Journal) -> None:
     run = await samples.a_run(journal)
     other = await samples.a_run(journal, "2")
-    with journal.feed.watch(run) as watch:
+    with journal.feed.watch(f"run:{run}") as watch:
         await journal.append(other, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
         await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
 
-        assert await watch.wait() == {run}
+        assert await watch.wait() == {f"run:{run}"}
         assert [number for number, _ in await journal.read_history(run)] == [1, 2]
 
 
 async def test_a_change_between_reading_and_waiting_is_not_missed(journal: Journal) -> None:
     run = await samples.a_run(journal)
-    with journal.feed.watch(run) as watch:
+    with journal.feed.watch(f"run:{run}") as watch:
         for after in (1, 2, 3):  # three commits are one reason to read again
             await journal.append(run, 1, after, [samples.make_step_scheduled()], samples.RUNNING)
         await asyncio.sleep(0)
 
-        assert await watch.wait() == {run}
+        assert await watch.wait() == {f"run:{run}"}
         assert await watch.wait(0.01) == set()
 
 
@@ -142,18 +142,18 @@ async def test_only_so_many_changed_runs_are_remembered() -> None:
 
 async def test_a_batch_that_began_unwatched_wakes_everybody() -> None:
     feed = Feed("node-1")
-    with feed.watch("run-1") as watch, feed.watch("bulks") as other:
+    with feed.watch("run:run-1") as watch, feed.watch("bulks") as other:
         start = feed.cursor
         feed.publish(Notes([], is_complete=False))
 
-        assert await watch.wait() == {"run-1"}
+        assert await watch.wait() == {"run:run-1"}
         assert await other.wait() == {"bulks"}
         assert feed.list_changes(start) is None
 
 
 async def test_many_watches_are_woken_in_several_turns_of_the_loop() -> None:
     feed = Feed("node-1")
-    watches = [feed.watch("run-1") for _ in range(feeds.WAKES_A_TURN * 3)]
+    watches = [feed.watch("run:run-1") for _ in range(feeds.WAKES_A_TURN * 3)]
     for watch in watches:
         watch.__enter__()
 

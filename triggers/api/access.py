@@ -1,20 +1,23 @@
 """Access to the API: what the key of a request may do."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from triggers.api.problem import ApiError
 from triggers.documents.fields import Scope
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import KeyHolder, Keys, includes_scope, parse_bearer
-from triggers.refusals import RateExceeded
+from triggers.realtime.permit import StreamPermit
+from triggers.realtime.tokens import StreamTokens
+from triggers.refusals import RateExceeded, TokenRefused
 
 
 class Access:
     """Lets in requests whose key suffices. Wrong keys are limited for each address; a right key is never limited."""
 
-    def __init__(self, keys: Keys, guesses: RateLimiter) -> None:
+    def __init__(self, keys: Keys, guesses: RateLimiter, tokens: StreamTokens) -> None:
         self._keys = keys
         self._guesses = guesses
+        self._tokens = tokens
 
     def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
         """The sender; raises `ApiError` or `RateExceeded` unless their key has this scope. None needs no key."""
@@ -25,11 +28,29 @@ class Access:
             raise _make_unknown("send the API key as `Authorization: Bearer KEY`")
         holder = self._keys.find_holder(key)
         if holder is None:
-            if seconds := self._guesses.take_for(request.scope):
-                raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
+            self._count_guess(request)
             raise _make_unknown("this API key is not known, or was revoked")
         ensure_scope(holder.scope, wanted)
         return holder
+
+    def check_stream(self, request: HTTPConnection) -> StreamPermit:
+        """What the sender of a request may follow: by a token in the query, or by a token or key in the header
+        Authorization. Raises `ApiError`, `RateExceeded` and `TokenRefused`."""
+        token = request.query_params.get("token")
+        presented = token or parse_bearer(request.headers.get("authorization"))
+        if presented is None:
+            raise _make_unknown("send a token of POST /api/tokens, or the API key, as `Authorization: Bearer TOKEN`")
+        if token is None and (holder := self._keys.find_holder(presented)):
+            return StreamPermit(holder.key, "history", may_answer=holder.may("start"))
+        try:
+            return self._tokens.verify(presented)
+        except TokenRefused:
+            self._count_guess(request)
+            raise
+
+    def _count_guess(self, request: HTTPConnection) -> None:
+        if seconds := self._guesses.take_for(request.scope):
+            raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
 
 
 def ensure_scope(scope: Scope, wanted: Scope) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,6 +33,7 @@ from triggers.api.schedules import ScheduleOperations
 from triggers.api.secrets import SecretOperations
 from triggers.api.starts import StartOperations
 from triggers.api.steps import StepOperations
+from triggers.api.streams import StreamOperations
 from triggers.api.triggered import TriggerOperations
 from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.versions import VersionOperations
@@ -41,10 +44,20 @@ from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
 from triggers.logins.logins import Logins
+from triggers.realtime.realtime import Realtime
 from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore
 from triggers.webhooks.webhooks import Webhooks
+
+CROSS_ORIGIN = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET"],
+    allow_headers=["Authorization", "Last-Event-ID"],
+    max_age=86_400,
+)
+"""Lets pages of every origin follow streams. They bring a token; no cookie counts here."""
 
 
 class Api:
@@ -66,10 +79,11 @@ class Api:
         keys: Keys,
         guesses: RateLimiter,
         waits_url: str,
+        realtime: Realtime,
     ) -> None:
         self._bounds = bounds
         secrets = secret_store.secrets
-        self.access = Access(keys, guesses)
+        self.access = Access(keys, guesses, realtime.tokens)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
@@ -88,6 +102,7 @@ class Api:
             *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),
             *SecretOperations(secret_store).operations(),
+            *StreamOperations(realtime).operations(),
         ]
         self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations
 
@@ -109,12 +124,18 @@ class Api:
             method = "GET" if request.method == "HEAD" else request.method
             return await self._answer(by_method[method], request)
 
+        if any(operation.takes_tokens for operation in operations):
+            return Route(path, answer, methods=[*by_method, "OPTIONS"], middleware=[CROSS_ORIGIN])
         return Route(path, answer, methods=list(by_method))
 
     async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
         try:
-            holder = self.access.check(request, operation.scope)
-            asked = await read(operation, request, self._bounds, holder)
+            sender = (
+                self.access.check_stream(request)
+                if operation.takes_tokens
+                else self.access.check(request, operation.scope)
+            )
+            asked = await read(operation, request, self._bounds, sender)
             return await operation.perform(asked)
         except ClientDisconnect:
             return Response(status_code=400)  # the sender has gone

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from triggers.documents.fields import Scope
 from triggers.keys import KeyHolder
+from triggers.realtime.permit import StreamPermit
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 Answer: TypeAlias = type[Struct] | tuple[type[Struct], ...] | str | None
@@ -52,17 +53,25 @@ Brings = TypeVar("Brings", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[Asks, Brings]):
-    """A request that was read. `holder` is its sender, None where no key is needed."""
+    """A request that was read. `holder` is its sender, None where no key is needed. `granted` is what they may follow,
+    where a token suffices."""
 
     parameters: Asks
     body: Brings
     holder: KeyHolder | None
+    granted: StreamPermit | None = None
 
     @property
     def by(self) -> KeyHolder:
         """The sender, where a key is needed."""
         assert self.holder, "this operation is open to everybody"
         return self.holder
+
+    @property
+    def permit(self) -> StreamPermit:
+        """What the sender may follow, where a token suffices."""
+        assert self.granted, "this operation takes no tokens"
+        return self.granted
 
     @property
     def may_answer(self) -> bool:
@@ -75,6 +84,7 @@ class Operation(Generic[Asks, Brings]):
     """One method of one path below `/api`, with the scope that its key needs (None: no key) and its models.
 
     `problems` says what an error status means here, besides those that the shape of the operation brings.
+    `takes_tokens`: a token for streams suffices, and pages of every origin may ask (CORS).
     """
 
     method: Method
@@ -85,6 +95,7 @@ class Operation(Generic[Asks, Brings]):
     body: type[Brings]
     answers: Mapping[int, Answer]
     problems: Mapping[int, str] = field(default_factory=dict)
+    takes_tokens: bool = False
 
     @property
     def id(self) -> str:

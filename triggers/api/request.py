@@ -13,17 +13,19 @@ from triggers.api.problem import ApiError, find_mistakes, make_unknown
 from triggers.http.body import BodyLimits, parse_json_body, read_body, read_query
 from triggers.keys import KeyHolder
 from triggers.problem_details import Mistake
+from triggers.realtime.permit import StreamPermit
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read(
-    operation: Operation[Asks, Brings], request: Request, bounds: BodyLimits, holder: KeyHolder | None
+    operation: Operation[Asks, Brings], request: Request, bounds: BodyLimits, sender: KeyHolder | StreamPermit | None
 ) -> ApiRequest[Asks, Brings]:
     """Read a request by the models of its operation; raises `ApiError` and `BadRequest`."""
     parameters = read_parameters(operation, request)
+    holder, permit = (None, sender) if isinstance(sender, StreamPermit) else (sender, None)
     if issubclass(operation.body, Nothing):
-        return ApiRequest(parameters, operation.body(), holder)
+        return ApiRequest(parameters, operation.body(), holder, permit)
     data = await read_body(request, bounds)
     given = parse_json_body(data, request.headers.get("content-type")) if data else {}
     return ApiRequest(parameters, read_body_of(operation.body, given), holder)

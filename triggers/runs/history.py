@@ -3,6 +3,7 @@
 It is as long as the run's author made it, so it is read and encoded in a thread for that, an entry at a time.
 """
 
+from collections.abc import Collection
 from typing import cast
 
 import msgspec
@@ -57,27 +58,33 @@ def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: Docum
     return b"[%b]" % b",".join(lines), last if last < run.sequence and lines else None
 
 
-def make_entry(number: int, entry: AnyEntry, encoder: DocumentEncoder) -> EntryDocument:
-    """An entry of the history with the keys of its type."""
+def make_entry(
+    number: int, entry: AnyEntry, encoder: DocumentEncoder, shown: Collection[str] | None = None
+) -> EntryDocument:
+    """An entry of the history with the keys of its type, or only those `shown`."""
     line: dict[str, object] = {
         "sequence": number,
         "at": format_time(entry.at),
         "type": str(entry.__struct_config__.tag),
     }
-    line |= _list_fields(entry, encoder)
+    line |= _list_fields(entry, encoder, shown)
     match entry:
-        case StepScheduled():
+        case StepScheduled() if shown is None:
             line["input"] = encoder.input(entry.input, entry.secrets)
-        case StepCompleted(undo=Value() as undo):
+        case StepCompleted(undo=Value() as undo) if shown is None:
             line["undo"] = encoder.input(undo, entry.undo_secrets)
     return cast(EntryDocument, {name: value for name, value in line.items() if value is not None})
 
 
-def _list_fields(struct: msgspec.Struct, encoder: DocumentEncoder) -> dict[str, object]:
+def _list_fields(
+    struct: msgspec.Struct, encoder: DocumentEncoder, shown: Collection[str] | None = None
+) -> dict[str, object]:
     return {
         name: format_time(value) if name in TIME_FIELDS else _to_json(value, encoder)
         for name, value in (
-            (name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in HIDDEN_FIELDS
+            (name, getattr(struct, name))
+            for name in struct.__struct_fields__
+            if (name not in HIDDEN_FIELDS if shown is None else name in shown)
         )
     }
 

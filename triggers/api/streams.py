@@ -1,0 +1,139 @@
+"""Operations of streams: follow a run, or many, and make the tokens that permit it to others."""
+
+from typing import Any
+
+from pydantic import Field
+from starlette.responses import Response
+
+from durable.durations import Milliseconds
+from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.problem import ApiError
+from triggers.api.value_types import Count, RunId, Tag
+from triggers.documents.streams import See, TokenDocument, TokenScopeDocument
+from triggers.problem_details import Mistake
+from triggers.realtime.permit import StreamPermit
+from triggers.realtime.realtime import Realtime
+from triggers.realtime.sources import EventSource
+from triggers.realtime.sse import MEDIA_TYPE, SseResponse
+from triggers.realtime.tokens import DEFAULT_LIFETIME, LIFETIME_LIMIT
+
+NAMES_LIMIT = 100
+"""The runs, tags and pipelines that a token can name, of each."""
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+class StreamParameters(Parameters):
+    token: str | None = Field(
+        None, description="A token of `POST /api/tokens`, for clients that cannot send the header Authorization"
+    )
+
+
+class RunStream(StreamParameters):
+    last_event_id: Count | None = Field(
+        None, alias="Last-Event-ID", description="The number of the last entry, over `after`", json_schema_extra=HEADER
+    )
+    run: str = Field(description="The run's id")
+    after: Count = Field(0, description="Begin after the entry of this number")
+    see: See | None = Field(None, description="Show no more than this; a token may permit less")
+
+
+class StatesStream(StreamParameters):
+    last_event_id: str | None = Field(
+        None, alias="Last-Event-ID", description="The id of the last event, over `after`", json_schema_extra=HEADER
+    )
+    tag: Tag | None = Field(None, description="Only runs with this tag")
+    pipeline: str | None = Field(None, description="Only runs of this pipeline")
+    after: str | None = Field(None, description="Begin after the event with this id")
+
+
+class TokenScope(Body):
+    """The runs that a token permits."""
+
+    runs: list[RunId] = Field(default_factory=list, max_length=NAMES_LIMIT, description="These runs")
+    tags: list[Tag] = Field(default_factory=list, max_length=NAMES_LIMIT, description="All runs with one of these tags")
+    pipelines: list[str] = Field(
+        default_factory=list, max_length=NAMES_LIMIT, description="All runs of these pipelines"
+    )
+
+
+class NewToken(Body):
+    """A token to make."""
+
+    scope: TokenScope = Field(description="The runs that it permits to follow, at least one name")
+    see: See = Field("status", description="What it shows: see the streams")
+    lifetime: Milliseconds = Field(
+        DEFAULT_LIFETIME, alias="for", gt=0, le=LIFETIME_LIMIT, description="How long it is valid, 24h at most"
+    )
+
+
+# -- what answers -----------------------------------------------------------------------------------------------
+
+
+class StreamOperations:
+    """Opens streams, and makes tokens."""
+
+    def __init__(self, realtime: Realtime) -> None:
+        self._realtime = realtime
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        full = {503: "Too many streams are open, or the service is stopping"}
+        return [
+            Operation(
+                *("GET", "/runs/{run}/stream", self.stream_run, "read", RunStream, Nothing, {200: MEDIA_TYPE}),
+                problems=full,
+                takes_tokens=True,
+            ),
+            Operation(
+                *("GET", "/stream", self.stream_runs, "read", StatesStream, Nothing, {200: MEDIA_TYPE}),
+                problems=full,
+                takes_tokens=True,
+            ),
+            Operation("POST", "/tokens", self.create_token, "read", Parameters, NewToken, {201: TokenDocument}),
+        ]
+
+    async def stream_run(self, asked: ApiRequest[RunStream, Nothing]) -> Response:
+        """Follow a run: every entry of its history once and in order, then those to come.
+
+        Server-sent events. Of an entry, `id` is its number and `event` its type; a client that connects again with
+        `Last-Event-ID` goes on after it. `run` is the run's state, at the beginning and when it changes; `progress` is
+        what an attempt has reported and is not durable; `expiring` comes a minute before the token expires; `end` is
+        the last event of a run that has ended, and `problem` says why there are no further events.
+
+        `see` says how much an entry shows: `status` its type, path and status; `outputs` also outputs and the texts of
+        errors; `history` all of it.
+        """
+        wanted, permit = asked.parameters, asked.permit
+        after = wanted.after if wanted.last_event_id is None else wanted.last_event_id
+        source = await self._realtime.open_run(wanted.run, after, wanted.see, permit)
+        return self._respond(source, permit)
+
+    async def stream_runs(self, asked: ApiRequest[StatesStream, Nothing]) -> Response:
+        """Follow the states of all runs, or of those with a tag or of a pipeline; with a token, of those that it
+        permits.
+
+        Server-sent events. `run` is the present state of a run, after each change or after several. A stream begins
+        with `reset`, followed by every unfinished run and the newest others; with the id of an earlier event it
+        goes on after that, if it can.
+        """
+        wanted, permit = asked.parameters, asked.permit
+        after = wanted.last_event_id or wanted.after
+        source = self._realtime.open_states(wanted.tag, wanted.pipeline, after, permit)
+        return self._respond(source, permit)
+
+    async def create_token(self, asked: ApiRequest[Parameters, NewToken]) -> Response:
+        """Make a token with which a browser can follow some runs for a short time.
+
+        It is valid until it expires or the key that asks for it is revoked.
+        """
+        wanted = asked.body
+        scope = TokenScopeDocument(**wanted.scope.model_dump())
+        if scope == TokenScopeDocument():
+            raise ApiError.invalid([Mistake("scope", "it names no run, tag or pipeline; name at least one")])
+        document = self._realtime.make_token(asked.by.key, scope, wanted.see, wanted.lifetime)
+        return respond(document, 201, {"Cache-Control": "no-store"})
+
+    def _respond(self, source: EventSource, permit: StreamPermit) -> Response:
+        streams = self._realtime.streams
+        streams.ensure_room()
+        return SseResponse(streams.follow(source, permit))
