@@ -1,4 +1,4 @@
-"""What the API says of a pipeline: its text with problems, its structure, its triggers, and how its runs went."""
+"""What the API says of a pipeline: its text with problems, its graph, its triggers, and how its runs went."""
 
 import shlex
 from pathlib import Path
@@ -95,21 +95,25 @@ async def test_the_text_of_a_broken_file_has_its_problems_at_their_lines(tmp_pat
         ]
         never = await service.ask("/pipelines/never/text")
         assert (never["status"], never["version"]) == ("disabled", None)
-        answer = await service.client.get("/api/pipelines/never/structure")
+        answer = await service.client.get("/api/pipelines/never/graph")
         assert (answer.status_code, "/api/pipelines/never/text" in answer.json()["detail"]) == (409, True)
 
 
-async def test_the_structure_has_steps_inside_blocks_and_their_conditions(tmp_path: Path) -> None:
+async def test_the_graph_has_steps_inside_blocks_and_their_conditions(tmp_path: Path) -> None:
     async with running(tmp_path, {"order": ORDER}) as service:
-        found = await service.ask("/pipelines/order/structure")
+        found = await service.ask("/pipelines/order/graph")
         note, size, lines = found["steps"]
-        assert (note["kind"], note["use"], note["branches"]) == ("action", "log.write", [])
+        assert (note["use"], note["branches"], note["status"]) == ("log.write", [], "pending")
         assert [(each["label"], each["when"], each["steps"][0]["path"]) for each in size["branches"]] == [
             ("case 1", "inputs.total > 100", "size.large"),
             ("else", None, "size.small"),
         ]
-        assert (lines["use"], lines["over"], lines["branches"][0]["steps"][0]["id"]) == ("foreach", "[1, 2]", "each")
-        assert (found["is_complete"], found["on_failure"]) == (True, [])
+        assert (lines["use"], lines["over"], lines["branches"][0]["steps"][0]["path"]) == (
+            "foreach",
+            "[1, 2]",
+            "lines.each",
+        )
+        assert (found["omitted"], found["on_failure"]) == (0, [])
 
 
 async def test_triggers_say_where_they_are_reached_and_what_they_did_last(tmp_path: Path) -> None:

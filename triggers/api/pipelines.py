@@ -25,15 +25,15 @@ from triggers.documents.pipelines import (
     PipelineStatisticsDocument,
     PipelineTextDocument,
     RecentInputsDocument,
-    StructureDocument,
     TriggersDocument,
 )
+from triggers.documents.version_steps import PipelineGraphDocument
 from triggers.pipelines.grid import RUNS, PipelineGrids
 from triggers.pipelines.recent_inputs import read_recent_inputs
 from triggers.pipelines.statistics import read_all_statistics, read_statistics
-from triggers.pipelines.structure import describe_structure
 from triggers.pipelines.text import describe_text
 from triggers.pipelines.trigger_list import TriggerList
+from triggers.runs.graph import make_pipeline_graph
 from triggers.runs.version_steps import load_version_steps
 from triggers.schedules.schedules import Schedules
 from triggers.webhooks.example import ExampleUnavailable, explain_duplicates, make_example
@@ -81,8 +81,8 @@ class PipelineOperations:
             self._describe("", self.get_pipeline, PipelineDocument),
             self._describe("/text", self.get_pipeline_text, PipelineTextDocument),
             Operation(
-                *("GET", f"{one}/structure", self.get_pipeline_structure, "read", OnePipeline, Nothing),
-                {200: StructureDocument},
+                *("GET", f"{one}/graph", self.get_pipeline_graph, "read", OnePipeline, Nothing),
+                {200: PipelineGraphDocument},
                 problems={409: "Nothing of the pipeline is served"},
             ),
             self._describe("/statistics", self.get_pipeline_statistics, PipelineStatisticsDocument),
@@ -121,9 +121,9 @@ class PipelineOperations:
         file = self._find_file(asked)
         return respond(await asyncio.to_thread(describe_text, file, self._secrets.redactor))
 
-    async def get_pipeline_structure(self, asked: OneRequest) -> Response:
-        """Return the steps of the version that is served, as they stand in each other."""
-        return respond(describe_structure(self._find_definition(asked)))
+    async def get_pipeline_graph(self, asked: OneRequest) -> Response:
+        """Return the steps of the version that is served, as they are nested."""
+        return respond(make_pipeline_graph(self._find_definition(asked)))
 
     async def get_pipeline_statistics(self, asked: OneRequest) -> Response:
         """Return how the runs of a pipeline went in the last seven days: a sample of the newest ones."""

@@ -98,37 +98,6 @@ class PipelineTextDocument(Struct, frozen=True):
     problems: list[ProblemDocument]
 
 
-class BranchDocument(Struct, frozen=True):
-    """A sequence of steps in a block."""
-
-    label: str
-    when: Annotated[str | None, note("The expression that decides whether it is taken")]
-    steps: "list[StructureStepDocument]"
-
-
-class StructureStepDocument(Struct, frozen=True):
-    """A step of a pipeline as it is written, with the steps inside it."""
-
-    id: str
-    path: str
-    kind: Annotated[str, note("`action`, or the kind of block")]
-    use: Annotated[str, note("Its action, or the kind of block")]
-    condition: Annotated[str | None, note("Its `if`")]
-    over: Annotated[str | None, note("The expression that a loop evaluates: its items, or when it ends")]
-    undo: Annotated[str | None, note("The action that undoes it")]
-    branches: list[BranchDocument]
-
-
-class StructureDocument(Struct, frozen=True):
-    """The steps of a version of a pipeline, as they stand in each other."""
-
-    pipeline: str
-    version: str
-    steps: list[StructureStepDocument]
-    on_failure: list[StructureStepDocument]
-    is_complete: Annotated[bool, note("False if it has more steps than are shown")]
-
-
 # -- its runs -----------------------------------------------------------------------------------------------------
 
 

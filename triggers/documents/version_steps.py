@@ -48,9 +48,21 @@ class GraphStepDocument(Struct, frozen=True):
 
     path: Annotated[str, note("Its path in the definition, without the numbers of items")]
     use: str
+    condition: Annotated[str | None, note("Its `if`")]
+    over: Annotated[str | None, note("What a loop evaluates: its items, or when it ends")]
     status: Annotated[StepStatus, note("The most urgent one, if it was reached several times")]
     counts: Annotated[dict[StepStatus, int], note("How often it was reached, by status")]
     branches: list[GraphBranchDocument]
+
+
+class PipelineGraphDocument(Struct, frozen=True):
+    """The steps of the version of a pipeline that is served, as they are nested."""
+
+    pipeline: str
+    version: str
+    steps: list[GraphStepDocument]
+    on_failure: list[GraphStepDocument]
+    omitted: Annotated[int, note("How many steps are left out: a graph has 500 at most")]
 
 
 class RunGraphDocument(Struct, frozen=True):

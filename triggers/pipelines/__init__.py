@@ -1,1 +1,1 @@
-"""What people ask of a pipeline: its text with problems, its steps, its triggers, and how its runs went."""
+"""What people ask of a pipeline: its text with problems, its triggers, and how its runs went."""

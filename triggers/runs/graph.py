@@ -1,12 +1,15 @@
-"""The graph of a run: the steps of its version as they are nested, each with how often it was reached."""
+"""Graphs: the steps of a version as they are nested; in the graph of a run, each with how often it was reached."""
 
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from durable.blocks.foreach import ForeachStep
 from durable.blocks.kinds import BLOCKS
+from durable.blocks.repeat import RepeatStep
 from durable.blocks.switch import SwitchStep
 from durable.blocks.try_ import TryStep
+from durable.definition import Definition
 from durable.history.state import State
 from durable.history.words import StepStatus
 from durable.journal.folds import Fold
@@ -14,7 +17,12 @@ from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.path import join_path, strip_numbers
 from durable.steps.resolved import ResolvedStep, Steps
-from triggers.documents.version_steps import GraphBranchDocument, GraphStepDocument, RunGraphDocument
+from triggers.documents.version_steps import (
+    GraphBranchDocument,
+    GraphStepDocument,
+    PipelineGraphDocument,
+    RunGraphDocument,
+)
 from triggers.runs.rows import find_run
 from triggers.runs.version_steps import find_kind, load_version_steps, name_use
 
@@ -37,6 +45,13 @@ async def encode_graph(reads: Reads, run: str) -> bytes:
         return msgspec.json.encode(RunGraphDocument(run, steps, on_failure, builder.omitted))
 
     return await reads.scan_fold(found, encode)
+
+
+def make_pipeline_graph(definition: Definition) -> PipelineGraphDocument:
+    """The graph of a version, of which no step was reached."""
+    pipeline, builder = definition.pipeline, _GraphBuilder({})
+    steps, on_failure = builder.list_steps(pipeline.steps, ""), builder.list_steps(pipeline.on_failure, "")
+    return PipelineGraphDocument(definition.id, definition.version, steps, on_failure, builder.omitted)
 
 
 def _count_steps(state: State, rest: Callable[[], None]) -> dict[str, dict[StepStatus, int]]:
@@ -77,7 +92,9 @@ class _GraphBuilder:
             for number, (label, steps) in enumerate(BLOCKS[find_kind(step)].list_branches(step))
             if steps
         ]
-        return GraphStepDocument(path, name_use(step), _find_most_urgent(counts), counts, branches)
+        return GraphStepDocument(
+            path, name_use(step), step.condition, _find_loop(step), _find_most_urgent(counts), counts, branches
+        )
 
 
 def _find_most_urgent(counts: Iterable[StepStatus]) -> StepStatus:
@@ -91,4 +108,14 @@ def _find_condition(step: ResolvedStep, branch: int) -> str | None:
             return step.cases[branch].when if branch < len(step.cases) else None
         case TryStep():
             return step.catch[branch - 1].when if 0 < branch <= len(step.catch) else None
+    return None
+
+
+def _find_loop(step: ResolvedStep) -> str | None:
+    """The expression that a loop evaluates."""
+    match step:
+        case ForeachStep():
+            return step.items
+        case RepeatStep():
+            return step.until
     return None
