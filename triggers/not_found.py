@@ -6,6 +6,7 @@ IdNotFound           no id begins or ends so
 IdAmbiguous          several ids begin or end so
 BulkNotFound         there is no such bulk
 DeliveryNotFound     there is no such delivery
+EventNotFound        there is no such event
 RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
 SecretNotFound       the encrypted store has no such secret
@@ -90,6 +91,13 @@ class DeliveryNotFound(LookupError):
 
     def __init__(self, delivery: str) -> None:
         super().__init__(_explain_missing("delivery", delivery))
+
+
+class EventNotFound(LookupError):
+    """There is no such event."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__(_explain_missing("event", event))
 
 
 class RequestNotKept(LookupError):

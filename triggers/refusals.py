@@ -18,6 +18,7 @@ from triggers.not_found import (
     BulkNotFound,
     ConnectionNotFound,
     DeliveryNotFound,
+    EventNotFound,
     IdAmbiguous,
     IdNotFound,
     PipelineNotFound,
@@ -98,6 +99,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     StreamRefused: lambda error: Refusal(403, str(error)),
     StepNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs/{error.run}/steps lists its steps"),
     DeliveryNotFound: lambda error: Refusal(404, f"{error}; GET /api/deliveries lists them"),
+    EventNotFound: lambda error: Refusal(404, f"{error}; GET /api/events lists them"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(
         429, str(error), {"Retry-After": str(error.seconds), **(CLOSE if error.closes else {})}

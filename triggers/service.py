@@ -290,7 +290,7 @@ async def _open_ways_in(
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks)
-    app = _make_app(webhooks, health, links, logins, api, entrance, bounds)
+    app = _make_app(webhooks, health, links, logins, api, entrance, bounds, now)
     return Service(
         settings=settings,
         url=logins.url,
@@ -363,8 +363,9 @@ def _make_app(
     api: Api,
     entrance: Entrance,
     bounds: BodyLimits,
+    now: Callable[[], int],
 ) -> Starlette:
-    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, bounds)
+    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, bounds, now)
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),

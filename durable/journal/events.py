@@ -1,5 +1,7 @@
 """Events, each written in the commit that accepts it."""
 
+from typing import TypedDict, Unpack
+
 from sqlalchemy import Connection, select
 
 from durable.journal.dialect import SQL, Params
@@ -36,6 +38,35 @@ def find_event(connection: Connection, id: str) -> Event | None:
         return Event(**{**row._mapping, "data": decode_value(row.data)}) if row else None
     except DECODING_ERRORS as error:
         raise RunUnreadable("", f"the event {id} is damaged ({error})") from error
+
+
+class EventFilter(TypedDict, total=False):
+    """Selects events to list: those with ids of at least `since` and less than `before` and `after`, at most
+    `limit`."""
+
+    type: str | None
+    source: str | None
+    subject: str | None
+    since: str | None
+    before: str | None
+    after: str | None
+    limit: int
+
+
+def list_events(connection: Connection, **wanted: Unpack[EventFilter]) -> list[Event]:
+    """Return events, newest first, without their data. Only the type is indexed; the others filter what it selects."""
+    id, values = events.c.id, dict(wanted)
+    query = select(*(column for column in events.c if column.name != "data"))
+    for column in (events.c.type, events.c.source, events.c.subject):
+        if (value := values.get(column.name)) is not None:
+            query = query.where(column == value)
+    if (since := wanted.get("since")) is not None:
+        query = query.where(id >= since)
+    for bound in (wanted.get("before"), wanted.get("after")):
+        if bound is not None:
+            query = query.where(id < bound)
+    rows = connection.execute(query.order_by(id.desc()).limit(wanted.get("limit", 50)))
+    return [Event(**row._mapping) for row in rows]
 
 
 def find_event_key(connection: Connection, id: str) -> str | None:

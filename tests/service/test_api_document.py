@@ -196,13 +196,7 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("GET", f"/api/runs/{run}")
         await ask("POST", f"/api/runs/{run}/cancel", json={"reason": "enough"})
         await ask("GET", f"/api/runs/{run}")
-    await ask("POST", "/hooks/w", json={})
-    await ask("POST", "/api/pipelines/hook/trigger", json={"document": {}, "trigger": "w"})
-    delivery = (await ask("GET", "/api/deliveries")).json()["deliveries"][0]["id"]
-    for _ in range(2):
-        await ask("POST", f"/api/deliveries/{delivery}/replay", json={}, headers={"idempotency-key": "k"})
-    await ask("GET", f"/api/deliveries/{delivery}")
-    await ask("GET", f"/api/deliveries/{delivery}/body")
+    await _use_deliveries(service)
     made = (await ask("POST", "/api/keys", json={"name": "a reader", "scope": "read"})).json()
     reader = {"authorization": f"Bearer {made['key']}"}
     await ask("POST", runs("quick"), json={}, headers=reader)
@@ -241,6 +235,19 @@ async def _use(service: Running, world: Outside) -> None:
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")
     await ask("GET", "/api/runs?limit=0")
+
+
+async def _use_deliveries(service: Running) -> None:
+    ask = service.client.request
+    await ask("POST", "/hooks/w", json={})
+    await ask("POST", "/api/pipelines/hook/trigger", json={"document": {}, "trigger": "w"})
+    newest = (await ask("GET", "/api/deliveries")).json()["deliveries"][0]
+    await ask("GET", f"/api/events/{newest['event']}")
+    delivery = newest["id"]
+    for _ in range(2):
+        await ask("POST", f"/api/deliveries/{delivery}/replay", json={}, headers={"idempotency-key": "k"})
+    await ask("GET", f"/api/deliveries/{delivery}")
+    await ask("GET", f"/api/deliveries/{delivery}/body")
 
 
 async def _use_bulks(service: Running) -> None:

@@ -91,7 +91,7 @@ class Api:
             *StepOperations(journal, folder).operations(),
             *TriggerOperations(engine, journal, folder, now).operations(),
             *WaitOperations(engine, journal, now, waits_url).operations(),
-            *EventOperations(engine, now).operations(),
+            *EventOperations(engine, journal, secrets.redactor, now).operations(),
             *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
             *ConnectionOperations(engine, logins).operations(),
             *VersionOperations(journal, folder).operations(),

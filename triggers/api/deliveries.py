@@ -13,7 +13,7 @@ from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.repeats import make_refusal
-from triggers.api.value_types import DeliveryId, Limit, Moment, Reason
+from triggers.api.value_types import DeliveryId, Limit, PastMoment, Reason
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument
 from triggers.documents.starts import ReplayedDocument
 from triggers.not_found import RequestNotKept
@@ -32,8 +32,10 @@ class ManyDeliveries(Parameters):
     trigger: str | None = Field(None, description="Only deliveries on this webhook, named `pipeline/trigger`")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
     event: str | None = Field(None, description="Only deliveries of this event, including duplicates")
-    since: Moment | None = Field(None, alias="from", description="Only deliveries that arrived at this time or later")
-    until: Moment | None = Field(None, alias="to", description="Only deliveries that arrived before this time")
+    since: PastMoment | None = Field(
+        None, alias="from", description="Only deliveries that arrived at this time or later"
+    )
+    until: PastMoment | None = Field(None, alias="to", description="Only deliveries that arrived before this time")
     after: DeliveryId | None = Field(None, description="Continue after this delivery: the `after` of the previous page")
     limit: Limit = Field(50, description="The maximum number")
 

@@ -12,7 +12,7 @@ from durable.history.words import RunStatus
 from durable.journal.journal import Journal
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, Reason, RunId, Tag
+from triggers.api.value_types import PAGE_LIMIT, Count, Limit, PastMoment, Reason, RunId, Tag
 from triggers.config.folder import Folder
 from triggers.documents.errors import ErrorGroupsDocument
 from triggers.documents.runs import (
@@ -55,16 +55,16 @@ class ManyRuns(Parameters):
     error: str | None = Field(None, description="Only runs with this failure: the `key` of `GET /api/errors`")
     version: str | None = Field(None, description="Only runs of this version")
     source: str | None = Field(None, description="Only runs that repeat this run or this delivery")
-    since: Moment | None = Field(None, alias="from", description="Only runs that started at this time or later")
-    until: Moment | None = Field(None, alias="to", description="Only runs that started before this time")
+    since: PastMoment | None = Field(None, alias="from", description="Only runs that started at this time or later")
+    until: PastMoment | None = Field(None, alias="to", description="Only runs that started before this time")
     after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
     limit: Limit = Field(50, description="The maximum number")
 
 
 class ManyErrors(Parameters):
     pipeline: str | None = Field(None, description="Only failures of this pipeline")
-    since: Moment | None = Field(None, alias="from", description="Only runs that started at this time or later")
-    until: Moment | None = Field(None, alias="to", description="Only runs that started before this time")
+    since: PastMoment | None = Field(None, alias="from", description="Only runs that started at this time or later")
+    until: PastMoment | None = Field(None, alias="to", description="Only runs that started before this time")
     after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
     limit: Limit = Field(50, description="The maximum number")
 

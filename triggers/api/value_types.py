@@ -5,7 +5,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from durable.durations import Milliseconds
+from durable.clock import now
+from durable.durations import Milliseconds, parse_duration
 from durable.trace import parse_traceparent
 from triggers.api.operation import HEADER
 
@@ -39,6 +40,12 @@ def _parse_moment(value: object) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
+def _parse_past(value: object) -> int:
+    if isinstance(value, str) and value[:1].isdigit() and value[-1:] in "smhd":
+        return now() - parse_duration(value)
+    return _parse_moment(value)
+
+
 def _parse_number(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -53,6 +60,11 @@ Moment: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T18:00:00Z"]}),
 ]
 """An ISO 8601 time with its zone, kept as milliseconds."""
+
+PastMoment: TypeAlias = Annotated[
+    int, BeforeValidator(_parse_past), WithJsonSchema({"type": "string", "examples": ["2030-01-31T18:00:00Z", "24h"]})
+]
+"""An ISO 8601 time with its zone, or how long ago it was: `90m`, `24h`, `7d`. Kept as milliseconds."""
 
 Traceparent: TypeAlias = Annotated[
     str | None,
@@ -90,6 +102,9 @@ WaitCursor: TypeAlias = Annotated[str, StringConstraints(pattern=r"^run_[0-9a-z]
 
 DeliveryId: TypeAlias = Annotated[str, StringConstraints(pattern="^dlv_[0-9a-z]{26}$")]
 """The id of a delivery, as a cursor."""
+
+EventId: TypeAlias = Annotated[str, StringConstraints(pattern="^evt_[0-9a-z]{26}$")]
+"""The id of an event, as a cursor."""
 
 BulkId: TypeAlias = Annotated[str, StringConstraints(pattern="^blk_[0-9a-z]{26}$")]
 """The id of a bulk, as a cursor."""

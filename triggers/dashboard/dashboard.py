@@ -1,7 +1,7 @@
 """The dashboard: its pages, the routes made of them, and how a request for one is answered."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from urllib.parse import quote, unquote
 
@@ -17,7 +17,10 @@ from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
+from triggers.dashboard.pages.deliveries import DeliveryPages
+from triggers.dashboard.pages.events import EventPages
 from triggers.dashboard.pages.runs import RunPages
+from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.html.assets import ASSETS
@@ -42,12 +45,19 @@ ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 class Dashboard:
     """Answers every request for a page."""
 
-    def __init__(self, calls: OperationCalls, visitors: Visitors, bounds: BodyLimits) -> None:
+    def __init__(self, calls: OperationCalls, visitors: Visitors, bounds: BodyLimits, now: Callable[[], int]) -> None:
         self._calls = calls
         self._visitors = visitors
         self._bounds = bounds
+        self._now = now
         self._renderer = Renderer()
-        self.pages: list[PageRoute] = [*RunPages().routes(), *WaitPages().routes()]
+        self.pages: list[PageRoute] = [
+            *RunPages().routes(),
+            *WaitPages().routes(),
+            *DeliveryPages().routes(),
+            *EventPages().routes(),
+            *SchedulePages().routes(),
+        ]
 
     def app(self) -> Starlette:
         """All pages. What no page has is answered by `answer_missing`."""
@@ -104,7 +114,8 @@ class Dashboard:
                 choices.setdefault(name, []).append(value)
         url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         form = {name: values[-1] for name, values in choices.items()}
-        return PageRequest(visitor, self._calls, url, request.path_params, query, form, choices)
+        origin = f"{request.url.scheme}://{request.url.netloc}"
+        return PageRequest(visitor, self._calls, self._now(), origin, url, request.path_params, query, form, choices)
 
     def _respond(self, shown: PageAnswer, asked: PageRequest, request: Request) -> Response:
         match shown:

@@ -57,10 +57,13 @@ class Redirect:
 @dataclass(frozen=True)
 class PageRequest:
     """The request of a page. `path`, `query`: its parameters, the query without empty ones, as a form without entries
-    sends them. `form`: the fields of a submitted form, the last of each name; `choices`: all values of each name."""
+    sends them. `form`: the fields of a submitted form, the last of each name; `choices`: all values of each name.
+    `origin`: the scheme and host at which the browser has the service. `now`: in ms."""
 
     visitor: KeyHolder
     calls: OperationCalls
+    now: int
+    origin: str
     url: str
     path: Mapping[str, str]
     query: Mapping[str, str]
