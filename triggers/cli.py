@@ -21,6 +21,7 @@ from triggers.commands import failure
 COMMANDS: Mapping[str, str] = {
     "init": "Write an example config folder.",
     "serve": "Run the service until SIGTERM or Ctrl-C.",
+    "open": "Open the dashboard of the running service in a browser, signed in.",
     "validate": "Check pipeline files and connections.yaml without running anything.",
     "plan": "Show what the config folder would change in the running service.",
     "run": "Start a run and follow it until it ends.",

@@ -65,7 +65,7 @@ from triggers.http.proxies import TrustedProxies
 from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.keys import Keys, ensure_guarded
+from triggers.keys import ADMIN, Keys, ensure_guarded
 from triggers.logins.callback import LoginCallback
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
@@ -284,9 +284,9 @@ async def _open_ways_in(
     schedules = Schedules(runner, journal, now)
     reload = await _open_triggers(folder, runner, webhooks, schedules)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
-    entrance = await Entrance.open(settings, journal, keys, now, bounds)
+    entrance = await Entrance.open(settings, journal, keys, now, bounds, make_url(*address))
     realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
-    more = logins, secret_store, now, bounds, keys, entrance.guesses, f"{logins.url}{WAITS_PREFIX}", realtime
+    more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime
     api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks)
@@ -389,7 +389,7 @@ async def learn_actions(settings: Settings, instance: Instance, connectors: Conn
         await Discoverer(connectors, connections, resources, servers.keep).follow(COMMAND_DISCOVERY_SECONDS)
 
 
-async def serve(settings: Settings, instance: Instance, *, announce: Callable[[Service], None]) -> None:
+async def serve(settings: Settings, instance: Instance, *, announce: Callable[[Service, str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
     Raises `OSError` if the address is taken, `NoConnectors`, the journal's errors if the data folder cannot be used,
@@ -402,7 +402,8 @@ async def serve(settings: Settings, instance: Instance, *, announce: Callable[[S
             allow_connections(settings.max_connections)
             _freeze_garbage()
             async with run_service(service, listener) as serving:
-                announce(service)
+                link = await service.entrance.links.make(ADMIN)
+                announce(service, link.url if link else service.url)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping: no more requests are accepted")
 

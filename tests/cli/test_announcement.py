@@ -26,6 +26,8 @@ steps:
 GITHUB = '{preset: github, secret: "{{ secrets.HOOK }}"}'
 HMAC = '{preset: hmac, header: x-signature, secret: "{{ secrets.HOOK }}"}'
 
+LINK = "http://127.0.0.1:8400/enter#secret"
+
 
 def _hook(
     *, verify: str = HMAC, path: str = "/try", rest: str = "", inputs: str = "{}", more: str = ""
@@ -35,7 +37,7 @@ def _hook(
 
 def _read_announcement(service: Running, capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
-    announce(service.service)
+    announce(service.service, LINK)
     return capsys.readouterr().out.splitlines()
 
 

@@ -51,3 +51,18 @@ def test_serving_other_machines_requires_an_explicit_key(place: Path) -> None:
     waypost("keys", "create", "ops", "--scope", "admin", cwd=place)
     with serving(place, "--host", "0.0.0.0") as (_, output):
         assert "listens" in output
+
+
+def test_open_prints_a_link_that_signs_in_as_serve_does(place: Path) -> None:
+    none = waypost("open", "--print", cwd=place)
+    assert none.returncode == 3
+    assert "waypost serve" in none.stderr
+    with serving(place) as (_, output):
+        links = re.findall(r"http://\S+/enter#[\w-]{43}", output)
+        assert len(links) == 1
+        links.append(waypost("open", "--print", cwd=place).stdout.strip())
+        for link in links:
+            url, _, secret = link.partition("#")
+            for status in (303, 401):
+                answer = httpx.post(url, data={"token": secret}, headers={"Sec-Fetch-Site": "none"}, trust_env=False)
+                assert answer.status_code == status

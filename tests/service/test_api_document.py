@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from durable.encrypted_store.key_ring import StoreKey
 from tests.service.running import Outside, Running, outside, running
 from tests.service.store_keys import make_environment
+from triggers.keys import ADMIN, KeyHolder
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +204,7 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("GET", "/api/runs", headers={"authorization": "Bearer nobody"})
     await ask("DELETE", f"/api/keys/{made['id']}")
     await ask("POST", "/api/tokens", json={"scope": {"tags": ["x"]}, "for": "1m"})
+    await _use_sessions(service)
     await ask("POST", "/api/secrets", json={"name": "CRM", "value": "a secret"})
     await ask("POST", "/api/secrets/key/rotate")
     await ask("GET", "/api/secrets")
@@ -230,6 +232,7 @@ async def _use(service: Running, world: Outside) -> None:
         "pipelines/quick/versions",
         "pipelines/quick/versions/current?against=current",
         "keys",
+        "me",
     )
     for path in (*lists, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")
@@ -248,6 +251,15 @@ async def _use_deliveries(service: Running) -> None:
         await ask("POST", f"/api/deliveries/{delivery}/replay", json={}, headers={"idempotency-key": "k"})
     await ask("GET", f"/api/deliveries/{delivery}")
     await ask("GET", f"/api/deliveries/{delivery}/body")
+
+
+async def _use_sessions(service: Running) -> None:
+    """Request the session of somebody who is signed in."""
+    ask = service.client.request
+    await service.service.entrance.sessions.begin(KeyHolder("admin", "admin", ADMIN), address=None, agent=None)
+    [session] = (await ask("GET", "/api/sessions")).json()["sessions"]
+    await ask("DELETE", f"/api/sessions/{session['id']}")
+    await ask("POST", "/api/enter-links")
 
 
 async def _use_bulks(service: Running) -> None:

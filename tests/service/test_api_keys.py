@@ -122,7 +122,7 @@ async def test_an_api_without_keys_is_not_exposed_to_other_machines(tmp_path: Pa
 async def test_an_exposed_service_without_keys_does_not_serve(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path, {}, {"host": "0.0.0.0", "port": 0})
 
-    def announced(_: object) -> None:
+    def announced(*_: object) -> None:
         raise AssertionError("it serves")
 
     with pytest.raises(SettingsError, match="no key for the API has been chosen"):

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from tests.service.running import Running, running
-from triggers.keys import ADMIN
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +31,13 @@ def _key(service: Running) -> str:
 async def _make_key(service: Running, scope: str = "read") -> dict[str, str]:
     made: dict[str, str] = (await service.client.post("/api/keys", json={"name": "Ada", "scope": scope})).json()
     return made
+
+
+async def _make_link(service: Running) -> str:
+    """The secret of a new link."""
+    link = (await service.client.post("/api/enter-links")).json()
+    secret: str = link["url"].partition("/enter#")[2]
+    return secret
 
 
 async def _sign_in(browser: httpx.AsyncClient, key: str, next: str = "/") -> httpx.Response:
@@ -121,13 +127,12 @@ async def test_a_session_ends_when_it_is_idle_or_old_and_when_its_person_signs_o
 async def test_a_link_signs_in_once_and_only_for_ten_minutes(tmp_path: Path) -> None:
     at = 1_800_000_000_000
     async with running(tmp_path, HELLO, now=lambda: at) as service, _browser(service) as browser:
-        links = service.service.entrance.links
-        token = links.make(ADMIN).path.partition("#")[2]
+        token = await _make_link(service)
         assert "sign in with an API key" in (await browser.get("/enter")).text
         answers = await asyncio.gather(*(browser.post("/enter", data={"token": token}) for _ in range(5)))
         assert sorted(each.status_code for each in answers) == [303, 401, 401, 401, 401]
         assert (await browser.get(PAGE)).status_code == 200
-        old = links.make(ADMIN).path.partition("#")[2]
+        old = await _make_link(service)
         at += 600_000
         assert (await browser.post("/enter", data={"token": old})).status_code == 401
 
@@ -232,3 +237,38 @@ async def test_every_page_forbids_inline_scripts_and_frames(tmp_path: Path) -> N
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_people_see_and_end_their_own_sessions_and_an_admin_all(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+        made = [await _make_key(service) for _ in range(2)]
+        for each in made:
+            async with _browser(service) as browser:
+                await _sign_in(browser, each["key"])
+        mine, others = ({"Authorization": f"Bearer {each['key']}"} for each in made)
+        assert len((await service.ask("/sessions"))["sessions"]) == 2
+        [session] = (await service.client.get("/api/sessions", headers=mine)).json()["sessions"]
+        assert session["key"] == made[0]["id"]
+        assert session["address"] == "127.0.0.1"
+        assert not session["is_current"]
+        path = f"/api/sessions/{session['id']}"
+        assert (await service.client.delete(path, headers=others)).status_code == 404
+        assert (await service.client.delete(path, headers=mine)).status_code == 200
+        assert (await service.client.delete(path)).status_code == 404
+        assert (await service.client.get("/api/me", headers=mine)).json() == {
+            "name": "Ada",
+            "scope": "read",
+            "key": made[0]["id"],
+            "session": None,
+        }
+
+
+async def test_the_last_use_of_a_key_is_shown(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+        made = await _make_key(service)
+        assert made["last_used_at"] is None
+        await service.client.get("/api/runs", headers={"Authorization": f"Bearer {made['key']}"})
+        [listed] = (await service.ask("/keys"))["keys"]
+        assert listed["last_used_at"] >= made["created_at"]
+    async with running(tmp_path, HELLO) as service:
+        assert (await service.ask("/keys"))["keys"] == [listed]

@@ -31,6 +31,7 @@ from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.secrets import SecretOperations
+from triggers.api.sessions import SessionOperations
 from triggers.api.starts import StartOperations
 from triggers.api.steps import StepOperations
 from triggers.api.streams import StreamOperations
@@ -41,13 +42,13 @@ from triggers.api.waits import WaitOperations
 from triggers.bulks.bulks import Bulks
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
-from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
 from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore
+from triggers.sessions.entrance import Entrance
 from triggers.webhooks.webhooks import Webhooks
 
 CROSS_ORIGIN = Middleware(
@@ -77,13 +78,13 @@ class Api:
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
-        guesses: RateLimiter,
+        entrance: Entrance,
         waits_url: str,
         realtime: Realtime,
     ) -> None:
         self._bounds = bounds
         secrets = secret_store.secrets
-        self.access = Access(keys, guesses, realtime.tokens)
+        self.access = Access(keys, entrance.guesses, realtime.tokens)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
@@ -101,6 +102,7 @@ class Api:
             *UnknownPathOperations(webhooks).operations(),
             *BulkOperations(bulks, journal, now).operations(),
             *KeyOperations(keys).operations(),
+            *SessionOperations(entrance.sessions, entrance.links).operations(),
             *SecretOperations(secret_store).operations(),
             *StreamOperations(realtime).operations(),
         ]

@@ -13,8 +13,9 @@ from triggers.webhooks.example import ExampleUnavailable, explain_duplicates, ma
 from triggers.webhooks.trigger import WebhookTrigger
 
 
-def announce(service: Service) -> None:
-    """Print it on standard output, and the problems of connections and pipelines on standard error."""
+def announce(service: Service, link: str) -> None:
+    """Print it on standard output, with a link that signs in to the dashboard; print the problems of connections and
+    pipelines on standard error."""
     out = open_console()
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
     if service.settings.public_url:
@@ -24,6 +25,7 @@ def announce(service: Service) -> None:
         methods = " ".join(sorted(hook.methods))
         where = f"{service.url}/hooks{hook.path}"
         out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.id})", soft_wrap=True)
+    out.print(f"  dashboard {link}   (signs in once, within 10 minutes; then: waypost open)", soft_wrap=True)
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]

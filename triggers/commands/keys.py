@@ -46,11 +46,12 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
             each.name,
             each.scope,
             format_time(each.created_at)[:19],
+            format_time(each.last_used_at)[:19],
             format_time(each.revoked_at)[:19],
         )
         for each in found
     )
-    print_table(open_console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
+    print_table(open_console(), ("KEY", "NAME", "SCOPE", "MADE", "LAST USED", "REVOKED"), rows, cut="NAME")
 
 
 @keys.command(help="Revoke a key. It stops working immediately; this cannot be undone.")

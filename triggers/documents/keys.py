@@ -16,6 +16,7 @@ class KeyDocument(Struct, frozen=True):
     scope: Scope
     created_at: Time | None
     revoked_at: Time | None
+    last_used_at: Annotated[Time | None, note("Its last use, to within ten minutes; null if it was never used")]
 
     @classmethod
     def of(cls, found: ApiKey, **more: Any) -> Self:
@@ -25,6 +26,7 @@ class KeyDocument(Struct, frozen=True):
             scope=cast(Scope, found.scope),
             created_at=format_time(found.created_at),
             revoked_at=format_time(found.revoked_at),
+            last_used_at=format_time(found.last_used_at),
             **more,
         )
 

@@ -54,6 +54,7 @@ from triggers.documents.secrets import (
     SecretDocument,
     SecretListDocument,
 )
+from triggers.documents.sessions import EnterLinkDocument
 from triggers.documents.starts import EmittedDocument, RepeatedDocument, ReplayedDocument, StartedDocument
 from triggers.documents.unknown_paths import UnknownPathDocument, UnknownPathsDocument
 from triggers.documents.versions import VersionDocument, VersionsDocument, VersionTextDocument
@@ -293,6 +294,9 @@ class ServiceClient:
 
     async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
         return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
+
+    async def create_enter_link(self) -> EnterLinkDocument:
+        return await self._ask(EnterLinkDocument, "POST", "/api/enter-links", json={})
 
     async def list_secrets(self) -> SecretListDocument:
         return await self._ask(SecretListDocument, "GET", "/api/secrets")

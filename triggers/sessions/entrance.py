@@ -37,12 +37,13 @@ class Entrance:
         keys: Keys,
         now: Callable[[], int],
         bounds: BodyLimits,
+        url: str,
     ) -> Self:
-        """Join the parts, and learn the open sessions."""
+        """Join the parts, and learn the open sessions. `url` is where this machine reaches the service."""
         sessions = Sessions(journal, keys, now)
         await sessions.load()
         guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
         cookie = SessionCookie(settings.public_url)
         visitors = Visitors(keys, sessions, cookie, settings.host, settings.public_url)
-        links = EnterLinks(keys, now)
+        links = EnterLinks(keys, now, url)
         return cls(sessions, visitors, links, guesses, SignIn(keys, sessions, cookie, visitors, links, guesses, bounds))
