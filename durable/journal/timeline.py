@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from durable.history.entries import AttemptFailed, AttemptLost, PageCompleted, StepCompleted
 from durable.history.state import State, StepState
+from durable.history.words import StepStatus
 
 PartKind: TypeAlias = Literal["queued", "attempt", "failed", "lost", "running", "backoff", "waiting", "earlier"]
 """`queued`: before the first attempt; `attempt`, `failed`, `lost`: an attempt, by how it ended; `running`: the attempt
@@ -26,12 +27,16 @@ IDLE_SHARE = 0.05
 IDLE_FROM = 1_000
 """A time without work is shortened from this share of all work, and from this length in ms."""
 
-IDLE_WIDTH = 20
+IDLE_WIDTH = 60
+IDLE_TOTAL = 300
 IDLE_LIMIT = 15
-"""The width of a shortened time, and how many are shortened, the longest ones."""
+"""The greatest width of a shortened time, that of all of them, and how many are shortened, the longest ones."""
 
 _WORK: frozenset[PartKind] = frozenset({"attempt", "failed", "lost", "running"})
 _FAILURES: frozenset[PartKind] = frozenset({"failed", "lost"})
+
+_ENDS: dict[StepStatus, PartKind] = {"completed": "attempt", "failed": "failed"}
+"""What a step did that ended without an attempt, as an action of the core does."""
 
 Part: TypeAlias = tuple[str, PartKind, int, int]
 """A part of a step's time: the path of the step, what it is, its start and its end. A plain tuple, because a collection
@@ -78,6 +83,8 @@ def split_time(path: str, step: StepState, trace: Traced, until: int, *, is_held
     """Iterate over the parts of a step's time, oldest first; a block has none. `until` is the end of the time line;
     `is_held`: no attempt is performed now, because the run is paused or has no owner."""
     start = step.scheduled_at
+    if start is None and step.status == "failed" and step.finished_at is not None:
+        yield path, "failed", step.finished_at, step.finished_at  # its input could not be evaluated
     if start is None or not step.attempt or step.is_copied:
         return
     last, gap = start, "queued"
@@ -95,17 +102,18 @@ def split_time(path: str, step: StepState, trace: Traced, until: int, *, is_held
             kind = "lost"
         last, gap = max(began, end.at), "backoff"
         yield path, kind, began, last
-    rest, began, ended = _find_rest(step, last, until, is_held=is_held)
-    if ended > last or not tries:
-        yield path, rest, began, ended
+    if tries and step.finished_at is not None and step.finished_at <= last:
+        return
+    rest, began, ended = _find_rest(step, last, until, is_held=is_held, has_tries=bool(tries))
+    yield path, rest, began, ended
 
 
-def _find_rest(step: StepState, last: int, until: int, *, is_held: bool) -> tuple[PartKind, int, int]:
+def _find_rest(step: StepState, last: int, until: int, *, is_held: bool, has_tries: bool) -> tuple[PartKind, int, int]:
     """The part after the last attempt that has ended."""
     is_wait = bool(step.awaits or step.child)
     if step.finished_at is not None:
-        kind: PartKind = "waiting" if is_wait else "attempt" if step.status == "completed" else "backoff"
-        return kind, last, max(last, step.finished_at)
+        kind = "backoff" if has_tries else _ENDS.get(step.status, "backoff")
+        return "waiting" if is_wait else kind, last, max(last, step.finished_at)
     if is_wait or step.needs_person or step.status == "uncertain":
         return "waiting", last, max(last, until)
     if step.status == "running" or (step.due is not None and step.due <= until):
@@ -151,17 +159,18 @@ def make_axis(start: int, end: int, idle: Iterable[tuple[int, int]] = ()) -> Axi
     rest = end - start - sum(last - first for first, last in gaps)
     if rest <= 0:
         gaps, rest = [], end - start
-    width = WIDTH - IDLE_WIDTH * len(gaps)
+    idle_width = min(IDLE_WIDTH, IDLE_TOTAL // len(gaps)) if gaps else 0
+    width = WIDTH - idle_width * len(gaps)
     bounds = [start, *(bound for gap in gaps for bound in gap), end]
     pieces: list[Piece] = []
     worked = 0
     for number, (first, last) in enumerate(pairwise(bounds)):
         idles = number // 2
         is_idle = number % 2 == 1
-        x = worked * width // rest + IDLE_WIDTH * idles
+        x = worked * width // rest + idle_width * idles
         worked += 0 if is_idle else last - first
         if last > first:
-            after = worked * width // rest + IDLE_WIDTH * (idles + is_idle)
+            after = worked * width // rest + idle_width * (idles + is_idle)
             pieces.append(Piece(first, last, x, after - x, is_idle))
     return Axis(pieces)
 

@@ -12,7 +12,7 @@ from durable.journal.journal import Journal
 from durable.journal.outline import StepKind, StepOrder
 from triggers.api.operation import ApiRequest, Nothing, Operation
 from triggers.api.runs import OneRun
-from triggers.api.value_types import Limit, RowLimit
+from triggers.api.value_types import Count, Limit, RowLimit
 from triggers.config.folder import Folder
 from triggers.documents.outline import OutlineDocument, RowsOnly
 from triggers.documents.runs import RunValueDocument, StepDocument, StepsDocument
@@ -85,6 +85,10 @@ class OneStep(OneRun):
     step: PathText = Field(description="The path of the step")
 
 
+class StepParameters(OneStep):
+    part_limit: Count | None = Field(None, description="Leave out parts with more bytes; default: leave out nothing")
+
+
 class OneValue(OneRun):
     value: RunPart = Field(description="Which part of the run's document")
 
@@ -102,7 +106,17 @@ class StepOperations:
             Operation(
                 "GET", "/runs/{run}/outline", self.get_outline, "read", OneOutline, Nothing, {200: OutlineDocument}
             ),
-            Operation("GET", "/runs/{run}/steps/{step}", self.get_step, "read", OneStep, Nothing, {200: StepDocument}),
+            Operation(
+                *(
+                    "GET",
+                    "/runs/{run}/steps/{step}",
+                    self.get_step,
+                    "read",
+                    StepParameters,
+                    Nothing,
+                    {200: StepDocument},
+                )
+            ),
             Operation(
                 *("GET", "/runs/{run}/steps/{step}/definition", self.get_step_definition, "read", OneStep, Nothing),
                 {200: StepDefinitionDocument},
@@ -135,10 +149,10 @@ class StepOperations:
         text = await encode_outline(self._journal, wanted.run, query, may_answer=asked.may_answer)
         return Response(text, media_type="application/json")
 
-    async def get_step(self, asked: ApiRequest[OneStep, Nothing]) -> Response:
-        """Return one step in full."""
+    async def get_step(self, asked: ApiRequest[StepParameters, Nothing]) -> Response:
+        """Return one step, in full unless a limit is given."""
         wanted = asked.parameters
-        text = await encode_step(self._journal, wanted.run, wanted.step, may_answer=asked.may_answer)
+        text = await encode_step(self._journal, wanted.run, wanted.step, wanted.part_limit, may_answer=asked.may_answer)
         return Response(text, media_type="application/json")
 
     async def get_step_definition(self, asked: ApiRequest[OneStep, Nothing]) -> Response:

@@ -19,6 +19,7 @@ from triggers.api.problem import ApiError, make_api_error
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.events import EventPages
+from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.waits import WaitPages
@@ -53,6 +54,7 @@ class Dashboard:
         self._renderer = Renderer()
         self.pages: list[PageRoute] = [
             *RunPages().routes(),
+            *RunPage().routes(),
             *WaitPages().routes(),
             *DeliveryPages().routes(),
             *EventPages().routes(),

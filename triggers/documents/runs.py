@@ -159,6 +159,7 @@ class StepDocument(Struct, frozen=True):
     items: Annotated[ItemsDocument | None, note("Of a loop: its items")]
     pages: Annotated[PagesDocument | None, note("Of a step that gets its output in several pages")]
     connection: Annotated[str | None, note("The connection that an expression chose")]
+    idempotency_key: Annotated[str, note("The key of its attempts: the same for all of them")]
     called: Annotated[CalledRunDocument | None, note("The run that it called")]
     undo: Annotated[UndoDocument | None, note("The state of its undo, if it has one")]
     omitted: Omitted

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from triggers.html import texts
 from triggers.html.assets import ASSETS
 from triggers.html.highlight import highlight_code, highlight_lines
+from triggers.html.links import link_runs
 
 SHARED = Path(__file__).parent / "templates"
 """The templates that all pages can extend and import: `base.html`, `parts.html`."""
@@ -30,6 +31,8 @@ def make_environment(*folders: Path) -> Environment:
         "number": texts.format_number,
         "short": texts.shorten_id,
         "as_json": texts.format_json,
+        "pretty": texts.indent_json,
+        "link_runs": link_runs,
         "code": highlight_code,
         "code_lines": highlight_lines,
     }

@@ -73,3 +73,11 @@ def shorten_id(id: str) -> str:
 def format_json(value: Any) -> str:
     """A value as JSON for people, with two spaces for each level."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def indent_json(text: str) -> str:
+    """A text as JSON for people if it is JSON, else as it is."""
+    try:
+        return msgspec.json.format(text, indent=2)
+    except msgspec.DecodeError:
+        return text

@@ -20,7 +20,7 @@ from durable.journal.outline import StepKind, StepOrder, StepPlace, has_undo
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.journal.timeline import AttemptEnd
-from durable.path import find_step_path, is_within
+from durable.path import find_step_path, is_within, make_key
 from durable.units import Run
 from durable.values import NULL
 from triggers.documents.fields import format_time
@@ -85,15 +85,19 @@ async def encode_steps(
     return await reads.scan_fold(found, encode)
 
 
-async def encode_step(reads: Reads, run: str, path: str, *, may_answer: bool = True) -> bytes:
-    """Encode one step with nothing left out, which may be named by one of its pages; raises `RunNotFound` and
-    `StepNotFound`."""
+async def encode_step(
+    reads: Reads, run: str, path: str, part_limit: int | None = None, *, may_answer: bool = True
+) -> bytes:
+    """Encode one step, which may be named by one of its pages, without parts of more bytes than the limit; raises
+    `RunNotFound` and `StepNotFound`."""
     found, path = await find_run(reads, run), find_step_path(path)
 
     def encode(scan: Scan, fold: Fold) -> bytes:
         if path not in fold.state.steps:
             raise StepNotFound(run, path)
-        return StepEncoder(scan, fold, found, DocumentEncoder(scan, run, may_answer=may_answer)).encode_whole(path)
+        return StepEncoder(scan, fold, found, DocumentEncoder(scan, run, may_answer=may_answer)).encode_one(
+            path, part_limit
+        )
 
     return await reads.scan_fold(found, encode)
 
@@ -132,9 +136,9 @@ class StepEncoder:
         after = f"{last.rank}-{last.reached}" if last and len(steps) < len(places) else None
         return StepPage(steps, after)
 
-    def encode_whole(self, path: str) -> bytes:
-        """Encode one step with nothing left out."""
-        return self._encode(path, None, self._find_called([path]))
+    def encode_one(self, path: str, part_limit: int | None) -> bytes:
+        """Encode one step."""
+        return self._encode(path, part_limit, self._find_called([path]))
 
     def _select(self, query: StepQuery) -> Iterator[tuple[StepPlace, str]]:
         outline, state = self._scan.open_outline(self._fold), self._fold.state
@@ -172,6 +176,7 @@ class StepEncoder:
             decision_needed=step.needs_person,
             copied=step.is_copied,
             connection=step.connection,
+            idempotency_key=make_key(self._run.id, path, step.cleanup_pass),
             tries=omissions.take_list("tries", [make_attempt(each) for each in self._fold.traces[path].tries]),
             items=count_items(step, state.blocks.get(path)),
             pages=PagesDocument(step.pages.number, step.pages.count) if step.pages else None,
