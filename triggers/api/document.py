@@ -22,6 +22,7 @@ from triggers.api.page import render
 from triggers.api.problem import MEDIA_TYPE
 from triggers.documents.fields import COMPONENTS
 from triggers.documents.runs import EntryDocument
+from triggers.html.headers import PAGE_HEADERS
 from triggers.problem_details import ProblemDetails
 
 OpenApi: TypeAlias = dict[str, Any]
@@ -31,7 +32,6 @@ Operations: TypeAlias = Sequence[Operation[Any, Any]]
 Describe: TypeAlias = Callable[[ApiRequest[Any, Nothing]], Awaitable[Response]]
 
 WHERE = "/api"
-PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 ABOUT = (
     "Start runs of pipelines and read what became of them. Times are ISO 8601 in UTC, durations are text such as `30s`,"

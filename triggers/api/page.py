@@ -3,20 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from triggers.html.environment import make_environment
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = make_environment(Path(__file__).parent / "templates")
 
 
 def render(document: dict[str, Any]) -> str:
     """The page of a document."""
-    return _templates.get_template("page.html").render(document=document, kind=kind, name=name)
+    return _templates.get_template("reference.html").render(document=document, kind=kind, name=name)
 
 
 def kind(schema: dict[str, Any]) -> str:

@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from triggers.html.message import render_message
 from triggers.logins.logins import CALLBACK, Logins
 from triggers.waits.links import HEADERS
-from triggers.waits.page import render_message
 
 
 class LoginCallback:

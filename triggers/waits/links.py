@@ -21,6 +21,8 @@ from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
 from durable.values import JSON
 from triggers.documents.fields import format_time
+from triggers.html.headers import PAGE_HEADERS
+from triggers.html.message import render_message
 from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
 from triggers.http.urlencoded import collect_pairs
@@ -40,13 +42,8 @@ WITHHELD = CREDENTIALS | {"referer"}
 
 COMMENT_LIMIT = 1_000
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-    "Content-Security-Policy": page.POLICY,
-}
+HEADERS = {**PAGE_HEADERS, "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+"""Those of answers about a wait, whose address is a secret."""
 
 
 class WaitReply(NamedTuple):
@@ -214,7 +211,7 @@ def _render_reply(request: Request, reply: WaitReply, headers: Mapping[str, str]
         is_taken = reply.status < 400
         body = {"status": "taken" if reply is TAKEN else "over"} if is_taken else {"error": reply.text}
         return JSONResponse(body, reply.status, more)
-    return HTMLResponse(page.render_message(reply.title, reply.text), reply.status, more)
+    return HTMLResponse(render_message(reply.title, reply.text), reply.status, more)
 
 
 def _render_refused(request: Request, question: Question, sent: JSON, refused: AnswerRefused) -> Response:

@@ -1,28 +1,18 @@
-"""The page on which a person reads what is asked and answers it. It loads nothing and runs no script."""
+"""The page on which a person reads what is asked and answers it. It runs no script."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from durable.values import JSON
+from triggers.html.environment import make_environment
 from triggers.waits.answer import AnswerProblem
 from triggers.waits.form import build_form
 from triggers.waits.question import Question
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-"""The page's Content-Security-Policy."""
-
 EARLY = "This is not asked yet. Anyone with this link can answer, once; the answer is kept until it is asked."
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = make_environment(Path(__file__).parent / "templates")
 
 
 def render_question(
@@ -34,7 +24,7 @@ def render_question(
     comment: str = "",
 ) -> str:
     """The question with a form. An invalid answer is shown again as it was filled in, with its problems."""
-    return _templates.get_template("page.html").render(
+    return _templates.get_template("question.html").render(
         title=question.title or "An answer is awaited",
         said=EARLY if is_early else _explain_question(question),
         question=question,
@@ -42,11 +32,6 @@ def render_question(
         comment=comment,
         wrong=wrong,
     )
-
-
-def render_message(title: str, said: str) -> str:
-    """A page without a question."""
-    return _templates.get_template("page.html").render(title=title, said=said, question=None, wrong=())
 
 
 def _explain_question(question: Question) -> str:
