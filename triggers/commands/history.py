@@ -75,6 +75,6 @@ def _print_entries(out: Console, entries: Iterable[EntryDocument]) -> bool:
 
 
 def _make_row(out: Console, entry: EntryDocument) -> tuple[str | Text, ...]:
-    fields = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
+    fields = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type", "text")}
     at = format_time(entry["at"])[11:] if out.is_terminal else format_time(entry["at"])
     return f"  {entry['sequence']}", at, entry["type"], make_cuttable(format_json(fields)) if fields else ""

@@ -1,6 +1,6 @@
 """Runs, their steps and their histories, as the API answers with them."""
 
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import Struct
@@ -259,6 +259,7 @@ class EntryDocument(TypedDict):
     sequence: Annotated[int, note("Its number, from 1")]
     at: Time
     type: str
+    text: NotRequired[Annotated[str, note("What it says, as a sentence for people")]]
 
 
 class HistoryDocument(Struct, frozen=True):

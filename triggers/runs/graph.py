@@ -5,10 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from durable.blocks.foreach import ForeachStep
-from durable.blocks.kinds import BLOCKS
 from durable.blocks.repeat import RepeatStep
-from durable.blocks.switch import SwitchStep
-from durable.blocks.try_ import TryStep
 from durable.definition import Definition
 from durable.history.state import State
 from durable.history.words import StepStatus
@@ -24,7 +21,7 @@ from triggers.documents.version_steps import (
     RunGraphDocument,
 )
 from triggers.runs.rows import find_run
-from triggers.runs.version_steps import find_kind, load_version_steps, name_use
+from triggers.runs.version_steps import list_branches, load_version_steps, name_use
 
 GRAPH_LIMIT = 500
 """The steps of a graph; a definition of 1 MB may have 10,000."""
@@ -85,12 +82,11 @@ class _GraphBuilder:
         branches = [
             GraphBranchDocument(
                 label,
-                _find_condition(step, number),
+                when,
                 any(join_path(path, each.id) in self._counts for each in steps),
                 self.list_steps(steps, path),
             )
-            for number, (label, steps) in enumerate(BLOCKS[find_kind(step)].list_branches(step))
-            if steps
+            for label, when, steps in list_branches(step)
         ]
         return GraphStepDocument(
             path, name_use(step), step.condition, _find_loop(step), _find_most_urgent(counts), counts, branches
@@ -99,16 +95,6 @@ class _GraphBuilder:
 
 def _find_most_urgent(counts: Iterable[StepStatus]) -> StepStatus:
     return min(counts, key=_URGENCY.index, default="pending")
-
-
-def _find_condition(step: ResolvedStep, branch: int) -> str | None:
-    """The condition under which a branch is taken."""
-    match step:
-        case SwitchStep():
-            return step.cases[branch].when if branch < len(step.cases) else None
-        case TryStep():
-            return step.catch[branch - 1].when if 0 < branch <= len(step.catch) else None
-    return None
 
 
 def _find_loop(step: ResolvedStep) -> str | None:

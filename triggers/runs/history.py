@@ -18,7 +18,9 @@ from durable.values import Value
 from triggers.documents.fields import format_time
 from triggers.documents.runs import EntryDocument, FailureDocument
 from triggers.runs.encoder import DocumentEncoder
+from triggers.runs.entry_text import describe_entry
 from triggers.runs.rows import find_run
+from triggers.runs.version_steps import load_version_steps
 
 TIME_FIELDS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 """The fields of entries that are times."""
@@ -46,9 +48,12 @@ async def encode_history(
 def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: DocumentEncoder) -> tuple[bytes, int | None]:
     lines: list[bytes] = []
     size, last = 0, after
+    version = load_version_steps(scan.load_definition(run.version))
     try:
         for number, entry in scan.read_entries(run.id, after):
-            lines.append(encoder.encode(make_entry(number, entry, encoder)))
+            line = make_entry(number, entry, encoder)
+            line["text"] = describe_entry(entry, version)
+            lines.append(encoder.encode(line))
             size, last = size + len(lines[-1]), number
             if len(lines) == limit or size > PAGE_BYTES:
                 break

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import zip_longest
 
 import msgspec
 
 from durable.blocks.compiling import decode_steps
 from durable.blocks.foreach import ForeachStep
 from durable.blocks.kinds import BLOCKS
+from durable.blocks.switch import SwitchStep
+from durable.blocks.try_ import TryStep
 from durable.journal.payloads import DECODING_ERRORS
 from durable.path import join_path, make_again_path, make_undo_path, strip_numbers
 from durable.steps.resolved import NO_STEPS, ActionStep, ResolvedPipeline, ResolvedStep, Steps
@@ -45,6 +48,11 @@ class VersionSteps:
         step = self.find_step(path)
         return isinstance(step, ActionStep) and step.is_paged
 
+    def find_condition(self, path: str, label: str) -> str | None:
+        """Return the condition under which a branch of a block is taken; None if it has none."""
+        step = self.find_step(path)
+        return next((when for each, when, _ in list_branches(step) if each == label), None) if step else None
+
     def find_parallel(self, path: str) -> int | None:
         """Return how many items of a `foreach` are performed at once; None for any other step."""
         step = self.find_step(path)
@@ -75,6 +83,18 @@ def find_kind(step: ResolvedStep) -> str:
     return kind
 
 
+def list_branches(step: ResolvedStep) -> Iterator[tuple[str, str | None, Steps]]:
+    """Iterate over the branches of a block: the label of each, its condition if it has one, and its steps."""
+    whens: list[str | None] = []
+    match step:
+        case SwitchStep():
+            whens = [case.when for case in step.cases]
+        case TryStep():
+            whens = [None, *(handler.when for handler in step.catch)]
+    branches = BLOCKS[find_kind(step)].list_branches(step)
+    yield from ((label, when, steps) for (label, steps), when in zip_longest(branches, whens) if steps)
+
+
 def _walk(steps: Steps, frame: str) -> Iterator[tuple[str, ResolvedStep]]:
     for step in steps:
         path = join_path(frame, step.id)
@@ -82,5 +102,5 @@ def _walk(steps: Steps, frame: str) -> Iterator[tuple[str, ResolvedStep]]:
         if isinstance(step, ActionStep) and step.undo:
             yield make_undo_path(path, 1), step.undo
             yield make_again_path(path, 1), step
-        for _, inner in BLOCKS[find_kind(step)].list_branches(step):
+        for _, _, inner in list_branches(step):
             yield from _walk(inner, path)
