@@ -20,6 +20,7 @@ from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRou
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.events import EventPages
 from triggers.dashboard.pages.run import RunPage
+from triggers.dashboard.pages.pipelines import PipelinePages
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.waits import WaitPages
@@ -59,6 +60,7 @@ class Dashboard:
             *DeliveryPages().routes(),
             *EventPages().routes(),
             *SchedulePages().routes(),
+            *PipelinePages().routes(),
         ]
 
     def app(self) -> Starlette:

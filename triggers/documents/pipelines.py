@@ -180,6 +180,10 @@ class TriggersDocument(Struct, frozen=True):
     """The triggers of a pipeline."""
 
     triggers: list[TriggerDocument]
+    start: Annotated[
+        str | None,
+        note("A command that starts a run over the API, with the key in WAYPOST_API_KEY; null if nothing is served"),
+    ]
 
 
 class ExampleRequestDocument(Struct, frozen=True):

@@ -29,6 +29,7 @@ def make_environment(*folders: Path) -> Environment:
         "moment": texts.format_moment,
         "size": texts.format_size,
         "number": texts.format_number,
+        "percent": texts.format_share,
         "short": texts.shorten_id,
         "as_json": texts.format_json,
         "pretty": texts.indent_json,

@@ -60,6 +60,13 @@ def format_number(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
 
+def format_share(share: float | None) -> str:
+    """A share as percents: `96.2 %`. What is not all is never shown as 100 %."""
+    if share is None:
+        return "–"
+    return "100 %" if share == 1 else f"{min(share * 100, 99.9):.1f} %"
+
+
 def count_things(number: int, one: str, many: str | None = None) -> str:
     """A number with its noun: `1 run`, `12,403 runs`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,7 +1,11 @@
 """The triggers of a pipeline as documents: addresses, how senders are verified, and what each did last."""
 
+import shlex
 from collections.abc import Callable
 
+import msgspec
+
+from durable.definition import Definition
 from durable.history.words import SecretName
 from durable.journal.reads import Reads
 from durable.secrets import Secrets
@@ -13,6 +17,7 @@ from triggers.documents.pipelines import (
     WebhookDocument,
 )
 from triggers.kinds import list_kinds
+from triggers.pipelines.sample_inputs import make_sample_inputs
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
@@ -40,7 +45,13 @@ class TriggerList:
             for name in list_kinds()
             for trigger in file.triggers.get(name, ())
         ]
-        return TriggersDocument(found)
+        return TriggersDocument(found, self._format_start(file.definition) if file.definition else None)
+
+    def _format_start(self, definition: Definition) -> str:
+        """A command that starts a run with sample inputs."""
+        body = msgspec.json.encode({"inputs": make_sample_inputs(definition.pipeline.inputs)}).decode()
+        url = f"{self._url}/api/pipelines/{definition.id}/runs"
+        return f'curl -X POST {url} -H "Authorization: Bearer $WAYPOST_API_KEY" -d {shlex.quote(body)}'
 
     async def _describe(self, kind: str, trigger: Trigger, *, may_answer: bool) -> TriggerDocument:
         webhook = schedule = None
