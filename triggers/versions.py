@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -49,17 +49,19 @@ def list_served(definitions: Iterable[Definition]) -> dict[str, str]:
 
 
 class VersionReads:
-    """Reads the versions of pipelines. `served` has the current version of each pipeline by its id."""
+    """Reads the versions of pipelines. `served` has the current version of each pipeline by its id; `known` are other
+    pipelines that have a file."""
 
-    def __init__(self, reads: Reads, served: dict[str, str]) -> None:
+    def __init__(self, reads: Reads, served: dict[str, str], known: Collection[str] = ()) -> None:
         self._reads = reads
         self._served = served
+        self._known = known
 
     async def list_versions(self, pipeline: str, after: str | None, limit: int) -> VersionsDocument:
         """A page of a pipeline's versions, the newest first. Raises `PipelineNotFound` and `VersionNotFound`."""
         last = await self._find(pipeline, after) if after is not None else None
         found = await self._reads.read(list_versions, pipeline, last, limit)
-        if not found and last is None and pipeline not in self._served:
+        if not found and last is None and pipeline not in self._served and pipeline not in self._known:
             raise PipelineNotFound(pipeline, self._served)
         page = await self._reads.scan(lambda scan: [self._describe(scan, pipeline, each) for each in found])
         return VersionsDocument(page, found[-1].version if len(found) == limit else None)

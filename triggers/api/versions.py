@@ -62,4 +62,4 @@ class VersionOperations:
 
     @property
     def _versions(self) -> VersionReads:
-        return VersionReads(self._journal, list_served(self._folder.definitions))
+        return VersionReads(self._journal, list_served(self._folder.definitions), self._folder.broken)

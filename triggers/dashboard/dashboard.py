@@ -19,8 +19,8 @@ from triggers.api.problem import ApiError, make_api_error
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.events import EventPages
-from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.pipelines import PipelinePages
+from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.waits import WaitPages

@@ -17,7 +17,6 @@ from triggers.documents.pipelines import (
     PipelineStatus,
     PipelineTextDocument,
     ProblemDocument,
-    SampledRunDocument,
     TriggersDocument,
 )
 from triggers.documents.version_steps import PipelineGraphDocument
@@ -71,7 +70,6 @@ class PipelinePages:
             "word": word,
             "statistics": found.statistics or {},
             "states": STATES,
-            "make_statuses": make_statuses,
             "shorten": shorten_problem,
         }
         return View("pipelines.html", values, live=("rows",), watches=("runs",))
@@ -82,9 +80,7 @@ class PipelinePages:
         head = await _read_head(request, "overview")
         values = {
             **head,
-            "statistics": await request.read(
-                "get_pipeline_statistics", PipelineStatisticsDocument, pipeline=pipeline
-            ),
+            "statistics": await request.read("get_pipeline_statistics", PipelineStatisticsDocument, pipeline=pipeline),
             "grid": await request.read("get_pipeline_grid", GridDocument, pipeline=pipeline),
             "graph": await _read_graph(request, head["pipeline"]),
             "triggers": (await request.read("list_triggers", TriggersDocument, pipeline=pipeline)).triggers,
@@ -176,11 +172,6 @@ def sort_by_attention(pipelines: Sequence[Listed]) -> list[Listed]:
 def shorten_problem(problem: str, file: str) -> str:
     """A problem that begins with the name of the file instead of its path."""
     return problem[max(0, problem.find(f"{file}:")) :]
-
-
-def make_statuses(runs: Sequence[SampledRunDocument]) -> list[tuple[str, str, str]]:
-    """Runs for the part that shows several statuses in a row."""
-    return [(run.status, make_path("runs", run.id), f"{run.status}, {run.created_at or ''}") for run in runs]
 
 
 def make_lines(text: PipelineTextDocument) -> Iterator[SourceLine]:
