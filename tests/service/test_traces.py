@@ -127,3 +127,21 @@ async def test_a_run_whose_sender_records_nothing_is_not_exported(tmp_path: Path
         run = (await service.start("child")).json()["id"]
         await receiver.wait_for_run(run)
         assert [each.name for each in receiver.spans] == ["set", "child"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_on"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}, False),
+    ],
+)
+async def test_the_standard_variables_turn_the_export_on(
+    tmp_path: Path, variables: dict[str, str], is_on: bool
+) -> None:
+    async with running(tmp_path, {}, {**ENVIRONMENT, **variables}) as service:
+        assert (service.service.traces is not None) == is_on
