@@ -108,6 +108,12 @@ def _bound_labels(labels: Labels, children: int) -> Labels:
 _RUNS_STARTED = LabelledCounter("waypost_runs_started", "Runs that began, by pipeline.", ["pipeline"])
 _RUNS_RETRIED = LabelledCounter("waypost_runs_retried", "Failed runs that were retried, by pipeline.", ["pipeline"])
 _RUNS_FINISHED = LabelledCounter("waypost_runs_finished", "Runs that ended, and how.", ["pipeline", "status"])
+_RUN_SECONDS = LabelledHistogram(
+    "waypost_run_seconds",
+    "How long runs took from their start, or their last retry, to their end; waiting included.",
+    (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
+    ["pipeline"],
+)
 _ATTEMPTS = LabelledCounter("waypost_attempts", "Attempts that ended, and how.", ["action", "outcome"])
 _ATTEMPTS_LOST = LabelledCounter(
     "waypost_attempts_lost", "Attempts lost to a crash or a stop of the service.", ["action", "cause"]
@@ -121,9 +127,22 @@ _ATTEMPT_SECONDS = LabelledHistogram(
 _RENEWALS = LabelledCounter(
     "waypost_token_renewals", "Requests for the access tokens of connections.", ["connection", "outcome"]
 )
-_DELIVERIES = LabelledCounter("waypost_deliveries", "Requests on webhooks, and what became of them.", ["outcome"])
+_DELIVERIES = LabelledCounter(
+    "waypost_deliveries", "Requests on webhooks, and what became of them.", ["webhook", "outcome"]
+)
+_ACCEPT_SECONDS = LabelledHistogram(
+    "waypost_accept_seconds",
+    "How long it took to accept a delivery durably, from its last byte.",
+    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
 _FIRES = LabelledCounter(
     "waypost_schedule_fires", "Fires of schedules, and what became of them.", ["schedule", "outcome"]
+)
+_SCHEDULE_LATENESS = LabelledHistogram(
+    "waypost_schedule_lateness_seconds",
+    "How long after their time the runs of schedules started.",
+    (0.01, 0.1, 1, 5, 30, 60, 300, 900, 3600),
+    ["schedule"],
 )
 _BULK_ITEMS = LabelledCounter("waypost_bulk_items", "Runs and deliveries of bulks, by outcome.", ["action", "outcome"])
 _COMMITS = LabelledCounter("waypost_commits", "Transactions of the journal.")
@@ -140,6 +159,18 @@ _TRACE_SPANS = LabelledCounter(
     "waypost_trace_spans", "Spans that were sent to the receiver of traces, or that it refused.", ["outcome"]
 )
 _REMOVED = LabelledCounter("waypost_removed", "Rows that retention removed.", ["noun"])
+
+UNFINISHED_RUNS = Gauge(
+    "waypost_unfinished_runs", "Unfinished runs by status; up to 100,000 are counted.", ["status"], registry=REGISTRY
+)
+OLDEST_UNFINISHED_TIME = Gauge(
+    "waypost_oldest_unfinished_timestamp_seconds",
+    "When the oldest unfinished run of a status was created; 0 without any.",
+    ["status"],
+    registry=REGISTRY,
+)
+STREAMS = Gauge("waypost_streams", "Streams of events that are open.", registry=REGISTRY)
+SESSIONS = Gauge("waypost_sessions", "Sessions of people who are signed in.", registry=REGISTRY)
 
 LIVE_RUNS = Gauge("waypost_live_runs", "Unfinished runs in memory.", registry=REGISTRY)
 ATTEMPTS_IN_FLIGHT = Gauge("waypost_attempts_in_flight", "Attempts at work.", registry=REGISTRY)
@@ -196,9 +227,10 @@ def count_run_retried(pipeline: str) -> None:
     _RUNS_RETRIED.add((pipeline,))
 
 
-def count_run_finished(pipeline: str, status: RunStatus) -> None:
+def count_run_finished(pipeline: str, status: RunStatus, seconds: float) -> None:
     """Count a run that ended."""
     _RUNS_FINISHED.add((pipeline, status))
+    _RUN_SECONDS.observe(seconds, (pipeline,))
 
 
 def count_attempt(action: str, outcome: AttemptOutcome, seconds: float) -> None:
@@ -217,14 +249,26 @@ def count_renewal(connection: str, outcome: RenewalOutcome) -> None:
     _RENEWALS.add((connection, outcome))
 
 
-def count_delivery(outcome: str) -> None:
+def count_delivery(webhook: str, outcome: str) -> None:
     """Count a request to a webhook. `outcome` is a `DeliveryOutcome`, or `unknown` if there is no such webhook."""
-    _DELIVERIES.add((outcome,))
+    _DELIVERIES.add((webhook, outcome))
+
+
+def count_acceptance(webhook: str, outcome: str, seconds: float) -> None:
+    """Count a request to a webhook that was stored with its event."""
+    _DELIVERIES.add((webhook, outcome))
+    _ACCEPT_SECONDS.observe(seconds)
 
 
 def count_fires(schedule: str, outcome: str, count: int = 1) -> None:
     """Count fires of a schedule; `outcome` is a `FireOutcome`."""
     _FIRES.add((schedule, outcome), count)
+
+
+def count_start_of_fire(schedule: str, outcome: str, lateness: float) -> None:
+    """Count a fire of a schedule that was admitted so many seconds after its time."""
+    _FIRES.add((schedule, outcome))
+    _SCHEDULE_LATENESS.observe(lateness, (schedule,))
 
 
 def count_removed(noun: str, count: int) -> None:

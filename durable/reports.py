@@ -10,6 +10,14 @@ from durable.history.words import RunStatus
 from durable.units import Cause, Run
 
 
+class UnfinishedRuns(msgspec.Struct, frozen=True):
+    """How many unfinished runs have a status, and when the oldest of them was created (ms)."""
+
+    status: RunStatus
+    count: int
+    oldest: int
+
+
 class Space(msgspec.Struct, frozen=True):
     """The size of the journal's files, in bytes. `free`: the part of `database` that contains nothing and is used
     again; `log`: the commits that were not moved into it yet."""

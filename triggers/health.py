@@ -16,9 +16,19 @@ from starlette.routing import Route
 
 from durable import metrics
 from durable.engine import Engine
+from durable.history.words import RunStatus
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
+from durable.journal.runs import count_unfinished
 from triggers.config.folder import Folder
+
+UNFINISHED_STATUSES: tuple[RunStatus, ...] = ("queued", "running", "waiting", "paused")
+
+MOST_COUNTED = 100_000
+"""The unfinished runs that `/metrics` counts at most."""
+
+COUNT_SECONDS = 5.0
+"""How long a count of unfinished runs is used."""
 
 HEALTH, READY, METRICS = PATHS = ("/health", "/ready", "/metrics")
 
@@ -71,6 +81,7 @@ class Health:
         room = 2 * largest_body  # what a delivery of the largest body takes: the event, and what a run is given of it
         self._probe = SharedWork(lambda: journal.is_writable(room))
         self._exposition = SharedWork(self._render_metrics)
+        self._next_count = 0.0
 
     def routes(self) -> list[Route]:
         return [
@@ -116,4 +127,16 @@ class Health:
             metrics.JOURNAL_BYTES.set(space.database)
             metrics.JOURNAL_FREE_BYTES.set(space.free)
             metrics.JOURNAL_LOG_BYTES.set(space.log)
+            await self._count_unfinished()
         return metrics.render_metrics()
+
+    async def _count_unfinished(self) -> None:
+        """Count unfinished runs, unless that was done a moment ago: many take long to count."""
+        if time.monotonic() < self._next_count:
+            return
+        counted = {each.status: each for each in await self._journal.read(count_unfinished, MOST_COUNTED)}
+        for status in UNFINISHED_STATUSES:
+            found = counted.get(status)
+            metrics.UNFINISHED_RUNS.labels(status).set(found.count if found else 0)
+            metrics.OLDEST_UNFINISHED_TIME.labels(status).set(found.oldest / 1000 if found else 0)
+        self._next_count = time.monotonic() + COUNT_SECONDS

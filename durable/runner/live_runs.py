@@ -102,7 +102,9 @@ class LiveRuns:
         if run.is_gone or run.busy is not None:
             return
         if state.finished:
-            metrics.count_run_finished(run.definition.id, state.status)
+            began = state.retried or state.forked or state.started
+            seconds = (state.finished.at - began.at) / 1000 if began else 0
+            metrics.count_run_finished(run.definition.id, state.finished.status, seconds)
             _log_end(run)
             self.drop(run)
             self.announce_end(run.id)

@@ -1,15 +1,20 @@
-"""The tables of docs/deploy/README.md, from the alerts and the code: `python -m tests.docs.deploy` writes them."""
+"""The tables of docs/deploy/README.md and docs/telemetry.md, from the alerts, the metrics and the code: `python -m
+tests.docs.deploy` writes them."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from durable.metrics import render_metrics
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "docs" / "deploy"
 PAGE = FOLDER / "README.md"
+TELEMETRY = ROOT / "docs" / "telemetry.md"
 
 ALWAYS = {
     "time": "when, in UTC with milliseconds",
@@ -60,13 +65,21 @@ def _make_tables() -> dict[str, str]:
         alerts.append(f"| `{rule['alert']}` | `{when}`{lasting} | {notes['summary']} {notes['action']} |")
     fields = ["| field | what it is |", "| --- | --- |"]
     fields += [f"| `{name}` | {what} |" for name, what in (ALWAYS | SOMETIMES).items()]
-    return {"alerts": "\n".join(alerts), "log fields": "\n".join(fields)}
+    return {"alerts": "\n".join(alerts), "log fields": "\n".join(fields), "metrics": "\n".join(_list_metrics())}
+
+
+def _list_metrics() -> Iterator[str]:
+    yield from ("| metric | kind | meaning |", "| --- | --- | --- |")
+    found = re.findall(r"^# HELP (\w+) (.*)\n# TYPE \w+ (\w+)$", render_metrics().decode(), re.MULTILINE)
+    yield from (f"| `{name}` | {kind} | {text} |" for name, text, kind in sorted(found) if name.startswith("waypost_"))
 
 
 def fill_tables(page: str) -> str:
     """The page with its tables as they should be."""
     for name, table in _make_tables().items():
         mark = f"<!-- {name} -->\n\n"
+        if mark not in page:
+            continue
         before, after = page.split(mark)
         rest = after.split("\n\n", 1)[1] if after.startswith("|") else after
         page = f"{before}{mark}{table}\n\n{rest}"
@@ -74,4 +87,5 @@ def fill_tables(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(fill_tables(PAGE.read_text()))
+    for page in (PAGE, TELEMETRY):
+        page.write_text(fill_tables(page.read_text()))

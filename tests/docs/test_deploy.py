@@ -22,7 +22,7 @@ import yaml
 from durable.durations import parse_duration
 from durable.metrics import render_metrics
 from tests.cli.command import ENVIRONMENT
-from tests.docs import deploy
+from tests.docs import deploy, grafana
 from tests.docs.deploy import FOLDER, ROOT
 from tests.npm import require_package
 from triggers.api.value_types import LONGEST_WAIT
@@ -211,10 +211,26 @@ def test_nginx_accepts_its_file(tmp_path: Path) -> None:
 # -- what to watch ------------------------------------------------------------------------------------------------
 
 
-def test_every_alert_asks_for_a_metric_that_exists() -> None:
-    exposed = set(re.findall(r"^# TYPE (\w+) (\w+)$", render_metrics().decode(), re.MULTILINE))
+NOT_SHOWN = {
+    "waypost_oldest_run_timestamp_seconds",
+    "waypost_retention_timestamp_seconds",
+    "waypost_traces_oldest_timestamp_seconds",
+}
+"""Metrics for alerts and for `waypost doctor` only."""
+
+
+def list_metrics() -> dict[str, str]:
+    """The kinds of the metrics that a service exposes, by name."""
+    return dict(re.findall(r"^# TYPE (\w+) (\w+)$", render_metrics().decode(), re.MULTILINE))
+
+
+def list_series() -> set[str]:
     suffixes = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-    known = {name + suffix for name, kind in exposed for suffix in suffixes[kind]}
+    return {name + suffix for name, kind in list_metrics().items() for suffix in suffixes[kind]}
+
+
+def test_every_alert_asks_for_a_metric_that_exists() -> None:
+    known = list_series()
     rules = deploy.list_alerts()
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:
@@ -224,12 +240,30 @@ def test_every_alert_asks_for_a_metric_that_exists() -> None:
         assert set(rule["annotations"]) == {"summary", "action"}
 
 
+def test_the_dashboard_shows_every_metric_and_no_other() -> None:
+    shown = {
+        name
+        for row in grafana.ROWS.values()
+        for panel in row
+        for query in panel.queries
+        for name in re.findall(r"\b(?:waypost|process)_\w+", query.expr)
+    }
+    assert shown <= list_series()
+    known = {name for name in list_metrics() if name.startswith("waypost_")}
+    assert known - {re.sub("_(bucket|sum|count)$", "", name) for name in shown} == NOT_SHOWN
+
+
+def test_the_file_of_the_dashboard_is_up_to_date() -> None:
+    assert grafana.FILE.read_text() == grafana.encode_dashboard(), "run `python -m tests.docs.grafana`"
+
+
 def test_every_log_field_of_the_code_is_documented() -> None:
     found, documented = deploy.find_log_fields(), deploy.SOMETIMES.keys() - {"error"}
     assert found <= documented
     assert documented <= found | set(CONTEXT)
 
 
-def test_the_tables_of_the_page_are_up_to_date() -> None:
-    page = deploy.PAGE.read_text()
-    assert deploy.fill_tables(page) == page, "run `python -m tests.docs.deploy`"
+def test_the_tables_of_the_pages_are_up_to_date() -> None:
+    for page in (deploy.PAGE, deploy.TELEMETRY):
+        text = page.read_text()
+        assert deploy.fill_tables(text) == text, "run `python -m tests.docs.deploy`"

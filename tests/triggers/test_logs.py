@@ -233,13 +233,19 @@ def read_metric(name: str, **labels: str) -> float:
 
 def test_runs_deliveries_and_commits_are_counted() -> None:
     metrics.count_run_started("counted")
-    metrics.count_run_finished("counted", "failed")
-    metrics.count_delivery("filtered")
+    metrics.count_run_finished("counted", "failed", 0.7)
+    metrics.count_delivery("p/hook", "filtered")
+    metrics.count_acceptance("p/hook", "accepted", 0.002)
+    metrics.count_start_of_fire("p/nightly", "started", 0.2)
     metrics.count_commit(3, 0.002)
     metrics.LIVE_RUNS.set_function(lambda: 7)
     assert read_metric("waypost_runs_started_total", pipeline="counted") == 1
     assert read_metric("waypost_runs_finished_total", pipeline="counted", status="failed") == 1
-    assert read_metric("waypost_deliveries_total", outcome="filtered") >= 1
+    assert read_metric("waypost_run_seconds_sum", pipeline="counted") == 0.7
+    assert read_metric("waypost_deliveries_total", outcome="filtered", webhook="p/hook") == 1
+    assert read_metric("waypost_deliveries_total", outcome="accepted", webhook="p/hook") == 1
+    assert read_metric("waypost_accept_seconds_count") >= 1
+    assert read_metric("waypost_schedule_lateness_seconds_bucket", schedule="p/nightly", le="1.0") == 1
     assert read_metric("waypost_commits_total") == read_metric("waypost_commit_seconds_count") >= 1
     assert read_metric("waypost_commit_units_sum") >= 3
     assert read_metric("waypost_live_runs") == 7

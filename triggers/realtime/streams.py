@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from durable import metrics
 from durable.engine import Overloaded
 from durable.journal.errors import JournalBusy
 from durable.journal.feed import Feed, Watch
@@ -33,6 +34,7 @@ class Streams:
 
     def __init__(self, feed: Feed, is_active: Callable[[str], bool], now: Callable[[], int], limit: int) -> None:
         self.open = 0
+        metrics.STREAMS.set_function(lambda: self.open)
         self._is_active = is_active
         self._feed = feed
         self._now = now

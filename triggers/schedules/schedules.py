@@ -248,7 +248,7 @@ class Schedules:
             replace(step.row, run=admitted.runs[-1], outcome=outcome),
             True,
         )
-        metrics.count_fires(trigger.name, outcome)
+        metrics.count_start_of_fire(trigger.name, outcome, (at - step.fire) / 1000)
         if step.was_waiting:
             self._turn = at + PACE
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from durable import metrics
 from durable.clock import new_id
 from durable.durations import parse_duration
 from durable.journal.errors import JournalError
@@ -48,6 +49,7 @@ class Sessions:
         self._keys = keys
         self._now = now
         self._by_hash: dict[str, Session] = {}
+        metrics.SESSIONS.set_function(lambda: len(self.list_open()))
 
     async def load(self) -> None:
         """Learn the open sessions, and end those of an admin key that was changed."""

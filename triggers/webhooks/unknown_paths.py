@@ -64,7 +64,7 @@ class UnknownPaths:
     def count(self, method: str, path: str, hooks: Sequence[WebhookTrigger], at: int, *, are_all: bool) -> None:
         """Count a request for an undecoded path at a time (ms). Log the first request of its group, with the served
         hook that its sender probably meant. `are_all`: no file has errors, so no other hooks exist."""
-        metrics.count_delivery("unknown")
+        metrics.count_delivery("", "unknown")
         self._count_path(method, path[: 2 * PATH_LIMIT], at)
         if at // 60_000 != self._minute:
             self._minute = at // 60_000

@@ -12,6 +12,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import NamedTuple, Self, get_args
 
 import msgspec
@@ -232,7 +233,7 @@ class Webhooks:
         return responses.render_refusal(responses.UNVERIFIED if self._are_all else responses.MAYBE_BROKEN)
 
     async def _take_delivery(self, delivery: PendingDelivery) -> WebhookResponse:
-        hook, explain = delivery.hook, delivery.request.explain
+        hook, explain, began = delivery.hook, delivery.request.explain, perf_counter()
         try:
             verified = self._verify(delivery)
             if verified.answer:
@@ -255,7 +256,8 @@ class Webhooks:
             return responses.render_refusal(refusal)
         except (Overloaded, JournalError) as error:
             return responses.render_refusal(find_refusal(error))
-        metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
+        outcome = "duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped"
+        metrics.count_acceptance(hook.name, outcome, perf_counter() - began)
         if hook.respond != "accepted" and admitted.runs:
             return await self._wait_for_result(admitted, hook)
         return responses.render_accepted(admitted, hook.reply)
@@ -351,7 +353,7 @@ class Webhooks:
 
     def _record(self, delivery: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
         """Record the delivery without making its sender wait. Of rejected ones only a limited number is recorded."""
-        metrics.count_delivery(outcome)
+        metrics.count_delivery(delivery.hook.name, outcome)
         if outcome == "rejected":
             if self._limiters.rejections.take(delivery.hook.name):
                 return
