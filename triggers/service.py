@@ -287,7 +287,7 @@ async def _open_ways_in(
     entrance = await Entrance.open(settings, journal, keys, now, bounds, make_url(*address))
     realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime
-    api = Api(runner, journal, folder, schedules, webhooks, bulks, replays, *more)
+    api = Api(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks)
     app = _make_app(webhooks, health, links, logins, api, entrance, bounds, now)

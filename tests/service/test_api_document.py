@@ -233,6 +233,9 @@ async def _use(service: Running, world: Outside) -> None:
         "pipelines/quick/versions/current?against=current",
         "keys",
         "me",
+        "retention",
+        "about",
+        "checks",
     )
     for path in (*lists, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")

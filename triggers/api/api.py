@@ -15,6 +15,7 @@ from starlette.routing import Route
 from durable.engine import Engine
 from durable.journal.journal import Journal
 from durable.wording import quote
+from triggers.api.about import AboutOperations
 from triggers.api.access import Access
 from triggers.api.bulks import BulkOperations
 from triggers.api.connections import ConnectionOperations
@@ -28,6 +29,7 @@ from triggers.api.pipelines import PipelineOperations
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.repeats import RepeatOperations
 from triggers.api.request import read
+from triggers.api.retention import RetentionOperations
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.secrets import SecretOperations
@@ -42,6 +44,7 @@ from triggers.api.waits import WaitOperations
 from triggers.bulks.bulks import Bulks
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
+from triggers.instance import Instance
 from triggers.keys import Keys
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
@@ -49,6 +52,7 @@ from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore
 from triggers.sessions.entrance import Entrance
+from triggers.settings import Settings
 from triggers.webhooks.webhooks import Webhooks
 
 CROSS_ORIGIN = Middleware(
@@ -66,6 +70,8 @@ class Api:
 
     def __init__(
         self,
+        settings: Settings,
+        instance: Instance,
         engine: Engine,
         journal: Journal,
         folder: Folder,
@@ -105,6 +111,8 @@ class Api:
             *SessionOperations(entrance.sessions, entrance.links).operations(),
             *SecretOperations(secret_store).operations(),
             *StreamOperations(realtime).operations(),
+            *RetentionOperations(journal, folder, settings).operations(),
+            *AboutOperations(instance, journal, logins.url, now).operations(),
         ]
         self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations
 

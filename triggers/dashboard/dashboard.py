@@ -23,6 +23,7 @@ from triggers.dashboard.pages.pipelines import PipelinePages
 from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
+from triggers.dashboard.pages.settings import SettingsPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.html.assets import ASSETS
@@ -61,6 +62,7 @@ class Dashboard:
             *EventPages().routes(),
             *SchedulePages().routes(),
             *PipelinePages().routes(),
+            *SettingsPages().routes(),
         ]
 
     def app(self) -> Starlette:

@@ -31,6 +31,7 @@ def make_environment(*folders: Path) -> Environment:
         "number": texts.format_number,
         "percent": texts.format_share,
         "short": texts.shorten_id,
+        "browser": texts.name_browser,
         "as_json": texts.format_json,
         "pretty": texts.indent_json,
         "link_runs": link_runs,

@@ -8,6 +8,17 @@ import msgspec
 SHORT_ID = 6
 """The last characters of an id that lists show. The first ones are its time, equal for ids of the same hour."""
 
+BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iOS",
+    "iPad": "iPadOS",
+    "Windows": "Windows",
+    "Mac OS X": "macOS",
+    "Linux": "Linux",
+}
+"""What a `User-Agent` contains. The first counts: most browsers also name the ones below."""
+
 
 def format_span(milliseconds: float | None) -> str:
     """A duration with the precision that matters: `7 ms`, `2.1 s`, `2 min 14 s`, `3 d 4 h`."""
@@ -88,3 +99,14 @@ def indent_json(text: str) -> str:
         return msgspec.json.format(text, indent=2)
     except msgspec.DecodeError:
         return text
+
+
+def name_browser(agent: str | None) -> str:
+    """The browser and the system that a `User-Agent` names, as `Firefox on Linux`; else its beginning."""
+    if not agent:
+        return "an unnamed browser"
+    browser = next((name for part, name in BROWSERS.items() if part in agent), None)
+    system = next((name for part, name in SYSTEMS.items() if part in agent), None)
+    if browser is None:
+        return agent[:60]
+    return f"{browser} on {system}" if system else browser
