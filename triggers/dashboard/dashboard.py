@@ -24,6 +24,7 @@ from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.settings import SettingsPages
+from triggers.dashboard.pages.starts import StartPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.html.assets import ASSETS
@@ -63,6 +64,7 @@ class Dashboard:
             *SchedulePages().routes(),
             *PipelinePages().routes(),
             *SettingsPages().routes(),
+            *StartPages().routes(),
         ]
 
     def app(self) -> Starlette:
