@@ -5,6 +5,7 @@ Deliveries have their own rates (`triggers.webhooks`), and the paths of load bal
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from triggers.api.problem import make_api_error
 from triggers.health import PATHS
@@ -32,12 +33,21 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._proxies is not None:
             scope["client"] = self._proxies.find_client(scope)
-        if scope["method"] in ANSWERED_METHODS and scope["path"].startswith(f"{PREFIX}/"):
+        if scope["type"] == "websocket":
+            await self._open_socket(scope, receive, send)
+        elif scope["method"] in ANSWERED_METHODS and scope["path"].startswith(f"{PREFIX}/"):
             await self._webhooks(scope, receive, send)
         elif scope["path"] in PATHS or self._visitors.is_known(scope):
             await self._app(scope, receive, send)
         elif seconds := self._strangers.take_for(scope):
             error = RateExceeded("too many requests without a valid key came from this address", seconds)
             await make_api_error(error).response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if seconds := self._strangers.take_for(scope):  # it says who it is in its first message
+            error = RateExceeded("too many requests without a valid key came from this address", seconds)
+            await WebSocket(scope, receive, send).send_denial_response(make_api_error(error).response())
         else:
             await self._app(scope, receive, send)

@@ -1,5 +1,7 @@
 """Problem details: the body of an answer that is an error (RFC 9457)."""
 
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -20,3 +22,8 @@ class ProblemDetails(Struct, frozen=True, omit_defaults=True):
     status: Annotated[int, Meta(description="The HTTP status")]
     detail: Annotated[str, Meta(description="What is wrong, and what to do about it")]
     errors: Annotated[list[Mistake], Meta(description="Each mistake, where there are several places")] = []
+
+
+def make_problem(status: int, detail: str, mistakes: Sequence[Mistake] = ()) -> ProblemDetails:
+    """The details of a problem with a status of HTTP."""
+    return ProblemDetails("about:blank", HTTPStatus(status).phrase, status, detail, list(mistakes))

@@ -28,6 +28,7 @@ from triggers.not_found import (
     TriggerNotFound,
     VersionNotFound,
 )
+from triggers.problem_details import ProblemDetails, make_problem
 
 log = logging.getLogger("waypost.api")
 
@@ -107,6 +108,12 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     Overloaded: lambda error: Refusal(503, str(error), {"Retry-After": str(error.retry_after)}),
     JournalError: lambda error: Refusal(503, str(error), {"Retry-After": "5"}),
 }
+
+
+def describe_error(error: Exception) -> ProblemDetails:
+    """The refusal of an error, as a document."""
+    refusal = find_refusal(error)
+    return make_problem(refusal.status, refusal.detail)
 
 
 def find_refusal(error: Exception) -> Refusal:

@@ -88,6 +88,8 @@ from triggers.webhooks.webhooks import ANSWERED_METHODS, WebhookLimiters, Webhoo
 
 log = logging.getLogger("waypost.service")
 
+SOCKET_PATH = "/api/socket"
+
 SWEEP_SECONDS = 1
 RETENTION_SECONDS = 60
 COMMAND_DISCOVERY_SECONDS = 90.0
@@ -420,7 +422,7 @@ async def run_service(
     service: Service, listener: socket.socket, *, fires_schedules: bool = True
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Answer on the listener, recover the runs of a process that was killed, and sweep; at the end, drain."""
-    server = make_server(service.gateway, max_connections=service.settings.max_connections)
+    server = make_server(service.gateway, max_connections=service.settings.max_connections, socket_path=SOCKET_PATH)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     journal = service.journal
     background = [

@@ -7,17 +7,17 @@ from triggers.documents.fields import Scope
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import KeyHolder, Keys, includes_scope, parse_bearer
 from triggers.realtime.permit import StreamPermit
-from triggers.realtime.tokens import StreamTokens
+from triggers.realtime.realtime import Realtime
 from triggers.refusals import RateExceeded, TokenRefused
 
 
 class Access:
     """Lets in requests whose key suffices. Wrong keys are limited for each address; a right key is never limited."""
 
-    def __init__(self, keys: Keys, guesses: RateLimiter, tokens: StreamTokens) -> None:
+    def __init__(self, keys: Keys, guesses: RateLimiter, realtime: Realtime) -> None:
         self._keys = keys
         self._guesses = guesses
-        self._tokens = tokens
+        self._realtime = realtime
 
     def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
         """The sender; raises `ApiError` or `RateExceeded` unless their key has this scope. None needs no key."""
@@ -40,10 +40,8 @@ class Access:
         presented = token or parse_bearer(request.headers.get("authorization"))
         if presented is None:
             raise _make_unknown("send a token of POST /api/tokens, or the API key, as `Authorization: Bearer TOKEN`")
-        if token is None and (holder := self._keys.find_holder(presented)):
-            return StreamPermit(holder.key, "history", may_answer=holder.may("start"))
         try:
-            return self._tokens.verify(presented)
+            return self._realtime.tokens.verify(token) if token else self._realtime.identify(presented)
         except TokenRefused:
             self._count_guess(request)
             raise

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
@@ -48,6 +48,7 @@ from triggers.instance import Instance
 from triggers.keys import Keys
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
+from triggers.realtime.socket import SocketEndpoint
 from triggers.repeats.replays import Replays
 from triggers.schedules.schedules import Schedules
 from triggers.secret_store import SecretStore
@@ -90,7 +91,8 @@ class Api:
     ) -> None:
         self._bounds = bounds
         secrets = secret_store.secrets
-        self.access = Access(keys, entrance.guesses, realtime.tokens)
+        self.access = Access(keys, entrance.guesses, realtime)
+        self._socket = SocketEndpoint(realtime, entrance.guesses)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
@@ -120,7 +122,10 @@ class Api:
         """Everything below `/api`."""
         by_path = groupby(sorted(self.operations, key=lambda each: each.path), key=lambda each: each.path)
         app = Starlette(
-            routes=[self._make_route(path, list(operations)) for path, operations in by_path],
+            routes=[
+                *(self._make_route(path, list(operations)) for path, operations in by_path),
+                WebSocketRoute("/socket", self._socket),
+            ],
             exception_handlers={HTTPException: answer_http_exception},
         )
         app.router.redirect_slashes = False

@@ -1,7 +1,6 @@
 """Errors of the API, as RFC 9457 problem details."""
 
 from collections.abc import Collection, Mapping, Sequence
-from http import HTTPStatus
 
 import msgspec
 from pydantic import ValidationError
@@ -9,7 +8,7 @@ from pydantic_core import ErrorDetails
 from starlette.responses import Response
 
 from durable.wording import explain_error, make_printable, quote, suggest
-from triggers.problem_details import Mistake, ProblemDetails
+from triggers.problem_details import Mistake, ProblemDetails, make_problem
 from triggers.refusals import find_refusal
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,8 +36,7 @@ class ApiError(Exception):
 
     def document(self) -> ProblemDetails:
         """The problem as a document."""
-        title = HTTPStatus(self.status).phrase
-        return ProblemDetails("about:blank", title, self.status, str(self), list(self.mistakes))
+        return make_problem(self.status, str(self), self.mistakes)
 
     def response(self) -> Response:
         return Response(msgspec.json.encode(self.document()), self.status, self.headers, media_type=MEDIA_TYPE)

@@ -89,6 +89,10 @@ class StreamOperations:
                 problems=full,
                 takes_tokens=True,
             ),
+            Operation(
+                *("GET", "/socket", self.open_socket, None, Parameters, Nothing, {101: None}),
+                problems={426: "The request asks for no WebSocket"},
+            ),
             Operation("POST", "/tokens", self.create_token, "read", Parameters, NewToken, {201: TokenDocument}),
         ]
 
@@ -120,6 +124,17 @@ class StreamOperations:
         after = wanted.last_event_id or wanted.after
         source = self._realtime.open_states(wanted.tag, wanted.pipeline, after, permit)
         return self._respond(source, permit)
+
+    async def open_socket(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
+        """Follow runs over a WebSocket, many on one connection.
+
+        The first message is `{"token": …}`, with a token or an API key. Then `{"sub": 1, "run": …, "after": 7}` follows
+        a run, `{"sub": 2, "tag": …}`, `{"sub": 3, "pipeline": …}` or `{"sub": 4, "all": true}` the states of runs, and
+        `{"unsub": 1}` ends a subscription. Events come as `{"sub": 1, "event": …, "id": …, "data": …}`, as the streams
+        have them. The socket is closed with 4401 for a wrong or expired token, with 4400 for a wrong message, and with
+        1012 when the service stops.
+        """
+        raise ApiError(426, "this path speaks WebSocket only", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
     async def create_token(self, asked: ApiRequest[Parameters, NewToken]) -> Response:
         """Make a token with which a browser can follow some runs for a short time.

@@ -1,4 +1,5 @@
-"""The flow of bytes on a connection: whose turn it is, when reading is held back, and how a connection is closed."""
+"""The flow of bytes on a connection: whose turn it is, when reading is held back, what becomes of a client that does
+not read, and how a connection is closed."""
 
 import asyncio
 from collections import deque
@@ -8,6 +9,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 PIPELINED_A_TURN = 4
 """The pipelined requests that are started in one turn of the event loop."""
+
+WRITE_SECONDS = 30.0
+"""How long a client may read nothing of what fills the connection's buffer."""
 
 
 class Turns:
@@ -54,3 +58,29 @@ class LingeringTransport:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = close
+
+
+class StallTimer:
+    """Drops a connection whose client has read nothing for a while, although its buffer is full."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to watch: the buffer is full."""
+        unsent = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(WRITE_SECONDS, self._check, unsent)
+
+    def stop(self) -> None:
+        """End it: the buffer has room again, or the connection has ended."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self, unsent_before: int) -> None:
+        if self._transport.get_write_buffer_size() < unsent_before:
+            self.start()
+        else:
+            self._transport.abort()

@@ -138,3 +138,15 @@ def find_content_length(headers: RawHeaders) -> int | None:
         if name == b"content-length":
             return int(value)
     return None
+
+
+def is_socket_handshake(method: bytes, headers: RawHeaders, version: str) -> bool:
+    """Whether a request asks to become a connection of WebSocket (RFC 6455 4.1); it has no body."""
+    given = {name: value.lower() for name, value in headers}
+    return (
+        method == b"GET"
+        and version == "1.1"
+        and given.get(b"upgrade") == b"websocket"
+        and not given.keys() & {b"content-length", b"transfer-encoding"}
+        and check_headers(headers, version) is None
+    )

@@ -18,17 +18,19 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from triggers.http.body import IS_WHOLE
-from triggers.http.flow import HeldFlow, LingeringTransport, Turns
+from triggers.http.flow import WRITE_SECONDS, HeldFlow, LingeringTransport, StallTimer, Turns
 from triggers.http.framing import (
     MalformedHead,
     check_headers,
     encode_target,
     find_content_length,
     is_broken_head,
+    is_socket_handshake,
     read_request_line,
     skip_empty_lines,
     strip_values,
 )
+from triggers.http.socket_protocol import SocketProtocol
 
 log = logging.getLogger("waypost.http")
 
@@ -48,9 +50,6 @@ reset the connection, and the client could lose the response (RFC 9112 9.6)."""
 
 LINGER_LIMIT = 1024 * 1024
 """The bytes that are read and discarded in that time."""
-
-WRITE_SECONDS = 30.0
-"""How long a client may read nothing of a response that fills the connection's buffer."""
 
 PARTS_A_TURN = 256
 """The parts of a request that are read in one turn of the event loop. A chunked body can have a part every few
@@ -84,16 +83,17 @@ class HttpProtocol(HttpToolsProtocol):
     _is_half_closed = False
     _refusal: MalformedHead | None = None
     _deadline: asyncio.TimerHandle | None = None
-    _stalled: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, turns: Turns | None = None, **rest: Any) -> None:
+    def __init__(self, *args: Any, turns: Turns | None = None, socket_path: str | None = None, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self._turns = turns or Turns()
+        self._socket_path = socket_path
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.flow: HeldFlow = HeldFlow(transport)
         self._lingering = LingeringTransport(transport, self.close)
+        self._stall = StallTimer(self.loop, transport)
         self._buffer = bytearray()
         self._start_head_timer()
 
@@ -115,10 +115,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._advance()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says nothing, which closes
-        """The client sends no more but may still read: a request that arrived completely is answered."""
+        """The client sends no more but may still read: a request that arrived completely is answered. A stream of
+        events, of which everything so far was sent, ends: its client has left."""
         self._is_half_closed = True
         if self._stage is Stage.ANSWER:
-            return True
+            return not self.cycle.response_started or self.transport.get_write_buffer_size() > 0
         if self._stage is not Stage.END and (self._buffer or self._stage is not Stage.HEAD):
             self._refuse(400, "the connection ended before the request was complete")
         return False
@@ -235,6 +236,8 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
+            if self._wants_socket():
+                return self._switch_to_socket()
             return self._ignore_upgrade()
         except httptools.HttpParserCallbackError:
             return self._refuse(400, "the request target cannot be read")
@@ -243,6 +246,28 @@ class HttpProtocol(HttpToolsProtocol):
                 return self._refuse(400, self._refusal.detail)
             return self._refuse(400, f"the request is not valid HTTP/1.1: {error}")
         return True
+
+    def _wants_socket(self) -> bool:
+        """Whether the head is a handshake of WebSocket at the path that serves it."""
+        if self._socket_path is None or self.url.partition(b"?")[0] != self._socket_path.encode():
+            return False
+        version = self.parser.get_http_version()
+        return is_socket_handshake(self.parser.get_method(), self.headers, version)
+
+    def _switch_to_socket(self) -> bool:
+        """Pass the connection on to the protocol of WebSocket. Nothing in the query is passed on: it could be a
+        credential, which does not belong into an address."""
+        self._stage = Stage.END
+        self._cancel_deadline()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        protocol = SocketProtocol(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        fields = [b"%s: %s\r\n" % field for field in self.headers]
+        head = b"GET %s HTTP/1.1\r\n%s\r\n" % (str(self._socket_path).encode(), b"".join(fields))
+        protocol.data_received(head + bytes(self._buffer))
+        return False
 
     def _ignore_upgrade(self) -> bool:
         """Parse the head again without its upgrade to another protocol, which a server may ignore (RFC 9110 7.8).
@@ -365,22 +390,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_writing()
-
-    def _watch_writing(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        self._stalled = self.loop.call_later(WRITE_SECONDS, self._check_writing, unsent)
-
-    def _check_writing(self, unsent_before: int) -> None:
-        if self.transport.get_write_buffer_size() < unsent_before:
-            self._watch_writing()
-        else:
-            self.transport.abort()
+        self._stall.start()
 
     def resume_writing(self) -> None:
-        if self._stalled:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stall.stop()
         super().resume_writing()
 
     def _start_head_timer(self) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from triggers.http.flow import Turns
 from triggers.http.protocol import HttpProtocol
+from triggers.http.socket_protocol import MESSAGE_LIMIT, PING_SECONDS
 
 log = logging.getLogger("waypost.http")
 
@@ -99,13 +100,18 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: ASGIApp, *, max_connections: int) -> Server:
-    """A server for the application that parses with httptools; h11 accepts requests that a proxy reads differently."""
+def make_server(app: ASGIApp, *, max_connections: int, socket_path: str | None = None) -> Server:
+    """A server for the application that parses with httptools; h11 accepts requests that a proxy reads differently. It
+    upgrades connections to WebSocket at the `socket_path` alone."""
     return Server(
         uvicorn.Config(
             app,
-            http=partial(HttpProtocol, turns=Turns()),  # type: ignore[arg-type]  # uvicorn calls it
-            ws="none",
+            http=partial(HttpProtocol, turns=Turns(), socket_path=socket_path),  # type: ignore[arg-type]  # uvicorn calls it
+            ws="none",  # which leaves the upgrade to `HttpProtocol`
+            ws_max_size=MESSAGE_LIMIT,
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PING_SECONDS,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -30,11 +30,7 @@ def encode_sse(event: StreamEvent) -> bytes:
     return b"event: %b%b\ndata: %b\n\n" % (event.name.encode(), id.encode(), event.data)
 
 
-def encode_message(event: StreamEvent, subscription: int) -> bytes:
+def encode_message(event: StreamEvent, subscription: int) -> str:
     """An event as a message of a socket: `{"sub": 1, "event": …, "id": …, "data": …}`."""
-    return b'{"sub":%d,"event":"%b","id":%b,"data":%b}' % (
-        subscription,
-        event.name.encode(),
-        msgspec.json.encode(event.id),
-        event.data,
-    )
+    id = msgspec.json.encode(event.id)
+    return (b'{"sub":%d,"event":"%b","id":%b,"data":%b}' % (subscription, event.name.encode(), id, event.data)).decode()

@@ -27,8 +27,15 @@ class Realtime:
         self.tokens = StreamTokens(keys, root, now)
         self.streams = Streams(journal.feed, keys.is_active, now, limit)
         self._journal = journal
+        self._keys = keys
         self._pages = EntryPages(journal, journal.feed)
         self._states = RunStates(journal, journal.feed)
+
+    def identify(self, presented: str) -> StreamPermit:
+        """What the holder of a token, or of an API key, may follow; raises `TokenRefused`."""
+        if holder := self._keys.find_holder(presented):
+            return StreamPermit(holder.key, "history", may_answer=holder.may("start"))
+        return self.tokens.verify(presented)
 
     async def open_run(self, run: str, after: int, see: See | None, permit: StreamPermit) -> EventSource:
         """The entries of a run after a number; raises `RunNotFound`, also for a run that is not permitted, and

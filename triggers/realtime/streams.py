@@ -17,7 +17,7 @@ from triggers.documents.streams import ExpiryDocument
 from triggers.realtime.events import StreamEvent, make_event
 from triggers.realtime.permit import StreamPermit
 from triggers.realtime.sources import EventBatch, EventSource
-from triggers.refusals import find_refusal
+from triggers.refusals import describe_error
 
 HEARTBEAT_SECONDS = 15.0
 """How often a stream without events sends a comment, so that no proxy takes it for dead."""
@@ -40,18 +40,18 @@ class Streams:
         self._now = now
         self._limit = limit
         self._watches: set[Watch] = set()
-        self._is_closing = False
+        self.is_closing = False
 
     def ensure_room(self) -> None:
         """Raise `Overloaded` if no further stream can be opened."""
-        if self._is_closing:
+        if self.is_closing:
             raise Overloaded("the service is stopping", retry_after=2)
         if self.open >= self._limit:
             raise Overloaded(f"{self.open} streams are open; the setting `max_streams` allows no more", retry_after=10)
 
     def close(self) -> None:
         """End all streams: the service stops. Clients connect again and go on after their last event."""
-        self._is_closing = True
+        self.is_closing = True
         for watch in self._watches:
             watch.signal.set()
 
@@ -59,7 +59,7 @@ class Streams:
         """Return what is new, again and again; nothing as a heartbeat."""
         with self._watch(source) as watch:
             is_warned = False
-            while not self._is_closing:
+            while not self.is_closing:
                 batch = await self._read(source)
                 if batch.events:
                     yield batch.events
@@ -68,7 +68,7 @@ class Streams:
                 if batch.is_partial:
                     continue
                 changed: set[str] = set()
-                while not changed and not self._is_closing:
+                while not changed and not self.is_closing:
                     left = self._count_seconds_left(permit)
                     if left <= 0 or not self._is_active(permit.key):
                         return
@@ -77,9 +77,9 @@ class Streams:
                         yield [make_event("expiring", ExpiryDocument(format_time(permit.expires_at) or ""))]
                     until = left if is_warned else left - EXPIRING_SECONDS
                     changed = await watch.wait(min(HEARTBEAT_SECONDS, until))
-                    if not changed and not self._is_closing:
+                    if not changed and not self.is_closing:
                         yield source.make_heartbeat()
-                if source.pause and not self._is_closing:
+                if source.pause and not self.is_closing:
                     await asyncio.sleep(source.pause)
 
     async def _read(self, source: EventSource) -> EventBatch:
@@ -89,7 +89,7 @@ class Streams:
             except JournalBusy:
                 await asyncio.sleep(BUSY_SECONDS * (1 + random.random()))
             except Exception as error:  # noqa: BLE001  # the client is told
-                return EventBatch([make_event("problem", find_refusal(error))], is_over=True)
+                return EventBatch([make_event("problem", describe_error(error))], is_over=True)
 
     def _count_seconds_left(self, permit: StreamPermit) -> float:
         return float("inf") if permit.expires_at is None else (permit.expires_at - self._now()) / 1000
@@ -100,7 +100,9 @@ class Streams:
         try:
             with self._feed.watch(*source.topics) as watch:
                 self._watches.add(watch)
-                yield watch
-                self._watches.discard(watch)
+                try:
+                    yield watch
+                finally:
+                    self._watches.discard(watch)
         finally:
             self.open -= 1
