@@ -10,7 +10,8 @@ from rich.text import Text
 from durable.history.words import RunStatus
 from durable.units import IdKind
 from durable.wording import make_printable, quote
-from triggers.commands.ask import ask_reader, complete_id
+from triggers.commands.ask import ask_reader, ask_service, complete_id
+from triggers.commands.follow_runs import follow_runs
 from triggers.commands.output import (
     format_span,
     format_time,
@@ -69,6 +70,9 @@ def runs(
     version: VersionFilter = None,
     source: Source = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of runs.")] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on, with a line whenever the status of a run changes.")
+    ] = False,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -87,6 +91,11 @@ def runs(
         "source": source,
     }
     wanted = {name: value for name, value in filters.items() if value is not None}
+    if follow:
+        _ensure_can_follow(wanted)
+        parts = pipeline, tag, filters["status"], limit
+        ask_service(config, data, lambda service: follow_runs(service, *parts, as_json=as_json))
+        return
     found = ask_reader(config, data, lambda reader: _list(reader, wanted, limit))
     if as_json:
         print_json(found)
@@ -96,6 +105,14 @@ def runs(
     else:
         adjective = f"{status} " if status else ""
         typer.echo(f"there are no {adjective}runs{describe_filters(wanted)}")
+
+
+def _ensure_can_follow(wanted: Mapping[str, str]) -> None:
+    """Raise `BadParameter` for a filter that changes of runs do not have."""
+    if left := wanted.keys() - {"pipeline", "tag", "status"}:
+        options = ", ".join(f"--{name}" for name in sorted(left))
+        what = f"it follows by --pipeline, --tag and --status; leave out {options}"
+        raise typer.BadParameter(what, param_hint="'--follow'")
 
 
 async def _list(reader: Reader, wanted: Mapping[str, str], limit: int) -> list[RunLineDocument]:

@@ -62,8 +62,12 @@ from triggers.documents.waits import PendingDocument, PendingListDocument
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.not_found import BulkNotFound, ConnectionNotFound, DeliveryNotFound, IdNotFound, RunNotFound, StepNotFound
 from triggers.reading.body import DeliveryBody
+from triggers.reading.event_stream import ServerEvent, read_events
 
 Answer = TypeVar("Answer")
+
+STREAM_TIMEOUT = 45.0
+"""Seconds without anything on a stream, on which the service sends something every 15 s."""
 
 
 class InvalidField(NamedTuple):
@@ -102,6 +106,17 @@ class ServiceClient:
 
     async def list_runs(self, **filters: str | int | None) -> list[RunLineDocument]:
         return (await self._ask(RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs
+
+    async def stream_runs(self, pipeline: str | None, tag: str | None, after: str | None) -> AsyncIterator[ServerEvent]:
+        """Receive the states of runs as they change, after the event with this id, until the stream ends."""
+        parameters = _drop_none({"pipeline": pipeline, "tag": tag, "after": after})
+        timeout = httpx.Timeout(30, read=STREAM_TIMEOUT)
+        async with self._client.stream("GET", "/api/stream", params=parameters, timeout=timeout) as answer:
+            if answer.is_error:
+                await answer.aread()
+                self._ensure_success(answer)
+            async for event in read_events(answer.aiter_lines()):
+                yield event
 
     async def list_errors(self, **filters: str | int | None) -> list[ErrorGroupDocument]:
         return (await self._ask(ErrorGroupsDocument, "GET", "/api/errors", params=_drop_none(filters))).errors
