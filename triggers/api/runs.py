@@ -72,6 +72,7 @@ class ManyErrors(Parameters):
 class OneHistory(OneRun):
     after: Count = Field(0, description="Go on after the entry of this number")
     limit: Limit = Field(PAGE_LIMIT, description="The maximum number")
+    part_limit: Count | None = Field(None, description="Leave out values with more bytes; default: leave out nothing")
 
 
 class Cancel(Body):
@@ -157,7 +158,7 @@ class RunOperations:
         """Return the entries of a run's history."""
         wanted = asked.parameters
         page, after = await encode_history(
-            self._journal, wanted.run, wanted.after, wanted.limit, may_answer=asked.may_answer
+            self._journal, wanted.run, wanted.after, wanted.limit, wanted.part_limit, may_answer=asked.may_answer
         )
         text = b'{"entries":%b,"after":%b}' % (page, msgspec.json.encode(after))
         return Response(text, media_type="application/json")

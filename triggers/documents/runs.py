@@ -260,6 +260,7 @@ class EntryDocument(TypedDict):
     at: Time
     type: str
     text: NotRequired[Annotated[str, note("What it says, as a sentence for people")]]
+    omitted: NotRequired[Annotated[list[str], note("The keys whose values were left out, because they are too large")]]
 
 
 class HistoryDocument(Struct, frozen=True):

@@ -8,13 +8,14 @@ from typing import cast
 
 import msgspec
 
+from durable.history.encoding import list_value_fields
 from durable.history.entries import AnyEntry, StepCompleted, StepScheduled
 from durable.history.words import Await, Failure, Parent
 from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run
-from durable.values import Value
+from durable.values import NULL, Value
 from triggers.documents.fields import format_time
 from triggers.documents.runs import EntryDocument, FailureDocument
 from triggers.runs.encoder import DocumentEncoder
@@ -33,26 +34,40 @@ PAGE_BYTES = 8_000_000
 
 
 async def encode_history(
-    reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
+    reads: Reads,
+    run: str,
+    after: int = 0,
+    limit: int = 1_000,
+    part_limit: int | None = None,
+    *,
+    may_answer: bool = True,
 ) -> tuple[bytes, int | None]:
     """Encode a page of a run's history after entry `after`: a JSON array of `limit` entries, or fewer where they are
-    large, and the entry after which the next page begins. Raises `RunNotFound`. Without `may_answer` it has no links.
+    large, and the entry after which the next page begins. Values of more bytes than `part_limit` are left out. Raises
+    `RunNotFound`. Without `may_answer` it has no links.
     """
     found = await find_run(reads, run)
     return await reads.scan(
-        lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),
+        lambda scan: _encode_history(
+            scan, found, after, limit, part_limit, DocumentEncoder(scan, run, may_answer=may_answer)
+        ),
         min(limit, found.sequence - after),
     )
 
 
-def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: DocumentEncoder) -> tuple[bytes, int | None]:
+def _encode_history(
+    scan: Scan, run: Run, after: int, limit: int, part_limit: int | None, encoder: DocumentEncoder
+) -> tuple[bytes, int | None]:
     lines: list[bytes] = []
     size, last = 0, after
     version = load_version_steps(scan.load_definition(run.version))
     try:
         for number, entry in scan.read_entries(run.id, after):
-            line = make_entry(number, entry, encoder)
+            omitted = _list_large(entry, part_limit)
+            line = make_entry(number, msgspec.structs.replace(entry, **dict.fromkeys(omitted, NULL)), encoder)
             line["text"] = describe_entry(entry, version)
+            if omitted:
+                line["omitted"] = omitted
             lines.append(encoder.encode(line))
             size, last = size + len(lines[-1]), number
             if len(lines) == limit or size > PAGE_BYTES:
@@ -61,6 +76,13 @@ def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: Docum
         if not lines:  # otherwise the next page says so
             raise
     return b"[%b]" % b",".join(lines), last if last < run.sequence and lines else None
+
+
+def _list_large(entry: AnyEntry, limit: int | None) -> list[str]:
+    """List the fields of an entry whose values have more bytes than the limit."""
+    if limit is None:
+        return []
+    return [name for name in list_value_fields(entry) if (value := getattr(entry, name)) and value.size > limit]
 
 
 def make_entry(

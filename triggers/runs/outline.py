@@ -34,7 +34,7 @@ from triggers.documents.runs import CalledRunDocument, ErrorDocument
 from triggers.runs.encoder import DocumentEncoder
 from triggers.runs.rows import find_run
 from triggers.runs.steps import count_items, find_performed_until
-from triggers.runs.tree import Row, list_failed, list_rows, list_unfinished
+from triggers.runs.tree import Row, RowList, list_failed, list_rows, list_unfinished
 from triggers.runs.version_steps import load_version_steps
 
 STRIP_SIZE = 100
@@ -92,9 +92,8 @@ class OutlineEncoder:
         axis, took = self._make_axis()
         only, rows, counts = self._list()
         if query.window is not None:
-            rows = [row for row in rows if self._overlaps(row.path, axis)]
-        first = next((number for number, row in enumerate(rows, 1) if row.path == query.after), 0)
-        page = rows[first : first + query.limit]
+            rows = rows.keep(lambda path: self._overlaps(path, axis))
+        first, page = rows.take_page(query.after, query.limit)
         document = OutlineDocument(
             run=self._run.id,
             status=self._run.status,
@@ -150,11 +149,11 @@ class OutlineEncoder:
 
     # -- rows
 
-    def _list(self) -> tuple[RowsOnly, list[Row], RowCountsDocument]:
+    def _list(self) -> tuple[RowsOnly, RowList, RowCountsDocument]:
         state, query = self._fold.state, self._query
         failed, unfinished = list_failed(state), list_unfinished(state)
         is_long = self._run.status == "failed" and len(state.steps) > MANY_STEPS and not query.under
-        only = query.only or ("failed" if is_long and failed else "all")
+        only = query.only or ("failed" if is_long and len(failed) else "all")
         counts = RowCountsDocument(len(state.steps), len(failed), len(unfinished))
         match only:
             case "failed":

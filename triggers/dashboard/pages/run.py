@@ -59,7 +59,9 @@ UNFINISHED = frozenset({"queued", "running", "waiting", "paused"})
 ROWS = 100
 """The rows of a page: with all that is around them, they have less than 100 KB."""
 
-ENTRIES = 100
+ENTRIES = 60
+ENTRY_LIMIT = 1_000
+"""The entries of a page, and the bytes of a value that is shown in one."""
 
 PART_LIMIT = 12_000
 """The bytes of a value from which the page links to it instead of showing it."""
@@ -112,10 +114,12 @@ class RunPage:
     async def _read_view(self, request: PageRequest, run: RunDocument, view: str) -> Values:
         match view:
             case "graph":
-                return {"graph": await request.read("get_graph", RunGraphDocument, run=run.id)}
+                graph = await request.read("get_graph", RunGraphDocument, run=run.id)
+                return {"graph": graph, "node_link": _make_linker(request, "step", "tab")}
             case "history":
                 after = request.query.get("after", 0)
-                history = await request.read("get_history", HistoryDocument, run=run.id, after=after, limit=ENTRIES)
+                asked = {"run": run.id, "after": after, "limit": ENTRIES, "part_limit": ENTRY_LIMIT}
+                history = await request.read("get_history", HistoryDocument, **asked)
                 return {"history": history, "after": history.after}
             case "data":
                 return {}
@@ -129,6 +133,9 @@ class RunPage:
     async def download_value(self, request: PageRequest) -> Response:
         """A value that the page leaves out, as a file."""
         run, name = request.path["run"], request.query.get("value", "")
+        if (entry := request.query.get("entry", "")).isdecimal():
+            text = await request.read_bytes("get_history", run=run, after=int(entry) - 1, limit=1)
+            return _send_file(text, f"{run}-{entry}.json")
         if step := request.query.get("step"):
             found = msgspec.json.decode(await request.read_bytes("get_step", run=run, step=step), type=_STEP_PARTS)
             if name not in found:
