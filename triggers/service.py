@@ -69,6 +69,7 @@ from triggers.keys import ADMIN, Keys, ensure_guarded
 from triggers.logins.callback import LoginCallback
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
+from triggers.realtime.streams import Streams
 from triggers.realtime.tokens import derive_root
 from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
@@ -292,7 +293,7 @@ async def _open_ways_in(
     api = Api(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks)
-    app = _make_app(webhooks, health, links, logins, api, entrance, bounds, now)
+    app = _make_app(webhooks, health, links, logins, api, entrance, realtime.streams, bounds, now)
     return Service(
         settings=settings,
         url=logins.url,
@@ -364,10 +365,11 @@ def _make_app(
     logins: Logins,
     api: Api,
     entrance: Entrance,
+    streams: Streams,
     bounds: BodyLimits,
     now: Callable[[], int],
 ) -> Starlette:
-    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, bounds, now)
+    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, streams, bounds, now)
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),

@@ -1,7 +1,9 @@
 """The dashboard: its pages, the routes made of them, and how a request for one is answered."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from urllib.parse import quote, unquote
 
@@ -11,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
@@ -24,14 +26,18 @@ from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.settings import SettingsPages
-from triggers.dashboard.pages.starts import StartPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
+from triggers.dashboard.stream import LiveBlocks, OpenPages, PageEvents, PageTurn, is_other_build, read_known
 from triggers.html.assets import ASSETS
 from triggers.html.headers import respond_page
 from triggers.html.message import render_message
 from triggers.http.body import BodyLimits, read_body, read_query
 from triggers.keys import KeyHolder
+from triggers.realtime.events import StreamEvent, make_event
+from triggers.realtime.permit import StreamPermit
+from triggers.realtime.sse import SseResponse
+from triggers.realtime.streams import Streams
 from triggers.refusals import CrossSiteRequest, WrongHost
 from triggers.sessions.visitors import Visitors
 
@@ -49,8 +55,17 @@ ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 class Dashboard:
     """Answers every request for a page."""
 
-    def __init__(self, calls: OperationCalls, visitors: Visitors, bounds: BodyLimits, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        calls: OperationCalls,
+        visitors: Visitors,
+        streams: Streams,
+        bounds: BodyLimits,
+        now: Callable[[], int],
+    ) -> None:
         self._calls = calls
+        self._streams = streams
+        self._open_pages = OpenPages()
         self._visitors = visitors
         self._bounds = bounds
         self._now = now
@@ -64,15 +79,20 @@ class Dashboard:
             *SchedulePages().routes(),
             *PipelinePages().routes(),
             *SettingsPages().routes(),
-            *StartPages().routes(),
         ]
+        self._routes = [(Route(page.path, _do_nothing), page) for page in self.pages if page.method == "GET"]
 
     def app(self) -> Starlette:
         """All pages. What no page has is answered by `answer_missing`."""
         by_path = groupby(sorted(self.pages, key=lambda page: page.path), key=lambda page: page.path)
         routes = [self._make_route(path, list(pages)) for path, pages in by_path]
         app = Starlette(
-            routes=[*ASSETS.routes(), *routes, Route("/{path:path}", self._answer_missing, methods=ALL_METHODS)],
+            routes=[
+                *ASSETS.routes(),
+                Route("/stream", self._stream),
+                *routes,
+                Route("/{path:path}", self._answer_missing, methods=ALL_METHODS),
+            ],
             middleware=[Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)],
             exception_handlers={HTTPException: answer_http_exception},
         )
@@ -96,15 +116,14 @@ class Dashboard:
         if visitor is None:
             return _ask_to_sign_in(request)
         try:
-            asked = await self._read(request, visitor)
-        except ClientDisconnect:
-            return Response(status_code=400)  # the browser has gone
-        except Exception as error:  # noqa: BLE001  # every error becomes a page
-            return self._render_problem(make_api_error(error), request, visitor)
-        try:
+            asked = self._make_request(request, visitor, _get_address(request), request.path_params)
+            if page.method == "POST":
+                asked = replace(asked, choices=await self._read_form(request))
             async with asyncio.timeout(READ_SECONDS if page.method == "GET" else None):
                 shown = await page.show(asked)
             return self._respond(shown, asked, request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # the browser has gone
         except TimeoutError:
             slow = ApiError(503, f"this takes more than {READ_SECONDS} s; narrow what is asked for, or try again")
             return self._render_problem(slow, request, visitor)
@@ -114,16 +133,68 @@ class Dashboard:
                 return _redirect(Redirect(_find_origin(request), PageNotice(f"{problem}.", "bad")))
             return self._render_problem(problem, request, visitor)
 
-    async def _read(self, request: Request, visitor: KeyHolder) -> PageRequest:
-        query = {name: value for name, value in read_query(request.scope["query_string"]) if value}
-        choices: dict[str, list[str]] = {}
-        if request.method == "POST":
-            for name, value in read_query(await read_body(request, self._bounds)):
-                choices.setdefault(name, []).append(value)
-        url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        form = {name: values[-1] for name, values in choices.items()}
+    def _make_request(self, request: Request, visitor: KeyHolder, url: str, path: Mapping[str, str]) -> PageRequest:
+        """The request of a page at an address; raises `BadRequest`."""
+        pairs = read_query(url.partition("?")[2].encode("latin-1", "replace"))
         origin = f"{request.url.scheme}://{request.url.netloc}"
-        return PageRequest(visitor, self._calls, self._now(), origin, url, request.path_params, query, form, choices)
+        query = {name: value for name, value in pairs if value}
+        return PageRequest(visitor, self._calls, self._now(), origin, url, path, query, {})
+
+    async def _read_form(self, request: Request) -> dict[str, list[str]]:
+        choices: dict[str, list[str]] = {}
+        for name, value in read_query(await read_body(request, self._bounds)):
+            choices.setdefault(name, []).append(value)
+        return choices
+
+    # -- live updates
+
+    async def _stream(self, request: Request) -> Response:
+        """Send the live blocks of a page whenever they change."""
+        try:
+            visitor = self._visitors.find(request)
+            if visitor is None:
+                raise ApiError(401, "sign in first")
+            self._streams.ensure_room()
+            url = request.query_params.get("page", "")
+            page, path = self._find_page(url)
+            turn = self._open_pages.open(url, visitor, partial(self._render_live, request, visitor, page, url, path))
+        except Exception as error:  # noqa: BLE001  # every error becomes an answer
+            return make_api_error(error).response()
+        return SseResponse(self._follow(turn, request, visitor, url))
+
+    def _find_page(self, url: str) -> tuple[PageRoute, Mapping[str, str]]:
+        """The page at an address, with the parameters in its path; raises `ApiError`."""
+        scope = {"type": "http", "method": "GET", "path": unquote(url.partition("?")[0]), "root_path": ""}
+        for route, page in self._routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return page, found["path_params"]
+        raise ApiError(404, "there is no page at that address")
+
+    async def _render_live(
+        self, request: Request, visitor: KeyHolder, page: PageRoute, url: str, path: Mapping[str, str]
+    ) -> LiveBlocks:
+        async with asyncio.timeout(READ_SECONDS):
+            view = await page.show(self._make_request(request, visitor, url, path))
+        if not isinstance(view, View):
+            return LiveBlocks({}, ())
+        return LiveBlocks(self._renderer.render_blocks(view, url, visitor), view.watches)
+
+    async def _follow(
+        self, turn: PageTurn, request: Request, visitor: KeyHolder, url: str
+    ) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        try:
+            if is_other_build(request):
+                yield [make_event("bye", {"why": "updated"})]
+                return
+            topics = (await turn.render()).watches
+            source = PageEvents(turn, topics, read_known(request), lambda: self._visitors.find(request) is not None)
+            async for events in self._streams.follow(source, StreamPermit(visitor.key, "history")):
+                yield events
+        finally:
+            self._open_pages.close(url, visitor)
+
+    # -- answers
 
     def _respond(self, shown: PageAnswer, asked: PageRequest, request: Request) -> Response:
         match shown:
@@ -154,6 +225,14 @@ class Dashboard:
         if visitor is None or "text/html" not in request.headers.get("accept", ""):
             return await answer_http_exception(request, HTTPException(404))
         return self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
+
+
+async def _do_nothing(request: Request) -> Response:
+    return Response()
+
+
+def _get_address(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _refuse(request: Request, error: Exception) -> Response:

@@ -35,6 +35,8 @@ class View:
 
     `live`: the blocks that change while the page is open. Each has one element, whose id is the block's name.
     `watches`: what they depend on: `run:ID`, or a kind of thing (`runs`, `deliveries`, `waits`, `bulks`, `schedules`).
+    `live_at`: the address whose live blocks these become, if it is not the page's own: that of a list up to its newest
+    row, so that rows do not move under the pointer.
     `refreshes`: without scripts, the browser loads the page again after some seconds.
     """
 
@@ -43,6 +45,7 @@ class View:
     status: int = 200
     live: tuple[str, ...] = ()
     watches: tuple[str, ...] = ()
+    live_at: str | None = None
     refreshes: bool = False
 
 
@@ -57,7 +60,7 @@ class Redirect:
 @dataclass(frozen=True)
 class PageRequest:
     """The request of a page. `path`, `query`: its parameters, the query without empty ones, as a form without entries
-    sends them. `form`: the fields of a submitted form, the last of each name; `choices`: all values of each name.
+    sends them. `choices`: the fields of a submitted form, with all values of each name.
     `origin`: the scheme and host at which the browser has the service. `now`: in ms."""
 
     visitor: KeyHolder
@@ -67,8 +70,12 @@ class PageRequest:
     url: str
     path: Mapping[str, str]
     query: Mapping[str, str]
-    form: Mapping[str, str]
     choices: Mapping[str, list[str]]
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of the submitted form, the last value of each name."""
+        return {name: values[-1] for name, values in self.choices.items()}
 
     def may(self, scope: Scope) -> bool:
         """Whether the visitor may do what needs this scope."""

@@ -33,7 +33,6 @@ def make_environment(*folders: Path) -> Environment:
         "short": texts.shorten_id,
         "browser": texts.name_browser,
         "as_json": texts.format_json,
-        "compact": texts.format_compact,
         "pretty": texts.indent_json,
         "link_runs": link_runs,
         "code": highlight_code,

@@ -110,8 +110,3 @@ def name_browser(agent: str | None) -> str:
     if browser is None:
         return agent[:60]
     return f"{browser} on {system}" if system else browser
-
-
-def format_compact(value: Any) -> str:
-    """A value as JSON in one line."""
-    return msgspec.json.encode(value).decode()

@@ -1,15 +1,11 @@
-// The script of every page of the dashboard. Pages work without it: it adds copying and local times.
+// The script of every page of the dashboard. Pages work without it.
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
-}
+import { start as startChoosing } from "./choose.js";
+import { start as startKeys } from "./keys.js";
+import { start as startLive } from "./live.js";
+import { start as startParts } from "./parts.js";
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (!button) return;
-  const source = button.parentElement.querySelector("pre, code");
-  await navigator.clipboard.writeText(source.textContent);
-  const label = button.textContent;
-  button.textContent = "Copied";
-  setTimeout(() => (button.textContent = label), 1500);
-});
+startParts();
+startChoosing();
+startKeys();
+startLive();

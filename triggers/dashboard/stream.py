@@ -1,0 +1,123 @@
+"""The live updates of pages: `/stream?page=ADDRESS` sends the live blocks of a page again whenever they have changed.
+
+A page that several tabs show is rendered once for all of them: each block is kept with the hash of its text, and a
+stream sends the blocks whose hash it has not sent. A tab that comes back names the hashes that it has.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from triggers.html.assets import ASSETS
+from triggers.keys import KeyHolder
+from triggers.realtime.events import StreamEvent, make_event
+from triggers.realtime.sources import EventBatch
+
+PAUSE_SECONDS = 0.25
+"""How long a page waits for further changes: it changes four times a second at most."""
+
+Blocks = Mapping[str, str]
+"""The live blocks of a page as HTML, by name."""
+
+
+class LiveBlocks(NamedTuple):
+    """A page as it is now: its live blocks, and the topics of the feed that they depend on."""
+
+    blocks: Blocks
+    watches: tuple[str, ...]
+
+
+RenderLive = Callable[[], Awaitable[LiveBlocks]]
+
+
+class PageTurn:
+    """A page that is open somewhere. Whoever wants it while it is rendered waits for that, and gets the same."""
+
+    def __init__(self, render: RenderLive) -> None:
+        self._render = render
+        self._rendering: asyncio.Task[LiveBlocks] | None = None
+
+    async def render(self) -> LiveBlocks:
+        """Render the page. What has changed since a rendering began may be missing in it, so it is for those only who
+        asked before it began."""
+        if self._rendering is None:
+            self._rendering = asyncio.create_task(self._render_soon())
+        return await asyncio.shield(self._rendering)
+
+    async def _render_soon(self) -> LiveBlocks:
+        await asyncio.sleep(0)  # everyone who was woken by the same commit asks in this turn
+        self._rendering = None
+        return await self._render()
+
+
+class OpenPages:
+    """The pages that are open, each by its address and by who sees it."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, KeyHolder], tuple[PageTurn, int]] = {}
+
+    def open(self, url: str, visitor: KeyHolder, render: RenderLive) -> PageTurn:
+        """The page for one more reader."""
+        turn, readers = self._open.get((url, visitor), (PageTurn(render), 0))
+        self._open[url, visitor] = turn, readers + 1
+        return turn
+
+    def close(self, url: str, visitor: KeyHolder) -> None:
+        """A reader has gone."""
+        turn, readers = self._open[url, visitor]
+        if readers > 1:
+            self._open[url, visitor] = turn, readers - 1
+        else:
+            del self._open[url, visitor]
+
+
+class PageEvents:
+    """The changes of a page, as the source of a stream. `is_signed_in` is asked again before each rendering."""
+
+    pause = PAUSE_SECONDS
+
+    def __init__(
+        self, turn: PageTurn, topics: tuple[str, ...], known: Mapping[str, str], is_signed_in: Callable[[], bool]
+    ) -> None:
+        self.topics = topics
+        self._turn = turn
+        self._known = dict(known)
+        self._is_signed_in = is_signed_in
+
+    async def read(self) -> EventBatch:
+        """The blocks that have changed since the last read."""
+        if not self._is_signed_in():
+            return EventBatch([make_event("bye", {"why": "signed-out"})], is_over=True)
+        return EventBatch(self._list_changes((await self._turn.render()).blocks))
+
+    def _list_changes(self, blocks: Blocks) -> Sequence[StreamEvent]:
+        changed = []
+        for name, text in blocks.items():
+            hash = hash_block(text)
+            if self._known.get(name) != hash:
+                self._known[name] = hash
+                changed.append(make_event("swap", {"id": name, "hash": hash, "html": text}))
+        return changed
+
+    def make_heartbeat(self) -> Sequence[StreamEvent]:
+        """A sign of life, which says that the person was signed out where that is so."""
+        return () if self._is_signed_in() else [make_event("bye", {"why": "signed-out"})]
+
+
+def hash_block(text: str) -> str:
+    """What tells two renderings of a block apart."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def read_known(request: Request) -> dict[str, str]:
+    """The hashes of the blocks that a tab has, as `known=NAME:HASH,…`."""
+    pairs = (each.partition(":") for each in request.query_params.get("known", "").split(",")[:50])
+    return {name: hash for name, _, hash in pairs if hash}
+
+
+def is_other_build(request: Request) -> bool:
+    """Whether the tab's page was made by another build, whose scripts and blocks may not fit."""
+    return request.query_params.get("build", ASSETS.build) != ASSETS.build
