@@ -100,7 +100,8 @@ async def running(
 @dataclass
 class Outside:
     """A server in place of the services that steps call: `answers` are its next responses, `hangs` is how many
-    requests it leaves unanswered, `delay` how long (s) it takes for the others, `respond` answers instead."""
+    requests it leaves unanswered, `hangs_at` where it never answers, `delay` how long (s) it takes for the others,
+    `respond` answers instead."""
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -108,6 +109,8 @@ class Outside:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: int = 0
     hangs_until: asyncio.Event | None = None
+    hangs_at: tuple[str, ...] = ()
+    is_closing: asyncio.Event = field(default_factory=asyncio.Event)
     delay: float = 0
     echo: bool = False
     respond: Callable[[Request], Response] | None = None
@@ -133,6 +136,8 @@ class Outside:
             }
         )
         self.arrived.set()
+        if request.url.path.startswith(self.hangs_at):
+            await self.is_closing.wait()
         if self.hangs:
             self.hangs -= 1
             await asyncio.wait_for(asyncio.Event().wait(), 20)
@@ -157,6 +162,7 @@ async def outside() -> AsyncIterator[Outside]:
     try:
         yield world
     finally:
+        world.is_closing.set()
         server.force_exit = True
         server.stop()
         await serving

@@ -1,0 +1,49 @@
+"""Every page of the service, with the words that show that it is the right one. A new page gets a row here: it is then
+looked at in both widths and themes, with scripts and without, searched for faults, and a picture is made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page. `path`: with names of the scene's ids in braces; `shows`: a text on it; `is_open`: it needs no
+    sign-in; `is_first`: it is the page of a service in which nothing has happened yet."""
+
+    name: str
+    path: str
+    shows: str
+    is_open: bool = False
+    is_first: bool = False
+    status: int = 200
+
+    def make_path(self, ids: Mapping[str, str]) -> str:
+        """The path in a scene."""
+        return self.path.format_map(ids)
+
+
+PLACES = (
+    Place("sign-in", "/sign-in", "Sign in", is_open=True),
+    Place("answer-link", "{link}", "Refund 180 EUR for order 4711?", is_open=True),
+    Place("api", "/api/docs", "Waypost", is_open=True),
+    Place("not-found", "/nothing", "no page", status=404),
+    Place("runs", "/runs", "Runs"),
+    Place("runs-failed", "/runs?status=failed", "answered 503"),
+    Place("runs-nothing", "/runs?status=failed&tag=eu", "No run matches"),
+    Place("waits", "/waits", "Refund 180 EUR for order 4711?"),
+    Place("waits-decisions", "/waits?kind=decision", "charge needs a decision"),
+    Place("wait", "/waits/{waiting}/approval", "Refund 180 EUR for order 4711?"),
+    Place("deliveries", "/deliveries", "Deliveries"),
+    Place("deliveries-unknown", "/deliveries/unknown", "/hooks/order"),
+    Place("deliveries-capture", "/deliveries/capture?trigger=order_intake/shop", "Waiting for the next request"),
+    Place("delivery", "/deliveries/{delivery_accepted}", "POST /hooks/orders"),
+    Place("delivery-hex", "/deliveries/{delivery_accepted}?body=hex", "00000000"),
+    Place("delivery-rejected", "/deliveries/{delivery_rejected}", "rejected"),
+    Place("delivery-duplicate", "/deliveries/{delivery_duplicate}", "duplicate"),
+    Place("delivery-filtered", "/deliveries/{delivery_filtered}", "filtered"),
+    Place("delivery-handshake", "/deliveries/{delivery_handshake}", "handshake"),
+    Place("events", "/events", "order.paid"),
+    Place("event", "/events/{event}", "order.paid"),
+    Place("event-new", "/events/new", "Type"),
+    Place("schedules", "/schedules", "Europe/Berlin"),
+)

@@ -1,0 +1,73 @@
+"""Every page in a browser: it loads without a complaint, can be read by everybody, and shows strange texts as texts."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.pages import PLACES, Place
+from tests.browser.scene import Scene
+from tests.browser.tabs import PHONE, PHONE_LIGHT, WIDE, WIDE_DARK, WITHOUT_SCRIPTS, Look, Tab, open_person
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+pytestmark = pytest.mark.anyio
+
+LOOKS = (WIDE, PHONE, WITHOUT_SCRIPTS)
+
+COUNT_WHAT_MARKUP_MADE = "document.querySelectorAll('img[src=\"x\"], script:not([src]), [onerror]').length"
+"""Elements that only the texts of strangers would make."""
+
+MEASURE_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+async def test_every_page_loads_without_a_complaint(browser: "Browser", scene: Scene, look: Look) -> None:
+    """Errors of scripts, violations of the policy, requests that fail, markup of strangers, and a page that is wider
+    than the screen."""
+    await _visit_all(browser, scene, look, _look_at)
+
+
+async def _visit_all(
+    browser: "Browser", scene: Scene, look: Look, find_faults: Callable[[Tab, Place], Awaitable[list[str]]]
+) -> None:
+    """Open every page, the open ones before signing in, and fail with the faults of all."""
+    wrong: list[str] = []
+    async with open_person(browser, scene.service.service.local_url, look) as person:
+        tab = await person.open_tab()
+        for place in sorted(PLACES, key=lambda place: not place.is_open):
+            if not place.is_open and not await person.context.cookies():
+                tab = await person.sign_in(scene.key, "/runs")
+            await tab.open(place.make_path(scene.ids), place.status)
+            wrong += [f"{place.name}: {fault}" for fault in await find_faults(tab, place)]
+    assert not wrong, "\n".join(wrong)
+
+
+async def _look_at(tab: Tab, place: Place) -> list[str]:
+    wrong = []
+    if place.shows not in await tab.read("body"):
+        wrong.append(f"does not show {place.shows}")
+    if tab.look.scripts:
+        if await tab.page.evaluate(COUNT_WHAT_MARKUP_MADE):
+            wrong.append("markup of a stranger came out as elements")
+        if await tab.page.title() == "stolen":
+            wrong.append("a script of a stranger was executed")
+        if (wider := await tab.page.evaluate(MEASURE_OVERFLOW)) > 0:
+            wrong.append(f"{wider} px wider than the screen")
+    return wrong
+
+
+@pytest.mark.parametrize("look", [WIDE], ids=str)
+async def test_axe_finds_no_serious_fault(browser: "Browser", scene: Scene, look: Look) -> None:
+    await _visit_all(browser, scene, look, _check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", [WIDE_DARK, PHONE, PHONE_LIGHT], ids=str)
+async def test_axe_finds_no_serious_fault_in_another_look(browser: "Browser", scene: Scene, look: Look) -> None:
+    await _visit_all(browser, scene, look, _check)
+
+
+async def _check(tab: Tab, place: Place) -> list[str]:
+    return await tab.find_faults()
