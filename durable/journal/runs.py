@@ -19,6 +19,7 @@ IS_UNFINISHED = runs.c.finished_at.is_(None)
 class RunFilter(TypedDict, total=False):
     """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`.
 
+    `is_oldest_first`: those with ids greater than `after`, in this order.
     `ended_before`: only runs that have not ended, or ended before that time (ms).
     `is_first`: only runs that repeat nothing.
     `is_repeated`: only runs that another repeats, or only those that none does."""
@@ -39,6 +40,7 @@ class RunFilter(TypedDict, total=False):
     since: str | None
     before: str | None
     after: str | None
+    is_oldest_first: bool
     limit: int
 
 
@@ -111,9 +113,10 @@ def find_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, RunSt
 
 
 def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
-    """Return runs, newest first."""
+    """Return runs, newest first unless asked otherwise."""
     query, id = _filter_runs(select(runs), wanted)
-    return _load_runs(connection, query.order_by(id.desc()).limit(wanted.get("limit", 50)))
+    order = id.asc() if wanted.get("is_oldest_first") else id.desc()
+    return _load_runs(connection, query.order_by(order).limit(wanted.get("limit", 50)))
 
 
 def select_run_ids(**wanted: Unpack[RunFilter]) -> Select[tuple[str]]:
@@ -148,9 +151,10 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
         query = query.where(id.in_(ids))
     if (since := wanted.get("since")) is not None:
         query = query.where(id >= since)
-    for bound in (wanted.get("before"), wanted.get("after")):
-        if bound is not None:
-            query = query.where(id < bound)
+    if (before := wanted.get("before")) is not None:
+        query = query.where(id < before)
+    if (after := wanted.get("after")) is not None:
+        query = query.where(id > after if wanted.get("is_oldest_first") else id < after)
     return query, id
 
 

@@ -1,5 +1,6 @@
 """The page of a run without scripts: in each state it says what is, why, and offers what can be done about it."""
 
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -194,3 +195,26 @@ async def test_whoever_may_only_read_gets_no_buttons_and_no_links_to_waits(tmp_p
         refused = await service.client.post(f"/runs/{run}/cancel", headers=viewer)
         assert refused.status_code in (303, 403)
         assert (await service.ask(f"/runs/{run}"))["status"] == "waiting"
+
+
+async def test_a_run_leads_to_its_neighbours_in_the_list_that_it_was_opened_from(tmp_path: Path) -> None:
+    async with running(tmp_path, {"small": SMALL, "early": EARLY}) as service:
+        failed = []
+        for pipeline in ("early", "small", "early", "small", "early"):
+            run = (await service.start(pipeline)).json()["id"]
+            await service.wait_for_end(run)
+            failed += [run] if pipeline == "early" else []
+        listed = await _open(service, "/runs?status=failed&pipeline=early")
+        page = await _open(service, html.unescape(_find_link(listed, failed[1])))
+        newer, older = _find_link(page, failed[2]), _find_link(page, failed[0])
+        assert ("‹ newer" in page, "older ›" in page) == (True, True)
+        assert "‹ newer" not in await _open(service, html.unescape(newer))
+        assert "older ›" not in await _open(service, html.unescape(older))
+        assert "‹ newer" not in await _open(service, f"/runs/{failed[1]}")
+
+
+def _find_link(page: str, run: str) -> str:
+    """The first address of a run in a page."""
+    found = re.search(rf'href="(/runs/{run}[^"]*)"', page)
+    assert found, page
+    return found[1]

@@ -25,7 +25,7 @@ from triggers.documents.runs import (
 )
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
-from triggers.runs.lists import RunLists, RunQuery
+from triggers.runs.lists import RunLists, RunOrder, RunQuery
 from triggers.runs.rows import find_run
 from triggers.runs.run import encode_run
 
@@ -58,6 +58,7 @@ class ManyRuns(Parameters):
     since: PastMoment | None = Field(None, alias="from", description="Only runs that started at this time or later")
     until: PastMoment | None = Field(None, alias="to", description="Only runs that started before this time")
     after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
+    order: RunOrder = Field("newest", description="Which runs come first; it decides what is after a run")
     limit: Limit = Field(50, description="The maximum number")
 
 
@@ -127,7 +128,7 @@ class RunOperations:
         ]
 
     async def list_runs(self, asked: ApiRequest[ManyRuns, Nothing]) -> Response:
-        """List runs, the newest first."""
+        """List runs, the newest first unless asked otherwise."""
         wanted = asked.parameters
         return respond(await self._lists.list_runs(RunQuery(**wanted.model_dump()), may_answer=asked.may_answer))
 

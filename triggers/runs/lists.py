@@ -1,6 +1,7 @@
 """Lists of runs and of failures: by filters, whose unknown names are errors, in pages."""
 
 from collections.abc import Callable, Collection
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +25,10 @@ CALL = "call"
 """The trigger of runs that another run called."""
 
 
+RunOrder: TypeAlias = Literal["newest", "oldest"]
+"""Which runs of a list come first."""
+
+
 class RunQuery(msgspec.Struct, frozen=True):
     """What is listed: the filters, of which all hold, and the page. `since`, `until`: the time of the start, in ms.
     `trigger`: the id of a trigger, or PIPELINE/TRIGGER. `error`: an error key. `source`: the run or the delivery that
@@ -40,6 +45,7 @@ class RunQuery(msgspec.Struct, frozen=True):
     since: int | None = None
     until: int | None = None
     after: str | None = None
+    order: RunOrder = "newest"
     limit: int = 50
 
 
@@ -81,6 +87,7 @@ class RunLists:
             since=_first_run(query.since),
             before=_first_run(query.until),
             after=query.after,
+            is_oldest_first=query.order == "oldest",
             limit=query.limit,
         )
         lines = await list_run_lines(self._reads, found, self._now(), may_answer=may_answer, explain=self._explain)

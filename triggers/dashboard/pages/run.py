@@ -1,7 +1,7 @@
 """The page of a run: what it is, why, and what can be done, over everything that happened in it."""
 
 from collections.abc import Callable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from triggers.dashboard.page import (
     make_link,
     make_path,
 )
+from triggers.dashboard.pages.runs import FILTERS
 from triggers.dashboard.pages.waits import make_view
 from triggers.dashboard.waterfall import Waterfall
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDocument
@@ -103,6 +104,7 @@ class RunPage:
             "is_unfinished": run.status in UNFINISHED,
             **await _explain_now(request, run),
             **await _find_origin(request, run),
+            **await _find_neighbours(request, run),
             **await self._read_view(request, run, view),
             "panel": await _read_panel(request, run) if "step" in request.query else None,
         }
@@ -285,6 +287,19 @@ async def _find_origin(request: PageRequest, run: RunDocument) -> Values:
             raise
         return {"delivery": delivery, "current": None}
     return {"delivery": delivery, "current": pipeline.version}
+
+
+async def _find_neighbours(request: PageRequest, run: RunDocument) -> Values:
+    """The runs before and after this one in the list from which somebody came: `list` is the query of that list."""
+    listed = request.query.get("list")
+    if listed is None:
+        return {"came_from": None, "newer": None, "older": None}
+    filters = {name: value for name, value in parse_qsl(listed) if name in FILTERS}
+    found: Values = {"came_from": make_link("/runs", **filters)}
+    for name, order in (("newer", "oldest"), ("older", "newest")):
+        page = await request.read("list_runs", RunsDocument, **filters, after=run.id, order=order, limit=1)
+        found[name] = make_link(make_path("runs", page.runs[0].id), list=listed) if page.runs else None
+    return found
 
 
 # -- what happened

@@ -1,6 +1,7 @@
 """The list of runs."""
 
 from typing import get_args
+from urllib.parse import urlencode
 
 from durable.history.words import RunStatus
 from triggers.dashboard.page import PageRequest, PageRoute, View
@@ -22,6 +23,7 @@ class RunPages:
         values = {
             "runs": found.runs,
             "filters": filters,
+            "list": urlencode(filters) or None,
             "chips": [(name, value, request.link(**{name: None, "after": None})) for name, value in filters.items()],
             "newest": request.link(after=None) if "after" in request.query else None,
             "older": request.link(after=found.after) if found.after else None,
