@@ -136,6 +136,8 @@ class Api:
         by_method: dict[str, Operation[Any, Any]] = {operation.method: operation for operation in operations}
 
         async def answer(request: Request) -> Response:
+            if request.method == "OPTIONS":  # no preflight of CORS, which the middleware answers
+                return Response(status_code=204, headers={"Allow": ", ".join(sorted([*by_method, "OPTIONS"]))})
             method = "GET" if request.method == "HEAD" else request.method
             return await self._answer(by_method[method], request)
 
