@@ -79,7 +79,7 @@ async def test_the_service_describes_itself_and_checks_what_it_depends_on(tmp_pa
         page = await _open(service, "/settings/about")
         assert str(tmp_path / "data") in page
         assert "Check now" in page
-        checked = await service.client.post("/settings/about")
+        checked = await service.client.post("/settings/about", timeout=120)
         assert checked.status_code == 200
         assert "WAYPOST_PROT is not a setting" in checked.text
         assert "1 of 1 are valid" in checked.text
