@@ -22,6 +22,7 @@ from durable.http_port import HttpRequests
 from durable.limit import NO_LIMIT, Limit
 from durable.page import FIRST_PAGE, Page, PagePosition, ReturnsPages, always_returns_pages
 from durable.problem import Problem
+from durable.progress import ProgressBoard
 from durable.redactor import Redactor
 from durable.values import JSON
 from durable.wording import quote
@@ -177,6 +178,7 @@ class Context:
     traceparent: str | None = None
     is_open: bool = True
     _requests: int = 0
+    _board: ProgressBoard | None = None
 
     def ensure_open(self) -> None:
         """Raise `AttemptEnded` if the attempt is over. Call this immediately before every effect."""
@@ -238,8 +240,17 @@ class Context:
         if self.redactor:
             self.redactor.learn(value)
 
+    def report(self, value: JSON = None, *, text: str = "") -> None:
+        """Show those who follow the run a value instead of the last one, and more text; both end with the attempt."""
+        self.ensure_open()
+        if isinstance(board := self.resources.get(ProgressBoard), ProgressBoard):
+            self._board = board
+            board.report(self.run, self.path, self.attempt, value, text, self.redactor)
+
     def close(self) -> None:
         self.is_open = False
+        if self._board is not None:
+            self._board.clear(self.run, self.path)
 
 
 class Timer(Protocol):

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +39,7 @@ from durable.http_port import HttpRequests
 from durable.ids import first_id
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
+from durable.progress import ProgressBoard
 from durable.runner.attempt import ActionRuntime
 from durable.runner.live_runs import RunnerLimits
 from durable.runner.recovery import Recovery
@@ -46,7 +47,6 @@ from durable.runner.retention import Retention
 from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
-from durable.wording import quote
 from triggers import logs
 from triggers.api.api import Api, answer_http_exception
 from triggers.api.calls import OperationCalls
@@ -55,6 +55,7 @@ from triggers.bulks.bulks import Bulks
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.discovery import Discoverer
+from triggers.config.findings import log_findings
 from triggers.config.folder import Folder
 from triggers.config.reload import DISCOVERY_SECONDS, Reloader
 from triggers.dashboard.dashboard import Dashboard
@@ -148,16 +149,8 @@ async def compose(
         connections = Connections(instance.config, connectors, secrets)
         discoverer = Discoverer(connectors, connections, resources, servers.keep)
         await discoverer.follow(DISCOVERY_SECONDS)
-        folder = Folder(
-            instance.config,
-            connectors,
-            secrets,
-            run_timeout=settings.run_timeout,
-            retention=settings.retention,
-            public_url=settings.public_url,
-            connections=connections,
-        )
-        _log_findings(settings, secrets, secret_store, connectors)
+        folder = _make_folder(settings, instance, connectors, secrets, connections)
+        log_findings(settings, secrets, secret_store, connectors)
         logins = Logins(connections, grants, url, now)
         runtime = ActionRuntime(
             connectors.actions,
@@ -175,29 +168,22 @@ async def compose(
         service = await _open_ways_in(settings, instance, address, journal, runner, folder, secret_store, logins, now)
         service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
+        resources[ProgressBoard] = service.realtime.board
         yield replace(service, traces=open_exporter(settings, instance, secrets, journal, connectors.actions, now))
 
 
-def _log_findings(settings: Settings, secrets: Secrets, secret_store: SecretStore, connectors: Connectors) -> None:
-    """Log what an operator should know of the environment before the service starts."""
-    if settings.service_variables:
-        log.info(
-            "%s are ignored: Kubernetes or Docker set them for a service of that name (`enableServiceLinks: false` in "
-            "the pod turns that off)",
-            ", ".join(settings.service_variables),
-        )
-    for warning in settings.unknown:
-        log.warning("%s", warning)
-    unreadable = {each.name for each in secret_store.unreadable if each.kind == "secret"}
-    for name in secrets.names():
-        if name in unreadable and secrets.find_source(name) == "store":
-            continue  # what the store says of it follows
-        for problem in secrets.find_doubts(name):
-            log.warning("the secret %s %s", quote(name), problem)
-    for finding in secret_store.find_problems():
-        log.error("%s", finding)
-    for name, why in connectors.broken.items():
-        log.error("the connector %s cannot be used: %s", quote(name), why)
+def _make_folder(
+    settings: Settings, instance: Instance, connectors: Connectors, secrets: Secrets, connections: Connections
+) -> Folder:
+    return Folder(
+        instance.config,
+        connectors,
+        secrets,
+        run_timeout=settings.run_timeout,
+        retention=settings.retention,
+        public_url=settings.public_url,
+        connections=connections,
+    )
 
 
 async def _open_journal(stack: contextlib.AsyncExitStack, instance: Instance, now: Callable[[], int]) -> Journal:
@@ -213,7 +199,7 @@ async def _open_resources(
     secret_store: SecretStore,
     journal: Journal,
     now: Callable[[], int],
-) -> tuple[Mapping[type, object], McpServers, Grants]:
+) -> tuple[dict[type, object], McpServers, Grants]:
     """The objects that actions share, by class; and the MCP servers and grants among them."""
     egress = Egress.parse(",".join(settings.egress_allow))
     client = await stack.enter_async_context(_make_client(settings, secret_store.secrets, egress))

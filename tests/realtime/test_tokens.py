@@ -117,6 +117,21 @@ async def test_a_stream_says_that_its_token_expires_and_ends_with_it(tmp_path: P
         assert "end" not in [event.event for event in rest]
 
 
+async def test_the_start_of_a_run_brings_a_token_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ASK}) as service:
+        start = "/api/pipelines/ask/runs"
+        given = (await service.client.post(start, json={"token": {"for": "5m", "see": "outputs"}})).json()
+        other = (await service.client.post(start, json={})).json()
+        assert "token" not in other
+        assert given["token"]["see"] == "outputs"
+        assert given["token"]["scope"] == {"runs": [given["id"]]}
+        assert (await _status(service, other["id"], given["token"]["token"]))[0] == 404
+        async with open_stream(service.client, f"/runs/{given['id']}/stream?token={given['token']['token']}") as stream:
+            assert await stream.until("run")
+        batch = await service.client.post(f"{start}/batch", json={"runs": [{"token": {}}, {}]})
+        assert ["token" in answer["run"] for answer in batch.json()["answers"]] == [True, False]
+
+
 async def test_what_a_token_may_be_is_checked(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ASK}) as service:
         cases: list[tuple[dict[str, Any], str]] = [

@@ -94,7 +94,7 @@ class Api:
         self.access = Access(keys, entrance.guesses, realtime)
         self._socket = SocketEndpoint(realtime, entrance.guesses)
         described: list[Operation[Any, Any]] = [
-            *StartOperations(engine, journal, folder, now).operations(),
+            *StartOperations(engine, journal, folder, realtime, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
             *RepeatOperations(engine, journal, folder, secrets, now).operations(),
             *StepOperations(journal, folder).operations(),

@@ -32,7 +32,10 @@ from triggers.documents.starts import (
     StartedDocument,
     suggest_retry,
 )
+from triggers.documents.streams import See, TokenScopeDocument
 from triggers.problem_details import Mistake
+from triggers.realtime.realtime import Realtime
+from triggers.realtime.tokens import DEFAULT_LIFETIME, LIFETIME_LIMIT
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 
@@ -59,6 +62,15 @@ class StartParameters(TracedPipeline):
     idempotency_key: IdempotencyHeader = Field(None, description=KEY_DESCRIPTION)
 
 
+class RunToken(Body):
+    """A token to make for a run that is started."""
+
+    lifetime: Milliseconds = Field(
+        DEFAULT_LIFETIME, alias="for", gt=0, le=LIFETIME_LIMIT, description="How long it is valid, 24h at most"
+    )
+    see: See = Field("status", description="What it shows: see the streams")
+
+
 class StartBody(Body):
     """A run to start."""
 
@@ -73,6 +85,7 @@ class StartBody(Body):
     wait_for: WaitDuration | None = Field(
         None, description="Answer when it has ended, or after so long (60s at most) as without it"
     )
+    token: RunToken | None = Field(None, description="Make a token that permits to follow the run")
 
 
 class BatchItem(StartBody):
@@ -100,7 +113,10 @@ StartAnswer: TypeAlias = tuple[int, StartedDocument | msgspec.Raw]
 class StartOperations:
     """Starts runs of the pipelines that are served."""
 
-    def __init__(self, engine: Engine, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, folder: Folder, realtime: Realtime, now: Callable[[], int]
+    ) -> None:
+        self._realtime = realtime
         self._engine = engine
         self._journal = journal
         self._folder = folder
@@ -125,7 +141,7 @@ class StartOperations:
         definition = self._find_definition(asked.parameters.pipeline)
         given, parameters = asked.body, asked.parameters
         admitted = await self._admit(definition, given, parameters.idempotency_key, parameters.traceparent)
-        [(status, body)] = await self._answer_all([(given, admitted)])
+        [(status, body)] = await self._answer_all([(given, admitted)], asked.by.key)
         return Response(msgspec.json.encode(body), status, media_type="application/json")
 
     async def start_runs(self, asked: ApiRequest[TracedPipeline, Batch]) -> Response:
@@ -136,7 +152,8 @@ class StartOperations:
         definition = self._find_definition(asked.parameters.pipeline)
         span = asked.parameters.traceparent
         outcomes = await asyncio.gather(*(self._take_item(definition, item, span) for item in asked.body.runs))
-        answers = iter(await self._answer_all([outcome for outcome in outcomes if not isinstance(outcome, ApiError)]))
+        taken = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
+        answers = iter(await self._answer_all(taken, asked.by.key))
         return respond(BatchAnswersDocument([_build_batch_answer(outcome, answers) for outcome in outcomes]))
 
     async def _take_item(
@@ -166,19 +183,23 @@ class StartOperations:
             raise ApiError(409, "the concurrency limit of the pipeline is reached, and further runs are skipped")
         return admitted
 
-    async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[StartAnswer]:
-        """The answers for runs. Those that ask for it wait until the run has ended."""
+    async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]], key: str) -> list[StartAnswer]:
+        """The answers for runs. Those that ask for it wait until the run has ended. `key` signs the tokens."""
         waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
         await asyncio.gather(*(self._engine.wait_for_end(run, wait / 1000) for run, wait in waits))
         statuses = await self._journal.find_statuses([admitted.runs[0] for _, admitted in taken])
-        return [await self._answer(given, admitted, statuses.get(admitted.runs[0])) for given, admitted in taken]
+        return [await self._answer(given, admitted, statuses.get(admitted.runs[0]), key) for given, admitted in taken]
 
-    async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> StartAnswer:
+    async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None, key: str) -> StartAnswer:
         run, is_duplicate = admitted.runs[0], admitted.is_duplicate
         if given.wait_for and status in get_args(EndStatus):
             with contextlib.suppress(JournalError):  # the run has begun, whether or not it can be read now
                 return 200, msgspec.Raw(await encode_ended_run(self._journal, run, is_duplicate=is_duplicate))
-        return 200 if is_duplicate else 202, StartedDocument(run, status, is_duplicate, suggest_retry(admitted.failed))
+        document = StartedDocument(run, status, is_duplicate, suggest_retry(admitted.failed))
+        if wanted := given.token:
+            token = self._realtime.make_token(key, TokenScopeDocument(runs=[run]), wanted.see, wanted.lifetime)
+            document = msgspec.structs.replace(document, token=token)
+        return 200 if is_duplicate else 202, document
 
     def _find_definition(self, pipeline: str) -> Definition:
         definition = self._folder.definition(pipeline)

@@ -5,9 +5,9 @@ from typing import Any
 from pydantic import Field
 from starlette.responses import Response
 
-from durable.durations import Milliseconds
 from triggers.api.operation import HEADER, ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
+from triggers.api.starts import RunToken
 from triggers.api.value_types import Count, RunId, Tag
 from triggers.documents.streams import See, TokenDocument, TokenScopeDocument
 from triggers.problem_details import Mistake
@@ -15,7 +15,6 @@ from triggers.realtime.permit import StreamPermit
 from triggers.realtime.realtime import Realtime
 from triggers.realtime.sources import EventSource
 from triggers.realtime.sse import MEDIA_TYPE, SseResponse
-from triggers.realtime.tokens import DEFAULT_LIFETIME, LIFETIME_LIMIT
 
 NAMES_LIMIT = 100
 """The runs, tags and pipelines that a token can name, of each."""
@@ -57,14 +56,10 @@ class TokenScope(Body):
     )
 
 
-class NewToken(Body):
+class NewToken(RunToken):
     """A token to make."""
 
     scope: TokenScope = Field(description="The runs that it permits to follow, at least one name")
-    see: See = Field("status", description="What it shows: see the streams")
-    lifetime: Milliseconds = Field(
-        DEFAULT_LIFETIME, alias="for", gt=0, le=LIFETIME_LIMIT, description="How long it is valid, 24h at most"
-    )
 
 
 # -- what answers -----------------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from durable.history.words import RunStatus
 from triggers.documents.fields import COMPONENTS, IsDuplicate, note
 from triggers.documents.runs import RunDocument
+from triggers.documents.streams import TokenDocument
 from triggers.problem_details import ProblemDetails
 
 
@@ -20,9 +21,12 @@ class StartedDocument(Struct, frozen=True):
     hint: Annotated[
         str | None, note("What to do about a duplicate whose run has failed; or that this was repeated before")
     ]
+    token: Annotated[
+        TokenDocument | UnsetType, note("A token that permits to follow the run, if one was asked for")
+    ] = UNSET
 
 
-class RepeatedDocument(StartedDocument, frozen=True):
+class RepeatedDocument(StartedDocument, frozen=True, kw_only=True):
     """A run that repeats another and is durable."""
 
     of: Annotated[str, note("The run that it repeats")]
@@ -37,7 +41,7 @@ class RepeatedDocument(StartedDocument, frozen=True):
     ]
 
 
-class ReplayedDocument(StartedDocument, frozen=True):
+class ReplayedDocument(StartedDocument, frozen=True, kw_only=True):
     """A run that replays a delivery and is durable."""
 
     of: Annotated[str, note("The delivery that it replays")]

@@ -1,8 +1,10 @@
 """Realtime: opens what a stream sends to somebody, whatever carries it, and makes tokens."""
 
+import asyncio
 from collections.abc import Callable
 
 from durable.journal.journal import Journal
+from durable.progress import ProgressBoard
 from durable.wording import quote
 from triggers.documents.fields import format_time
 from triggers.documents.streams import See, TokenDocument, TokenScopeDocument
@@ -11,6 +13,7 @@ from triggers.not_found import RunNotFound
 from triggers.realtime.entry_pages import EntryPages
 from triggers.realtime.entry_view import EntryView
 from triggers.realtime.permit import StreamPermit
+from triggers.realtime.progress_events import ProgressNotifier, ProgressReader
 from triggers.realtime.run_states import RunStates, StateEvents, StateFilter
 from triggers.realtime.sources import EventSource, RunEvents
 from triggers.realtime.streams import Streams
@@ -20,10 +23,11 @@ from triggers.runs.rows import find_run
 
 
 class Realtime:
-    """The streams of a service. `root` is the secret from which those of tokens are derived; at most `limit` streams
-    are open."""
+    """The streams of a service, at most `limit`, and the board on which attempts report their progress. `root` is the
+    secret from which those of tokens are derived."""
 
     def __init__(self, journal: Journal, keys: Keys, root: bytes, now: Callable[[], int], limit: int) -> None:
+        self.board = ProgressBoard(ProgressNotifier(journal.feed, asyncio.get_running_loop()).notify)
         self.tokens = StreamTokens(keys, root, now)
         self.streams = Streams(journal.feed, keys.is_active, now, limit)
         self._journal = journal
@@ -48,7 +52,8 @@ class Realtime:
         found = await find_run(self._journal, run)
         if not permit.includes(found):
             raise RunNotFound(run)
-        return RunEvents(self._pages, run, after, EntryView(shown, permit.may_answer))
+        progress = ProgressReader(self.board, run) if shown != "status" else None
+        return RunEvents(self._pages, run, after, EntryView(shown, permit.may_answer), progress)
 
     def open_states(
         self, tag: str | None, pipeline: str | None, after: str | None, permit: StreamPermit

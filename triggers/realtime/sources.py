@@ -12,6 +12,7 @@ from triggers.documents.streams import RunStateDocument
 from triggers.realtime.entry_pages import EntryPages
 from triggers.realtime.entry_view import EntryView
 from triggers.realtime.events import StreamEvent, make_event
+from triggers.realtime.progress_events import ProgressReader, make_topic
 
 
 class EventBatch(msgspec.Struct, frozen=True):
@@ -39,12 +40,16 @@ class EventSource(Protocol):
 
 
 class RunEvents:
-    """The entries of a run after a number, each once and in order, then `end`. Between them, `run` is its state."""
+    """The entries of a run after a number, each once and in order, then `end`. Between them, `run` is its state, and
+    `progress` what its attempts report."""
 
     pause = 0.0
 
-    def __init__(self, pages: EntryPages, run: str, after: int, view: EntryView) -> None:
-        self.topics: tuple[str, ...] = (f"run:{run}",)
+    def __init__(
+        self, pages: EntryPages, run: str, after: int, view: EntryView, progress: ProgressReader | None
+    ) -> None:
+        self.topics: tuple[str, ...] = (f"run:{run}", make_topic(run)) if progress else (f"run:{run}",)
+        self._progress = progress
         self._pages = pages
         self._run = run
         self._after = after
@@ -62,6 +67,8 @@ class RunEvents:
         if self._state is None or (page.state.status, page.state.step) != (self._state.status, self._state.step):
             events.append(make_event("run", page.state))
             self._state = page.state
+        if self._progress:
+            events += self._progress.read()
         return EventBatch(events)
 
     def make_heartbeat(self) -> Sequence[StreamEvent]:
