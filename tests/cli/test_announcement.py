@@ -75,6 +75,7 @@ async def _try(lines: list[str]) -> httpx.Response:
             {},
         ),
         (_hook(rest="when: \"trigger.headers['X-Kind'] == 'b' and trigger.query.v == '2'\""), {}),
+        (_hook(rest='when: "trigger.body.total > 0 and trigger.body.discount < 50"'), {}),
         (_hook(rest='when: "trigger.body.test is not defined"'), {}),
         (
             _hook(path="/orders/{store}/{n:int}", rest='inputs: {s: "{{ trigger.path.store }}"}', inputs="{s: {}}"),

@@ -113,7 +113,8 @@ class PipelineOperations:
     async def get_pipeline(self, asked: OneRequest) -> Response:
         """Return one pipeline, and the inputs of its runs."""
         file = self._find_file(asked)
-        inputs = file.definition.pipeline.inputs if file.definition else None
+        schemas = file.definition.pipeline.inputs if file.definition else None
+        inputs = None if schemas is None else {name: schemas[name] for name in file.input_names}
         return respond(PipelineDocument(**msgspec.structs.asdict(file.describe()), inputs=inputs))
 
     async def get_pipeline_text(self, asked: OneRequest) -> Response:

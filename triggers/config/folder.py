@@ -49,7 +49,8 @@ def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[TriggerIn
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
     """One file: what it defines, or its problems. `is_refused`: the file changed and is invalid, and its last valid
-    version is served. `triggers` are by kind. `retention`: how long its runs are kept; None means the default."""
+    version is served. `triggers` are by kind. `retention`: how long its runs are kept; None means the default.
+    `input_names`: its inputs in the order in which the file has them; the definition sorts them."""
 
     path: Path
     data: bytes
@@ -59,6 +60,7 @@ class PipelineFile:
     calls: tuple[PipelineCall, ...] = ()
     is_refused: bool = False
     retention: RetentionPolicy | None = None
+    input_names: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -253,7 +255,10 @@ class Folder:
             for name, kind in self._kinds.items()
         }
         retention = loaded.pipeline.retention.fill_in(self._retention) if loaded.pipeline.retention else None
-        return PipelineFile(path, data, loaded.problems, definition, compiled, loaded.calls, retention=retention)
+        names = tuple(loaded.pipeline.inputs or ())
+        return PipelineFile(
+            path, data, loaded.problems, definition, compiled, loaded.calls, retention=retention, input_names=names
+        )
 
 
 def _is_same_version(before: PipelineFile, now: PipelineFile) -> bool:

@@ -26,6 +26,7 @@ from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
 from triggers.dashboard.pages.settings import SettingsPages
+from triggers.dashboard.pages.starts import StartPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
 from triggers.dashboard.stream import LiveBlocks, OpenPages, PageEvents, PageTurn, is_other_build, read_known
@@ -78,6 +79,7 @@ class Dashboard:
             *EventPages().routes(),
             *SchedulePages().routes(),
             *PipelinePages().routes(),
+            *StartPages().routes(),
             *SettingsPages().routes(),
         ]
         self._routes = [(Route(page.path, _do_nothing), page) for page in self.pages if page.method == "GET"]

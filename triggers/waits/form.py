@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?"
 @dataclass(frozen=True, slots=True)
 class FormField:
     """One field of a form. `value` is its content; `options` are the choices, each as JSON text and as people read
-    it."""
+    it. `is_required`: it has no default."""
 
     name: str
     label: str
@@ -27,6 +27,7 @@ class FormField:
     description: str | None = None
     value: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    is_required: bool = False
 
     @property
     def id(self) -> str:
@@ -51,6 +52,7 @@ def _build_field(name: str, schema: dict[str, JSON], filled: Mapping[str, JSON] 
         step="1" if schema.get("type") == "integer" else "any",
         description=_find_text(schema.get("description")),
         value=_show_value(given, widget),
+        is_required="default" not in schema,
         options=tuple((Value.of(each).text, _to_text(each)) for each in _find_choices(schema)),
     )
 

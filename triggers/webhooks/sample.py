@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from itertools import product
+from typing import TypeAlias, TypeGuard
 
 from durable.expressions.expression import Expression
 from durable.sample_values import make_sample_value
@@ -12,6 +13,9 @@ from triggers.trigger import EventFiltered, build_trigger_document
 from triggers.webhooks.trigger import WebhookTrigger
 
 Key: TypeAlias = tuple[str, ...]
+
+STEPPED = 4
+"""The numbers in a filter for which also one more and one less is tried: the filter may ask for more, or for less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +31,20 @@ class SampleDelivery:
 
 def make_sample(hook: WebhookTrigger, id: str, method: str = "POST") -> SampleDelivery | None:
     """A delivery with that id; None where none is found that starts a run."""
-    for is_bare in (False, True):
-        sample = _make_sample(hook, id, is_bare=is_bare)
+    numbers = [name for name, value in _list_constants(hook).items() if _is_number(value)][:STEPPED]
+    for is_bare, steps in product((False, True), product((0, 1, -1), repeat=len(numbers))):
+        sample = _make_sample(hook, id, dict(zip(numbers, steps, strict=True)), is_bare=is_bare)
         if _is_accepted(hook, sample, id, method):
             return sample
     return None
 
 
-def _make_sample(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery:
-    """A sample with everything that expressions read; a bare one leaves out what only the filter reads."""
+def _make_sample(hook: WebhookTrigger, id: str, steps: Mapping[Key, int], *, is_bare: bool) -> SampleDelivery:
+    """A sample with everything that expressions read; a bare one leaves out what only the filter reads. `steps` are
+    added to numbers with which the filter compares."""
     path, _ = _make_path(hook.path)
-    constants = dict(hook.when.comparisons) if hook.when else {}
+    constants = _list_constants(hook)
+    constants |= {name: value + steps[name] for name, value in constants.items() if name in steps and _is_number(value)}
     read = dict(_list_names(hook, is_bare=is_bare)) | dict.fromkeys(constants)
     parts: dict[str, dict[str, str]] = {"headers": {}, "query": {}}
     body: JSON = {}
@@ -52,6 +59,15 @@ def _make_sample(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDeliv
                 body = _put_at(body, keys, value)
     kind = constants.get(("trigger", "type"))
     return SampleDelivery(path, body, kind if isinstance(kind, str) else None, parts["query"], parts["headers"])
+
+
+def _list_constants(hook: WebhookTrigger) -> dict[Key, JSON]:
+    """The constants with which the filter compares names."""
+    return dict(hook.when.comparisons) if hook.when else {}
+
+
+def _is_number(value: JSON) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _make_path(path: str) -> tuple[str, dict[str, str]]:

@@ -26,7 +26,7 @@ ROWS = 200
 """The pipelines that a page lists at most."""
 
 STATES: dict[PipelineStatus, tuple[str, str]] = {
-    "serving": ("ok", "serving"),
+    "serving": ("serving", "serving"),
     "serving the version before": ("warning", "serving the version before"),
     "disabled": ("broken", "disabled"),
 }
