@@ -326,9 +326,21 @@ async def _read_waterfall(request: PageRequest, run: RunDocument) -> Values:
         "crumbs": _list_crumbs(request, asked.get("under", "")),
         "idle_link": request.link(idle=None if asked.get("idle") == "show" else "show"),
         "is_collapsed": asked.get("idle") != "show",
+        **_find_failed_rows(request, outline),
         "first_page": request.link(after=None) if "after" in asked else None,
         "next_page": request.link(after=outline.after) if outline.after else None,
     }
+
+
+def _find_failed_rows(request: PageRequest, outline: OutlineDocument) -> Values:
+    """The failed rows of the page after and before the chosen step."""
+    failed = [row.path for row in outline.rows if row.status in ("failed", "uncertain")]
+    if not failed:
+        return {"next_failed": None, "previous_failed": None}
+    chosen = request.query.get("step", "")
+    at = failed.index(chosen) if chosen in failed else -1
+    link = _make_linker(request, "step", "tab")
+    return {"next_failed": link(failed[(at + 1) % len(failed)]), "previous_failed": link(failed[max(at, 0) - 1])}
 
 
 def _make_linker(request: PageRequest, name: str, *left_out: str) -> Callable[[str], str]:
