@@ -3,20 +3,15 @@
 SettingsError        what is wrong, a line for every problem, with the place where it was set
 """
 
-import ipaddress
 import os
-import re
 import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
-from urllib.parse import urlsplit
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -32,6 +27,19 @@ from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error, find_nearest
 from triggers.instance import KEY_FILE, SETTINGS_FILE
+from triggers.setting_kinds import (
+    ApiKeySetting,
+    BaseURL,
+    DatabaseURL,
+    Destinations,
+    Host,
+    LogFormat,
+    LogLevel,
+    MostOften,
+    Networks,
+    ProxyURL,
+    Timeout,
+)
 
 PREFIX = "WAYPOST_"
 
@@ -51,102 +59,6 @@ class SettingsError(Exception):
     """The settings cannot be used; the message has a line for every problem."""
 
 
-# -- kinds of values --------------------------------------------------------------------------------------------
-
-
-def _split_list(value: object) -> object:
-    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-
-
-def _parse_destination(text: str) -> str:
-    if re.fullmatch(r"[0-9.]+(/.*)?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*(/.*)?", text):
-        return str(ipaddress.ip_network(text, strict=False))
-    if re.fullmatch(r"\w([\w.-]*\w)?\.?", text):
-        return text.lower()
-    raise ValueError(f"{text!r} should be a host name or a network, such as crm.internal or 10.0.0.0/8")
-
-
-def _parse_network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise ValueError(f"{text!r} should be an address or a network, such as 10.0.0.5 or 10.0.0.0/8") from None
-
-
-def _check_base_url(text: str) -> str:
-    parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for one that is none
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("should be an address such as https://waypost.example.com")
-    return text.rstrip("/")
-
-
-def _check_proxy_url(text: str) -> str:
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
-        raise ValueError("should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY to user:password")
-    if parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("should be an address such as http://proxy.internal:3128")
-    try:
-        is_port = parts.port != 0
-    except ValueError:
-        is_port = False
-    if not is_port:
-        raise ValueError("should have a port from 1 to 65535")
-    return text
-
-
-def _check_host(text: str) -> str:
-    try:
-        text.encode("idna")
-    except UnicodeError:
-        raise ValueError("should be a host name or an address, such as 127.0.0.1") from None
-    if not text.isprintable() or " " in text:
-        raise ValueError("should be a host name or an address, such as 127.0.0.1")
-    return text
-
-
-def _check_header_safe(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch("[!-~]+", secret.get_secret_value()):
-        raise ValueError("should be printable ASCII without spaces, since it travels in a header")
-    return secret
-
-
-def _parse_rate(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return None if value == "none" else Rate.parse(value)
-    except ValueError as error:
-        raise ValueError(f'{error}, or "none" for no limit') from None
-
-
-def _reject_database(_: SecretStr) -> SecretStr:
-    raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
-
-
-def _lower_case(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-Timeout: TypeAlias = Annotated[Milliseconds, Field(gt=0)]
-Destinations: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(_parse_destination)], ...], BeforeValidator(_split_list)
-]
-Networks: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(_parse_network)], ...], BeforeValidator(_split_list)
-]
-BaseURL: TypeAlias = Annotated[str, AfterValidator(_check_base_url)]
-ProxyURL: TypeAlias = Annotated[str, AfterValidator(_check_proxy_url)]
-MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_parse_rate)]
-"""Written as `COUNT/DURATION` or `none`."""
-
-ApiKeySetting: TypeAlias = Annotated[SecretStr, AfterValidator(_check_header_safe)]
-DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_reject_database)]
-LogFormat: TypeAlias = Literal["auto", "text", "json"]
-LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
-
-
 # -- the settings -----------------------------------------------------------------------------------------------
 
 
@@ -154,7 +66,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     """What an operator can set. Times are milliseconds here; `unknown` has a warning for every variable that looks
     like a setting and is none, and for the proxies that are not used."""
 
-    host: Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_host)] = Field(
+    host: Host = Field(
         "127.0.0.1",
         description="The address to listen on. To be reachable from other machines, put a proxy with TLS in front.",
     )
@@ -307,9 +219,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     log_format: LogFormat = Field(
         "auto", description="text for people, json for programs; auto means text on a terminal and json elsewhere."
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_lower_case)] = Field(
-        "info", description="The lowest level that is logged: debug, info, warning or error."
-    )
+    log_level: LogLevel = Field("info", description="The lowest level that is logged: debug, info, warning or error.")
     _unknown: tuple[str, ...] = PrivateAttr(())
     _links: tuple[str, ...] = PrivateAttr(())
 

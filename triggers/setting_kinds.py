@@ -1,0 +1,105 @@
+"""The kinds of values that settings have: how each is parsed, and what is said of one that cannot be."""
+
+import ipaddress
+import re
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+
+from durable.durations import Milliseconds
+from durable.limit import Rate
+
+
+def _split_list(value: object) -> object:
+    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+
+def _parse_destination(text: str) -> str:
+    if re.fullmatch(r"[0-9.]+(/.*)?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*(/.*)?", text):
+        return str(ipaddress.ip_network(text, strict=False))
+    if re.fullmatch(r"\w([\w.-]*\w)?\.?", text):
+        return text.lower()
+    raise ValueError(f"{text!r} should be a host name or a network, such as crm.internal or 10.0.0.0/8")
+
+
+def _parse_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"{text!r} should be an address or a network, such as 10.0.0.5 or 10.0.0.0/8") from None
+
+
+def _check_base_url(text: str) -> str:
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for one that is none
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("should be an address such as https://waypost.example.com")
+    return text.rstrip("/")
+
+
+def _check_proxy_url(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError("should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY to user:password")
+    if parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("should be an address such as http://proxy.internal:3128")
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        raise ValueError("should have a port from 1 to 65535")
+    return text
+
+
+def _check_host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        raise ValueError("should be a host name or an address, such as 127.0.0.1") from None
+    if not text.isprintable() or " " in text:
+        raise ValueError("should be a host name or an address, such as 127.0.0.1")
+    return text
+
+
+def _check_header_safe(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]+", secret.get_secret_value()):
+        raise ValueError("should be printable ASCII without spaces, since it travels in a header")
+    return secret
+
+
+def _parse_rate(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return None if value == "none" else Rate.parse(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "none" for no limit') from None
+
+
+def _reject_database(_: SecretStr) -> SecretStr:
+    raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
+
+
+def _lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Timeout: TypeAlias = Annotated[Milliseconds, Field(gt=0)]
+Destinations: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_parse_destination)], ...], BeforeValidator(_split_list)
+]
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_parse_network)], ...], BeforeValidator(_split_list)
+]
+BaseURL: TypeAlias = Annotated[str, AfterValidator(_check_base_url)]
+ProxyURL: TypeAlias = Annotated[str, AfterValidator(_check_proxy_url)]
+MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_parse_rate)]
+"""Written as `COUNT/DURATION` or `none`."""
+
+ApiKeySetting: TypeAlias = Annotated[SecretStr, AfterValidator(_check_header_safe)]
+DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_reject_database)]
+LogFormat: TypeAlias = Literal["auto", "text", "json"]
+LogLevel: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)]
+Host: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_host)]
