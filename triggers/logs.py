@@ -20,7 +20,7 @@ import msgspec
 from durable.links import hide_links
 from durable.redactor import Redactor
 from durable.values import JSON
-from triggers.settings import LogFormat, LogLevel
+from triggers.setting_kinds import LogFormat, LogLevel
 
 Fields: TypeAlias = dict[str, JSON]
 

@@ -15,7 +15,7 @@ from durable import metrics
 from durable.redactor import Redactor
 from durable.values import JSON
 from triggers import logs
-from triggers.settings import LogFormat, LogLevel
+from triggers.setting_kinds import LogFormat, LogLevel
 
 CANARY = 'canary/7+Q "é"\\n&<=%'
 log = logging.getLogger("waypost.test")
