@@ -49,6 +49,13 @@ def first_id(kind: str, at: int) -> str:
     return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])
 
 
+def next_id(id: str) -> str:
+    """Return the text of the same length that sorts directly after an id: the cursor of a page that begins with it."""
+    kept = id.rstrip("z")
+    following = "a" if kept[-1] == "9" else chr(ord(kept[-1]) + 1)
+    return kept[:-1] + following + "0" * (len(id) - len(kept))
+
+
 def is_whole_id(text: str) -> bool:
     """Whether a text has the form of an id, or of a pipeline's version, and is not a part of one."""
     return _WHOLE.fullmatch(text) is not None

@@ -19,7 +19,9 @@ from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
+from triggers.dashboard.pages.bulks import BulkPages
 from triggers.dashboard.pages.deliveries import DeliveryPages
+from triggers.dashboard.pages.errors import ErrorPages
 from triggers.dashboard.pages.events import EventPages
 from triggers.dashboard.pages.pipelines import PipelinePages
 from triggers.dashboard.pages.run import RunPage
@@ -75,6 +77,8 @@ class Dashboard:
             *RunPages().routes(),
             *RunPage().routes(),
             *WaitPages().routes(),
+            *ErrorPages().routes(),
+            *BulkPages().routes(),
             *DeliveryPages().routes(),
             *EventPages().routes(),
             *SchedulePages().routes(),
@@ -132,7 +136,9 @@ class Dashboard:
         except Exception as error:  # noqa: BLE001  # every error becomes a page
             problem = make_api_error(error)
             if page.method == "POST" and problem.status < 500:
-                return _redirect(Redirect(_find_origin(request), PageNotice(f"{problem}.", "bad")))
+                text = str(problem)
+                notice = PageNotice(f"{text[:1].upper()}{text[1:]}.", "bad")
+                return _redirect(Redirect(_find_origin(request), notice))
             return self._render_problem(problem, request, visitor)
 
     def _make_request(self, request: Request, visitor: KeyHolder, url: str, path: Mapping[str, str]) -> PageRequest:

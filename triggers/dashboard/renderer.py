@@ -24,7 +24,7 @@ NAVIGATION = (
 )
 MORE = (
     ("/errors", "Errors"),
-    ("/bulk", "Bulk actions"),
+    ("/bulks", "Bulk actions"),
     ("/events", "Events"),
     ("/connectors", "Connectors"),
     ("/audit", "Audit log"),
