@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from starlette.responses import Response
 
+from durable.clock import now
 from durable.trace import make_span_id, make_trace_id
+from tests.service.gates import until_status
 from tests.service.receiver import ReceivedSpan, receiving
 from tests.service.running import ENVIRONMENT, outside, running
+from triggers.traces.exporter import LONG
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +27,11 @@ steps:
     foreach: "{{ [1, 2] }}"
     steps: [{id: hold, use: http.get, with: {url: "URL/hold"}}]
   - {id: call, use: flow.call, with: {pipeline: child}}
+"""
+ASKS = """
+steps:
+  - {id: add, use: transform.set, with: {values: {a: 1}}}
+  - {id: ask, use: wait.webhook, timeout: 1h, on_timeout: fail}
 """
 CHILD = "steps: [{id: set, use: transform.set, with: {values: {a: 1}}}]"
 FAILS = """
@@ -145,3 +153,23 @@ async def test_the_standard_variables_turn_the_export_on(
 ) -> None:
     async with running(tmp_path, {}, {**ENVIRONMENT, **variables}) as service:
         assert (service.service.traces is not None) == is_on
+
+
+async def test_the_steps_of_a_long_run_arrive_before_its_end_and_once(tmp_path: Path) -> None:
+    late = 0
+
+    def tell_time() -> int:
+        return now() + late
+
+    async with (
+        receiving() as receiver,
+        running(tmp_path, {"asks": ASKS}, now=tell_time, otel_endpoint=receiver.url) as service,
+    ):
+        run = (await service.start("asks")).json()["id"]
+        await until_status(service, run, "waiting")
+        late = 2 * LONG
+        await receiver.wait_for(bool)
+        assert [each.name for each in receiver.spans] == ["add"]
+        (await service.client.post(f"/api/runs/{run}/cancel", json={})).raise_for_status()
+        await receiver.wait_for_run(run)
+        assert draw(receiver.spans) == ["asks", "  add", "  ask"]

@@ -105,19 +105,10 @@ class TraceExporter:
             after = runs[-1].run
 
     async def _export(self, exports: Sequence[TraceExport]) -> None:
-        spans: list[Span] = []
-        done: list[TraceExport] = []
-        for export in exports:
-            is_last, sent = False, export.sent
-            while not is_last:
-                part = await self._reader.read(TraceExport(export.run, sent), BATCH - len(spans))
-                spans += part.spans
-                is_last, sent = part.is_last, part.sent
-                done.append(TraceExport(export.run, sent))
-                if len(spans) >= BATCH:
-                    await self._deliver(spans, done)
-                    spans, done = [], []
-        await self._deliver(spans, done)
+        left = list(exports)
+        while left:
+            spans, done, left = await self._reader.read(left, BATCH)
+            await self._deliver(spans, done)
 
     async def _deliver(self, spans: Sequence[Span], done: Sequence[TraceExport]) -> None:
         """Send spans until the receiver has taken or refused them, then store how far the runs were sent."""

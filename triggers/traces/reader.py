@@ -1,7 +1,7 @@
 """Reads the spans of runs from the journal, in slices of bounded size."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from durable.history.entries import RunStarted
@@ -11,19 +11,22 @@ from durable.journal.scan import Scan
 from durable.journal.trace_exports import TraceExport
 from durable.trace import make_span_id, make_trace_id
 from durable.units import Run
-from triggers.runs.version_steps import load_version_steps
+from triggers.runs.version_steps import VersionSteps, load_version_steps
 from triggers.traces.builder import SpanBuilder, TracedRun
 from triggers.traces.span import Span, SpanPlace
 
 log = logging.getLogger("waypost.traces")
 
+KEPT_VERSIONS = 64
+"""The versions of pipelines whose steps are kept."""
+
 
 class TraceSlice(NamedTuple):
-    """Spans of a run, up to the one that ends with entry number `sent`. `is_last`: nothing of the run follows now."""
+    """Spans of several runs. `done`: how far the runs are in them; `left`: what follows, in the next slices."""
 
     spans: list[Span]
-    sent: int
-    is_last: bool
+    done: list[TraceExport]
+    left: list[TraceExport]
 
 
 class TraceReader:
@@ -37,38 +40,57 @@ class TraceReader:
         self._is_immediate = is_immediate
         self._kept: SpanBuilder | None = None
         self._kept_of = ""
+        self._versions: dict[str, VersionSteps] = {}
 
-    async def read(self, export: TraceExport, most: int) -> TraceSlice:
-        """Read the next spans of a run, `most` or a few more. A run that is gone or cannot be read has none."""
-        run = await self._reads.find_run(export.run)
-        if run is None:
-            return TraceSlice([], export.sent, True)
-        try:
-            return await self._reads.scan(lambda scan: self._build(scan, run, export.sent, most), run.sequence)
-        except RunUnreadable as unreadable:
-            log.warning("the trace of a run is not exported: %s", unreadable.reason, extra={"run": run.id})
-            return TraceSlice([], run.sequence, True)
+    async def read(self, exports: Sequence[TraceExport], most: int) -> TraceSlice:
+        """Read the next spans of runs, `most` or a few more. A run that is gone or cannot be read has none."""
+        return await self._reads.scan(lambda scan: self._read(scan, exports, most))
 
-    def _build(self, scan: Scan, run: Run, sent: int, most: int) -> TraceSlice:
+    def _read(self, scan: Scan, exports: Sequence[TraceExport], most: int) -> TraceSlice:
+        found = TraceSlice([], [], list(exports))
+        rows = {run.id: run for run in scan.load_runs([export.run for export in exports])}
+        while found.left and len(found.spans) < most:
+            export = found.left.pop(0)
+            run = rows.get(export.run)
+            if run is None:
+                continue
+            try:
+                builder = self._build(scan, run, export.sent, most - len(found.spans))
+            except RunUnreadable as unreadable:
+                log.warning("the trace of a run is not exported: %s", unreadable.reason, extra={"run": run.id})
+                found.done.append(TraceExport(run.id, run.sequence))
+                continue
+            if builder.is_sampled:
+                found.spans.extend(builder.spans)
+            builder.spans.clear()
+            found.done.append(TraceExport(run.id, builder.entries))
+            if builder.entries < run.sequence:
+                self._kept, self._kept_of = builder, run.id
+                found.left.insert(0, found.done[-1])
+        return found
+
+    def _build(self, scan: Scan, run: Run, sent: int, most: int) -> SpanBuilder:
         builder = self._kept if self._kept_of == run.id else None
+        self._kept = None
         if builder is None or builder.entries != sent:
             builder = self._make_builder(scan, run, sent)
-        self._kept = None
         for _, entry in scan.read_entries(run.id, builder.entries):
             builder.add(entry)
             if len(builder.spans) >= most:
                 break
-        spans, builder.spans = builder.spans, []
-        is_last = builder.entries >= run.sequence
-        if not is_last:
-            self._kept, self._kept_of = builder, run.id
-        return TraceSlice(spans if builder.is_sampled else [], builder.entries, is_last)
+        return builder
 
     def _make_builder(self, scan: Scan, run: Run, sent: int) -> SpanBuilder:
-        steps = load_version_steps(scan.load_definition(run.version))
         names = run.id, run.pipeline, run.version, run.event, run.trigger
-        traced = TracedRun(*names, steps, self._is_immediate)
+        traced = TracedRun(*names, self._load_steps(scan, run.version), self._is_immediate)
         return SpanBuilder(traced, sent, lambda other: _find_place(scan, other))
+
+    def _load_steps(self, scan: Scan, version: str) -> VersionSteps:
+        if version not in self._versions:
+            if len(self._versions) == KEPT_VERSIONS:
+                self._versions.clear()
+            self._versions[version] = load_version_steps(scan.load_definition(version))
+        return self._versions[version]
 
 
 def _find_place(scan: Scan, run: str) -> SpanPlace | None:
