@@ -89,6 +89,17 @@ class LabelledHistogram(Collector):
         self._buckets[labels][bisect_left(self._bounds, value)] += 1
         self._sums[labels] += value
 
+    def estimate_quantile(self, share: float) -> float | None:
+        """Estimate the value below which a share of what was observed is, with all labels, by interpolation within its
+        bucket, as Prometheus does; None if nothing was observed."""
+        numbers: list[int] = [sum(column) for column in zip(*self._buckets.values(), strict=True)]
+        rank, below, lower = share * sum(numbers), 0.0, 0.0
+        for number, upper in zip(numbers, self._bounds, strict=False):
+            if number and below + number >= rank:
+                return lower + (upper - lower) * (rank - below) / number
+            below, lower = below + number, upper
+        return lower if rank else None
+
     def _add_child(self, labels: Labels) -> None:
         self._buckets.setdefault(labels, [0] * len(self._names))
         self._sums.setdefault(labels, 0.0)
@@ -291,6 +302,18 @@ def count_commit(units: int, seconds: float) -> None:
     _COMMITS.numbers[()] += 1
     _COMMIT_UNITS.observe(units)
     _COMMIT_SECONDS.observe(seconds)
+
+
+def count_attempts_in_flight() -> int:
+    """Return how many attempts are at work."""
+    return int(next(iter(ATTEMPTS_IN_FLIGHT.collect())).samples[0].value)
+
+
+def estimate_acceptance(share: float) -> float | None:
+    """Return the milliseconds in which a share of the deliveries was accepted since the service started; None before
+    the first."""
+    seconds = _ACCEPT_SECONDS.estimate_quantile(share)
+    return None if seconds is None else seconds * 1_000
 
 
 def render_metrics() -> bytes:

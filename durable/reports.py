@@ -54,6 +54,27 @@ class RunSample(msgspec.Struct, frozen=True):
     cause: Cause | None
 
 
+class RunCounts(msgspec.Struct, frozen=True):
+    """How many runs have each status at the end; `unfinished` are those that have not ended."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    unfinished: int = 0
+
+
+class HaltedRun(msgspec.Struct, frozen=True):
+    """Some of the row of a run that stands still. `created_at`: in ms."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+    reason: str | None
+    cause: Cause | None
+    created_at: int
+    error_key: str | None
+
+
 class PipelineVersion(msgspec.Struct, frozen=True):
     """A stored version of a pipeline, and when it was first stored (ms)."""
 

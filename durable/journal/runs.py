@@ -4,7 +4,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.dialect import SQL, Cursor
@@ -14,6 +27,8 @@ from durable.reports import UnfinishedRuns
 from durable.units import Cause, Descent, Run, UnfinishedRun
 
 IS_UNFINISHED = runs.c.finished_at.is_(None)
+IS_HALTED = and_(IS_UNFINISHED, runs.c.status != literal_column("'running'"))
+"""The runs that have not ended and do not go on now, in the words of their index."""
 
 
 class RunFilter(TypedDict, total=False):
@@ -134,7 +149,7 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
     values: dict[str, Any] = dict(wanted)
     query = query.where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
     if (status := wanted.get("status")) is not None:  # repeats the partial indexes' conditions, so that they are used
-        query = query.where(runs.c.finished_at.is_not(None) if status in get_args(EndStatus) else IS_UNFINISHED)
+        query = query.where(_find_index(status))
     if wanted.get("is_unfinished"):
         query = query.where(IS_UNFINISHED)
     if wanted.get("is_first"):
@@ -156,6 +171,13 @@ def _filter_runs(query: Select[Any], wanted: RunFilter) -> tuple[Select[Any], Co
     if (after := wanted.get("after")) is not None:
         query = query.where(id > after if wanted.get("is_oldest_first") else id < after)
     return query, id
+
+
+def _find_index(status: RunStatus) -> ColumnElement[bool]:
+    """Return the condition of the partial index that has the runs with this status."""
+    if status in get_args(EndStatus):
+        return runs.c.finished_at.is_not(None)
+    return IS_UNFINISHED if status == "running" else IS_HALTED
 
 
 def list_repeats(connection: Connection, run: str, limit: int) -> list[Run]:

@@ -1,8 +1,8 @@
 """The tables of the journal, one class each.
 
 Rows are narrow. Columns that change with every append (a run's status, due time, sequence) are not indexed. The partial
-indexes contain runs that have ended, have not ended, or have no owner; an append changes none of them. Times are
-wall-clock milliseconds; ids increase with time.
+indexes contain runs that have ended, have not ended, stand still, or have no owner; an append of a run that goes on
+changes none of them. Times are wall-clock milliseconds; ids increase with time.
 """
 
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 
 _UNFINISHED = text("finished_at IS NULL")
 _ENDED = text("finished_at IS NOT NULL")
+_HALTED = text("finished_at IS NULL AND status <> 'running'")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
 _DESCENDED = text("origin IS NOT NULL")
 _REPEATING = text("source IS NOT NULL")
@@ -43,6 +44,7 @@ class RunRow(TableRow, table=True):
         Index("runs_ended", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_pipeline_ended", "pipeline", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        Index("runs_halted", "status", "id", sqlite_where=_HALTED, postgresql_where=_HALTED),
         Index("runs_unowned", "pipeline", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
         Index("runs_origin", "origin", "nth", sqlite_where=_DESCENDED, postgresql_where=_DESCENDED),
         Index("runs_source", "source", "id", sqlite_where=_REPEATING, postgresql_where=_REPEATING),
@@ -388,18 +390,6 @@ class AuditRow(TableRow, table=True):
     reason: str | None = None
 
 
-class RunCountRow(TableRow, table=True):
-    """How many runs of a pipeline that started in a minute (since the epoch) have a status."""
-
-    __tablename__ = "run_counts"
-    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
-
-    minute: int = Field(primary_key=True, sa_type=BigInteger)
-    pipeline: str = Field(primary_key=True)
-    status: str = Field(primary_key=True)
-    count: int
-
-
 class TraceExportRow(TableRow, table=True):
     """How far the spans of a run were exported: those that end with entry number `sent` or before. `ended`: the number
     of the entry with which the run has ended, at `ended_at`; 0 while it has not."""
@@ -451,6 +441,5 @@ bulks = table(BulkRow)
 bulk_items = table(BulkItemRow)
 sessions = table(SessionRow)
 audit_log = table(AuditRow)
-run_counts = table(RunCountRow)
 trace_exports = table(TraceExportRow)
 meta = table(MetaRow)

@@ -25,6 +25,7 @@ from triggers.api.events import EventOperations
 from triggers.api.find import FindOperations
 from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
+from triggers.api.overview import OverviewOperations
 from triggers.api.pipelines import PipelineOperations
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.repeats import RepeatOperations
@@ -90,9 +91,10 @@ class Api:
         realtime: Realtime,
     ) -> None:
         self._bounds = bounds
-        secrets = secret_store.secrets
-        self.access = Access(keys, entrance.guesses, realtime)
+        self.access, secrets = Access(keys, entrance.guesses, realtime), secret_store.secrets
         self._socket = SocketEndpoint(realtime, entrance.guesses)
+        connections = ConnectionOperations(engine, logins)
+        timetable = ScheduleOperations(folder, schedules, now)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, realtime, now).operations(),
             *RunOperations(engine, journal, folder, now, waits_url).operations(),
@@ -102,9 +104,10 @@ class Api:
             *WaitOperations(engine, journal, now, waits_url).operations(),
             *EventOperations(engine, journal, secrets.redactor, now).operations(),
             *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
-            *ConnectionOperations(engine, logins).operations(),
+            *connections.operations(),
             *VersionOperations(journal, folder).operations(),
-            *ScheduleOperations(folder, schedules, now).operations(),
+            *timetable.operations(),
+            *OverviewOperations(engine, journal, folder, connections.describe, timetable.describe, now).operations(),
             *FindOperations(journal).operations(),
             *DeliveryOperations(journal, replays, secrets.redactor, folder.list_names, now).operations(),
             *UnknownPathOperations(webhooks).operations(),

@@ -89,13 +89,13 @@ class ConnectionOperations:
 
     async def list_connections(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every connection: whether it can be used, and what holds its requests back."""
-        return respond(ConnectionListDocument(self._describe()))
+        return respond(ConnectionListDocument(self.describe()))
 
     async def get_connection(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
         """Get one connection, and the state of its login."""
         name = asked.parameters.connection
         self._ensure_known(name)
-        return respond(next(each for each in self._describe() if each.name == name))
+        return respond(next(each for each in self.describe() if each.name == name))
 
     async def begin_login(self, asked: ApiRequest[OneConnection, Nothing]) -> Response:
         """Begin a login with OAuth 2.0. A person opens the `url` and permits the access; the service then sends the
@@ -112,7 +112,8 @@ class ConnectionOperations:
         name = asked.parameters.connection
         return respond(LogoutDocument(name, *await self._logins.log_out(name, asked.by.name)))
 
-    def _describe(self) -> list[ConnectionDocument]:
+    def describe(self) -> list[ConnectionDocument]:
+        """Every connection, as its document."""
         logins = self._logins
         return describe_connections(
             logins.connections,

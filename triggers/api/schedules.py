@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.config.folder import Folder
-from triggers.documents.schedules import ScheduleListDocument
+from triggers.documents.schedules import ScheduleDocument, ScheduleListDocument
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
@@ -30,7 +30,9 @@ class ScheduleOperations:
 
     async def list_schedules(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every schedule: when it fired, when it will, and what did not come."""
-        found = describe_schedules(
-            self._folder.find_triggers(ScheduleTrigger), self._schedules.find_progress(), self._now()
-        )
-        return respond(ScheduleListDocument(found))
+        return respond(ScheduleListDocument(self.describe()))
+
+    def describe(self) -> list[ScheduleDocument]:
+        """Every schedule that is served, as its document."""
+        served = self._folder.find_triggers(ScheduleTrigger)
+        return describe_schedules(served, self._schedules.find_progress(), self._now())

@@ -28,11 +28,11 @@ SHOWN = 20
 FAILING_SHOWN = 3
 
 
-def read_statistics(connection: Connection, pipeline: str, now: int) -> PipelineStatisticsDocument:
-    """The statistics of a pipeline at a time (ms)."""
-    sample = sample_runs(connection, pipeline, SAMPLE, since=first_id("run", now - PERIOD))
+def read_statistics(connection: Connection, pipeline: str, now: int, limit: int = SAMPLE) -> PipelineStatisticsDocument:
+    """The statistics of a pipeline at a time (ms), from a sample of so many runs."""
+    sample = sample_runs(connection, pipeline, limit, since=first_id("run", now - PERIOD))
     newest = sample[:SHOWN] if sample else sample_runs(connection, pipeline, SHOWN)
-    return make_statistics(sample, newest)
+    return make_statistics(sample, newest, is_partial=len(sample) == limit)
 
 
 def read_all_statistics(
@@ -42,7 +42,9 @@ def read_all_statistics(
     return {pipeline: read_statistics(connection, pipeline, now) for pipeline in pipelines}
 
 
-def make_statistics(sample: Sequence[RunSample], newest: Sequence[RunSample]) -> PipelineStatisticsDocument:
+def make_statistics(
+    sample: Sequence[RunSample], newest: Sequence[RunSample], *, is_partial: bool
+) -> PipelineStatisticsDocument:
     """The statistics of a sample; `newest` are the runs that are listed."""
     counts = Counter(run.status for run in sample)
     ended = counts["completed"] + counts["failed"]
@@ -52,7 +54,7 @@ def make_statistics(sample: Sequence[RunSample], newest: Sequence[RunSample]) ->
         newest=[_make_line(run) for run in newest],
         days=DAYS,
         sampled=len(sample),
-        is_partial=len(sample) == SAMPLE,
+        is_partial=is_partial,
         completed=counts["completed"],
         failed=counts["failed"],
         unfinished=sum(number for status, number in counts.items() if status not in get_args(EndStatus)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from durable.durations import describe_time
 from durable.history.words import TimesOut
+from durable.reports import HaltedRun
 from durable.units import Cause, QueuePlace, Run
 
 AWAITED = {
@@ -30,6 +31,11 @@ def explain_run(run: Run, now: int, *, place: QueuePlace | None = None, progress
     if run.cause is None:
         return run.reason
     return _explain(run.id, run.cause, now, place)
+
+
+def explain_halted(run: HaltedRun, now: int) -> str | None:
+    """Return the reason for which a run stands still."""
+    return _explain(run.id, run.cause, now, None) if run.cause else run.reason
 
 
 def explain_failure(cause: Cause) -> str:

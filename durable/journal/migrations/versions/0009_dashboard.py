@@ -1,5 +1,5 @@
-"""What the dashboard needs (the last use of a key, sessions, the audit log, counts of runs for charts), and how far the
-traces of runs were exported."""
+"""What the dashboard needs (the last use of a key, sessions, the audit log, an index of runs that stand still), and how
+far the traces of runs were exported."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("last_used_at", sa.BigInteger(), nullable=True))
     _add_sessions()
     _add_audit_log()
-    _count_runs()
+    _index_halted_runs()
     _export_traces()
 
 
@@ -58,16 +58,9 @@ def _add_audit_log() -> None:
     op.create_index("audit_log_target", "audit_log", ["target", "id"])
 
 
-def _count_runs() -> None:
-    op.create_table(
-        "run_counts",
-        sa.Column("minute", sa.BigInteger(), nullable=False),
-        sa.Column("pipeline", sa.String(), nullable=False),
-        sa.Column("status", sa.String(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("minute", "pipeline", "status"),
-        sqlite_with_rowid=False,
-    )
+def _index_halted_runs() -> None:
+    halted = sa.text("finished_at IS NULL AND status <> 'running'")
+    op.create_index("runs_halted", "runs", ["status", "id"], sqlite_where=halted, postgresql_where=halted)
 
 
 def _export_traces() -> None:
