@@ -71,7 +71,7 @@ async def _read_pipeline(request: PageRequest) -> PipelineDocument:
     if not request.may("start"):
         raise ApiError(403, "starting a run needs a key with the scope `start`, and yours has the scope `read`")
     if pipeline.version is None:
-        raise ApiError(409, f"{pipeline.file} cannot be served, so {pipeline.id} cannot run: mend it first")
+        raise ApiError(409, f"the file {pipeline.file} cannot be served, so {pipeline.id} cannot run: mend it first")
     return pipeline
 
 
