@@ -161,7 +161,7 @@ class Dashboard:
         try:
             visitor = self._visitors.find(request)
             if visitor is None:
-                raise ApiError(401, "sign in first")
+                raise ApiError(401, "you are not signed in")
             self._streams.ensure_room()
             url = request.query_params.get("page", "")
             page, path = self._find_page(url)
@@ -195,7 +195,11 @@ class Dashboard:
             if is_other_build(request):
                 yield [make_event("bye", {"why": "updated"})]
                 return
-            topics = (await turn.render()).watches
+            try:
+                topics = (await turn.render()).watches
+            except Exception as error:  # noqa: BLE001  # what the page shows may be gone
+                yield [make_event("problem", make_api_error(error).document())]
+                return
             source = PageEvents(turn, topics, read_known(request), lambda: self._visitors.find(request) is not None)
             async for events in self._streams.follow(source, StreamPermit(visitor.key, "history")):
                 yield events
@@ -255,7 +259,7 @@ def _ask_to_sign_in(request: Request) -> Response:
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(make_link("/sign-in", next=f"{request.url.path}{query}"), 303)
-    return ApiError(401, "sign in first").response()
+    return _refuse(request, ApiError(401, "nothing was done, because you are not signed in; sign in, and do it again"))
 
 
 def _find_origin(request: Request) -> str:

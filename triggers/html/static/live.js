@@ -19,6 +19,7 @@ export function start() {
   if (!document.body.dataset.stream) return;
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : open()));
   document.addEventListener("focusout", () => setTimeout(showHeld));
+  document.addEventListener("change", () => setTimeout(showHeld));
   document.addEventListener("selectionchange", showHeld);
   document.addEventListener("toggle", showHeld, true);
   addEventListener("pagehide", stop);
@@ -117,10 +118,17 @@ function say(kind, text) {
 function isInUse(element) {
   const selection = getSelection();
   return (
-    (element.contains(document.activeElement) && document.activeElement !== document.body) ||
+    element.querySelector("input:focus, select:focus, textarea:focus, details.ask[open], dialog[open]") !== null ||
     (!selection.isCollapsed && element.contains(selection.anchorNode)) ||
-    element.querySelector("details.ask[open], input[type=checkbox]:checked, dialog[open]") !== null
+    [...element.querySelectorAll("input, select, textarea")].some(isFilledIn)
   );
+}
+
+function isFilledIn(field) {
+  if (field.type === "hidden") return false;
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (!field.options) return field.value !== field.defaultValue;
+  return field.value !== ([...field.options].find((each) => each.defaultSelected) ?? field.options[0])?.value;
 }
 
 function swap(id, html) {
@@ -139,8 +147,18 @@ function swap(id, html) {
   const opened = new Set([...element.querySelectorAll("details[open]")].map(nameDetails));
   for (const details of fresh.querySelectorAll("details")) details.open ||= opened.has(nameDetails(details));
   prepare(fresh);
+  const focused = element.contains(document.activeElement) ? nameControl(document.activeElement) : null;
+  const chosen = element.querySelector("[data-row-chosen]")?.id;
   element.replaceWith(fresh);
+  const row = chosen && document.getElementById(chosen);
+  if (row) Object.assign(row, { tabIndex: -1 }).dataset.rowChosen = "";
+  if (focused) [...fresh.querySelectorAll("*")].find((each) => nameControl(each) === focused)?.focus({ preventScroll: true });
   announce(fresh);
+}
+
+// What tells a link, a button or a row from the others, so that the focus stays where it is.
+function nameControl(element) {
+  return element.id || [element.tagName, element.getAttribute("href"), element.textContent.trim()].join(" ");
 }
 
 function nameDetails(details) {
