@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "resolve": "Decide the outcome of a step that is uncertain or has no attempts left.",
     "resume": "Resume a paused run.",
     "emit": "Send an event to pipelines and waiting steps.",
+    "audit": "List who did what, newest first: cancels, answers, changes of keys and secrets, sign-ins.",
     "deliveries": "List requests to webhooks and their outcomes, newest first.",
     "delivery": "Show one delivery: its request, its outcome, and the next commands.",
     "replay": "Process deliveries again as new runs; with --all, every delivery that matches.",

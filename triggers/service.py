@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
@@ -49,7 +48,7 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
 from triggers.api.api import Api, answer_http_exception
-from triggers.api.calls import OperationCalls
+from triggers.audit import AuditLog
 from triggers.bulks.actions import BulkActions
 from triggers.bulks.bulks import Bulks
 from triggers.config.catalogue import Connectors, load_connectors
@@ -80,6 +79,7 @@ from triggers.secret_store import SecretStore, open_secret_store
 from triggers.sessions.entrance import Entrance
 from triggers.settings import Settings, load_api_key, make_url
 from triggers.signals import watch_stop_signals
+from triggers.sweeps import start_sweeping
 from triggers.traces.destination import open_exporter
 from triggers.traces.exporter import TraceExporter
 from triggers.waits.links import WaitLinks
@@ -92,8 +92,6 @@ log = logging.getLogger("waypost.service")
 
 SOCKET_PATH = "/api/socket"
 
-SWEEP_SECONDS = 1
-RETENTION_SECONDS = 60
 COMMAND_DISCOVERY_SECONDS = 90.0
 """The time that a command waits for services whose actions are not known: a package may be downloaded first."""
 
@@ -151,21 +149,13 @@ async def compose(
         await discoverer.follow(DISCOVERY_SECONDS)
         folder = _make_folder(settings, instance, connectors, secrets, connections)
         log_findings(settings, secrets, secret_store, connectors)
-        logins = Logins(connections, grants, url, now)
-        runtime = ActionRuntime(
-            connectors.actions,
-            secrets,
-            resources,
-            journal.load_payload,
-            now,
-            connections.open,
-            restore_action,
-            connections.find_limit,
-        )
-        first = "" if takes_over else first_id("run", now())
-        runner = _make_runner(settings, journal, runtime, folder, url, first)
+        audit = AuditLog(journal, secrets.redactor, now)
+        logins = Logins(connections, grants, url, now, audit)
+        runtime = _make_runtime(connectors, connections, secrets, resources, journal, now)
+        runner = _make_runner(settings, journal, runtime, folder, url, "" if takes_over else first_id("run", now()))
         await runner.offer(*folder.definitions)
-        service = await _open_ways_in(settings, instance, address, journal, runner, folder, secret_store, logins, now)
+        edges = secret_store, logins, audit, now
+        service = await _open_ways_in(settings, instance, address, journal, runner, folder, *edges)
         service.reload.discoverer = discoverer
         secret_store.reload = service.reload.reload
         resources[ProgressBoard] = service.realtime.board
@@ -227,6 +217,18 @@ def _get_optional(secrets: Secrets, name: str) -> str | None:
     return secrets.get(name) if secrets.has(name) else None
 
 
+def _make_runtime(
+    connectors: Connectors,
+    connections: Connections,
+    secrets: Secrets,
+    resources: Mapping[type, object],
+    journal: Journal,
+    now: Callable[[], int],
+) -> ActionRuntime:
+    opening = connections.open, restore_action, connections.find_limit
+    return ActionRuntime(connectors.actions, secrets, resources, journal.load_payload, now, *opening)
+
+
 def _make_runner(
     settings: Settings, journal: Journal, runtime: ActionRuntime, folder: Folder, url: str, first: str
 ) -> Runner:
@@ -248,6 +250,7 @@ def _make_retention(
         folder,
         delivery_age=settings.retention_deliveries,
         event_age=settings.retention_events,
+        audit_age=settings.retention_audit,
         needs_version=runner.versions.needs,
         now=now,
     )
@@ -262,6 +265,7 @@ async def _open_ways_in(
     folder: Folder,
     secret_store: SecretStore,
     logins: Logins,
+    audit: AuditLog,
     now: Callable[[], int],
 ) -> Service:
     """Webhooks, schedules and the API over the runner."""
@@ -271,14 +275,13 @@ async def _open_ways_in(
     keeper = _make_keeper(settings, journal, key)
     webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
     schedules = Schedules(runner, journal, now)
-    reload = await _open_triggers(folder, runner, webhooks, schedules)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
-    entrance = await Entrance.open(settings, journal, keys, now, bounds, make_url(*address))
+    entrance = await Entrance.open(settings, journal, keys, now, bounds, make_url(*address), audit)
     realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
-    more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime
+    more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
     api = Api(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more)
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
-    links = WaitLinks(runner, journal, now, bounds, limiters.networks)
+    links = WaitLinks(runner, journal, now, bounds, limiters.networks, audit)
     app = _make_app(webhooks, health, links, logins, api, entrance, realtime.streams, bounds, now)
     return Service(
         settings=settings,
@@ -287,7 +290,7 @@ async def _open_ways_in(
         data=instance.data,
         key_file=key_file,
         folder=folder,
-        reload=reload,
+        reload=await _open_triggers(folder, runner, webhooks, schedules),
         journal=journal,
         runner=runner,
         recovery=Recovery(journal, runner, now),
@@ -355,7 +358,7 @@ def _make_app(
     bounds: BodyLimits,
     now: Callable[[], int],
 ) -> Starlette:
-    dashboard = Dashboard(OperationCalls(api.operations), entrance.visitors, streams, bounds, now)
+    dashboard = Dashboard(api.calls, entrance.visitors, streams, bounds, now)
     routes = [
         *health.routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
@@ -425,7 +428,7 @@ async def run_service(
             *([service.traces.export()] if service.traces else []),
         )
     ]
-    scheduler = _start_sweeping(service.recovery, service.retention)
+    scheduler = start_sweeping(service.recovery, service.retention)
     scheduler.add_job(service.webhooks.keep_unknown_paths, "interval", minutes=1, misfire_grace_time=None)
     alarm = Alarm(service.schedules)
     if fires_schedules:
@@ -458,23 +461,6 @@ async def _recover(service: Service) -> None:
         await service.recovery.recover()
     except Exception:
         log.exception("recovery failed; the remaining runs are recovered on the next start")
-
-
-def _start_sweeping(recovery: Recovery, retention: Retention) -> AsyncIOScheduler:
-    async def sweep() -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # the service stops; the scheduler would log a failed job
-            await recovery.sweep()
-
-    async def remove_old() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await retention.try_pass()
-
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    once = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, **once)
-    scheduler.add_job(remove_old, "interval", seconds=RETENTION_SECONDS, **once)
-    scheduler.start()
-    return scheduler
 
 
 def _exit_process(error: BaseException) -> None:

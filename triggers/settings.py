@@ -208,6 +208,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         parse_duration("30d"),
         description="How long events that started no run are kept; other events are kept as long as their runs.",
     )
+    retention_audit: Age = Field(
+        parse_duration("365d"), description="How long rows of the audit log are kept: who did what, and when."
+    )
     otel_endpoint: BaseURL | None = Field(
         None,
         description="Where traces of runs are sent, by OTLP over HTTP; the secret OTEL_HEADERS contains the headers for"

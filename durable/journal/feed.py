@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeAlias
 
-Kind: TypeAlias = Literal["runs", "waits", "deliveries", "events", "bulks", "schedules"]
+Kind: TypeAlias = Literal["runs", "waits", "deliveries", "events", "bulks", "schedules", "audit"]
 """What a commit can change. `waits` are also what people have to decide."""
 
 CHANGES_LIMIT = 10_000

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from durable.audit import AuditRecord
 from durable.bulks import Bulk, BulkItem, BulkStatus
 from durable.history.entries import AnyEntry
 from durable.journal.admission import AdmissionWrites
@@ -217,6 +218,15 @@ class Journal(Reads):
     def end_session(self, id: str, at: int) -> asyncio.Future[None]:
         """End a session, unless it has ended."""
         return self._writer.submit(partial(self._writes.sessions.end, id=id, at=at))
+
+    def add_audit_record(self, record: AuditRecord) -> asyncio.Future[None]:
+        """Store a row of the audit log. Raises `JournalBusy`."""
+        self._ensure_room()
+        return self._writer.submit(partial(self._writes.audit.add, record=record))
+
+    def end_audit_record(self, record: AuditRecord) -> asyncio.Future[None]:
+        """Record the result of an action, and what it was done to."""
+        return self._writer.submit(partial(self._writes.audit.end, record=record))
 
     def put_sealed_value(self, value: SealedValue, before: int) -> asyncio.Future[bool]:
         """Store an encrypted value if the stored one has the generation `before`, or, if that is 0, if there is none;

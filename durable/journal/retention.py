@@ -29,6 +29,7 @@ from durable.journal.feed import Feed
 from durable.journal.payloads import PayloadWrites
 from durable.journal.runs import IS_UNFINISHED
 from durable.journal.tables import (
+    audit_log,
     bulk_items,
     bulks,
     dedupe_keys,
@@ -46,7 +47,7 @@ from durable.journal.tables import (
     trace_exports,
 )
 
-Removable: TypeAlias = Literal["runs", "events", "deliveries", "dedupe_keys", "definitions", "bulks"]
+Removable: TypeAlias = Literal["runs", "events", "deliveries", "dedupe_keys", "definitions", "bulks", "audit"]
 """The nouns whose rows are removed when they are old."""
 
 PAGE = 500
@@ -91,6 +92,7 @@ class RetentionWrites:
         event_sql = delete(events).where(events.c.id == of_row, ~_HAS_RUN, ~_HAS_MATCHED)
         self._remove_event_sql = sql.compile(event_sql)
         self._remove_delivery_sql = sql.compile(delete(deliveries).where(deliveries.c.id == of_row))
+        self._remove_audit_sql = sql.compile(delete(audit_log).where(audit_log.c.id == of_row))
         self._remove_key_sql = sql.compile(
             delete(dedupe_keys).where(
                 dedupe_keys.c.scope == bindparam("scope"),
@@ -110,8 +112,9 @@ class RetentionWrites:
 
     def remove(self, cursor: Cursor, noun: Removable, rows: Sequence[Any], before: int) -> int:
         """Remove those of the rows that are still old: runs that ended before this time (ms) and dedupe keys (scope,
-        key) that expired before it; events and definitions that no run refers to; any delivery. A bulk that ended
-        before this time loses a page of its items, and is removed with the last. Returns the number of removed rows."""
+        key) that expired before it; events and definitions that no run refers to; any delivery, and any row of the
+        audit log. A bulk that ended before this time loses a page of its items, and is removed with the last. Returns
+        the number of removed rows."""
         match noun:
             case "runs":
                 return sum(self._remove_run(cursor, run, before) for run in rows)
@@ -119,6 +122,8 @@ class RetentionWrites:
                 return sum(self._remove_event(cursor, event) for event in rows)
             case "deliveries":
                 return sum(_remove(cursor, self._remove_delivery_sql, {"of": delivery}) for delivery in rows)
+            case "audit":
+                return sum(_remove(cursor, self._remove_audit_sql, {"of": record}) for record in rows)
             case "dedupe_keys":
                 keys = ({"scope": scope, "key": key, "now": before} for scope, key in rows)
                 return sum(_remove(cursor, self._remove_key_sql, key) for key in keys)
@@ -228,6 +233,12 @@ def list_deliveries(connection: Connection, before: int) -> list[str]:
     return list(connection.scalars(query.order_by(deliveries.c.id).limit(PAGE)))
 
 
+def list_audit_ids(connection: Connection, before: int) -> list[str]:
+    """Return the oldest rows of the audit log from before a time (ms)."""
+    query = select(audit_log.c.id).where(audit_log.c.id < first_id("aud", before))
+    return list(connection.scalars(query.order_by(audit_log.c.id).limit(PAGE)))
+
+
 def list_keys(connection: Connection, after: tuple[str, str]) -> list[tuple[str, str, int]]:
     """Return a page of dedupe keys after the key `after`: scope, key, and when they expire (ms)."""
     place = (dedupe_keys.c.scope, dedupe_keys.c.key)
@@ -257,6 +268,7 @@ COUNTED = {
     "dedupe_keys": dedupe_keys,
     "payloads": payloads,
     "definitions": definitions,
+    "audit": audit_log,
 }
 """The nouns that are counted, with their tables."""
 

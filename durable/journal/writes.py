@@ -1,5 +1,6 @@
 """The write operations of all nouns: statements and functions of a database, compiled once per node."""
 
+from durable.journal.audit import AuditWrites
 from durable.journal.bulks import BulkWrites
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.dedupe import DedupeKeys
@@ -35,6 +36,7 @@ class Writes:
         self.meta = MetaWrites(sql)
         self.sessions = SessionWrites(sql)
         self.keys = ApiKeyWrites(sql, self.sessions)
+        self.audit = AuditWrites(sql, feed)
         self.sealed_values = SealedValueWrites(sql)
         self.unknown_paths = UnknownPathWrites(sql)
         self.schedules = ScheduleWrites(sql, feed)

@@ -1,4 +1,5 @@
-"""Retention: removes old runs, and old events, deliveries, dedupe keys and definitions, while the service runs.
+"""Retention: removes old runs, events, deliveries, dedupe keys, definitions and rows of the audit log, while the
+service runs.
 
 A pass removes a few rows at a time and rests between two commits, so that the commits of runs do not wait for it. Then
 it gives free space back to the file system.
@@ -24,6 +25,7 @@ from durable.journal.retention import (
     count_rows,
     find_last_beyond,
     find_oldest_start,
+    list_audit_ids,
     list_bulks,
     list_deliveries,
     list_ended,
@@ -70,8 +72,8 @@ NOTE = "retention"
 
 
 class Retention:
-    """Removes what is old. `delivery_age` and `event_age` in ms; None keeps them for ever. `needs_version`: whether a
-    definition must remain although no run has it."""
+    """Removes what is old. `delivery_age`, `event_age` and `audit_age` in ms; None keeps them for ever.
+    `needs_version`: whether a definition must remain although no run has it."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Retention:
         *,
         delivery_age: int | None,
         event_age: int | None,
+        audit_age: int | None,
         needs_version: Callable[[str], bool],
         now: Callable[[], int],
     ) -> None:
@@ -87,6 +90,7 @@ class Retention:
         self._policies = policies
         self._delivery_age = delivery_age
         self._event_age = event_age
+        self._audit_age = audit_age
         self._needs_version = needs_version
         self._now = now
         self._next_full_pass = 0
@@ -144,12 +148,15 @@ class Retention:
             await self._remove_all("deliveries", page, before)
 
     async def _remove_unused(self) -> None:
-        """Remove events without runs, expired dedupe keys, ended bulks, and definitions that nothing needs."""
+        """Remove events without runs, expired dedupe keys, ended bulks, old rows of the audit log, and definitions that
+        nothing needs."""
         now = self._now()
         if self._event_age is not None:
             await self._remove_events(now - max(self._event_age, LEAST_AGE))
         await self._remove_keys(now)
         await self._remove_bulks(now - UNUSED_AGE)
+        if self._audit_age is not None:
+            await self._remove_audit_records(now - self._audit_age)
         unused = await self._journal.read(list_unused_definitions, now - UNUSED_AGE)
         for version in unused:
             if not self._needs_version(version):  # asked anew each time, because a file may have changed back
@@ -171,6 +178,10 @@ class Retention:
         while page := await self._journal.read(list_bulks, before):
             for bulk in page:  # some of the items of a long one remain for the next round
                 await self._remove("bulks", [bulk], before)
+
+    async def _remove_audit_records(self, before: int) -> None:
+        while page := await self._journal.read(list_audit_ids, before):
+            await self._remove_all("audit", page, before)
 
     async def _remove_all(self, noun: Removable, rows: Sequence[Any], before: int) -> None:
         for start in range(0, len(rows), BATCH_ROWS):

@@ -91,7 +91,13 @@ async def keep_removing(keeper: Retention, removed: list[int]) -> None:
 async def pass_by(journal: Journal, clock: Clock, age: int | None, runs: int, pace: float) -> None:
     """Let the minutes pass; each brings runs, and in the second hour retention makes its passes."""
     keeper = Retention(
-        journal, Policies(age), delivery_age=age, event_age=age, needs_version=lambda version: True, now=clock
+        journal,
+        Policies(age),
+        delivery_age=age,
+        event_age=age,
+        audit_age=None,
+        needs_version=lambda version: True,
+        now=clock,
     )
     lists: list[float] = []
     commits: list[float] = []

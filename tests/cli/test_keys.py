@@ -19,6 +19,11 @@ def test_keys_are_created_listed_and_revoked_without_a_service(place: Path) -> N
     assert "is revoked" in waypost("keys", "revoke", listed["id"], cwd=place).stdout
     [revoked] = json.loads(waypost("keys", "list", "--json", cwd=place).stdout)
     assert revoked["revoked_at"]
+    ended, begun = json.loads(waypost("audit", "--json", cwd=place).stdout)
+    assert (begun["action"], begun["via"], begun["target"]) == ("create_key", "command", listed["id"])
+    assert (ended["action"], ended["outcome"]) == ("revoke_key", "done")
+    assert "revoke_key" in waypost("audit", "--action", "revoke_key", cwd=place).stdout
+    assert waypost("audit", "--via", "mail", cwd=place).returncode == 2
 
 
 def test_a_key_created_while_the_service_runs_works_at_once(place: Path) -> None:

@@ -175,6 +175,7 @@ async def test_the_file_stops_growing_once_as_much_is_removed_as_arrives(journal
         Policies(10 * 60_000),
         delivery_age=None,
         event_age=None,
+        audit_age=None,
         needs_version=lambda version: True,
         now=clock,
     )

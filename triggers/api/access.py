@@ -12,17 +12,15 @@ from triggers.refusals import RateExceeded, TokenRefused
 
 
 class Access:
-    """Lets in requests whose key suffices. Wrong keys are limited for each address; a right key is never limited."""
+    """Finds out who sends a request. Wrong keys are limited for each address; a right key is never limited."""
 
     def __init__(self, keys: Keys, guesses: RateLimiter, realtime: Realtime) -> None:
         self._keys = keys
         self._guesses = guesses
         self._realtime = realtime
 
-    def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
-        """The sender; raises `ApiError` or `RateExceeded` unless their key has this scope. None needs no key."""
-        if wanted is None:
-            return None
+    def identify(self, request: Request) -> KeyHolder:
+        """The holder of the key that a request brings; raises `ApiError` or `RateExceeded`."""
         key = parse_bearer(request.headers.get("authorization"))
         if key is None:
             raise _make_unknown("send the API key as `Authorization: Bearer KEY`")
@@ -30,7 +28,6 @@ class Access:
         if holder is None:
             self._count_guess(request)
             raise _make_unknown("this API key is not known, or was revoked")
-        ensure_scope(holder.scope, wanted)
         return holder
 
     def check_stream(self, request: HTTPConnection) -> StreamPermit:

@@ -17,7 +17,9 @@ from durable.journal.journal import Journal
 from durable.wording import quote
 from triggers.api.about import AboutOperations
 from triggers.api.access import Access
+from triggers.api.audit import AuditOperations
 from triggers.api.bulks import BulkOperations
+from triggers.api.calls import OperationCalls
 from triggers.api.connections import ConnectionOperations
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
@@ -42,6 +44,7 @@ from triggers.api.triggered import TriggerOperations
 from triggers.api.unknown_paths import UnknownPathOperations
 from triggers.api.versions import VersionOperations
 from triggers.api.waits import WaitOperations
+from triggers.audit import AuditLog, Caller
 from triggers.bulks.bulks import Bulks
 from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
@@ -89,6 +92,7 @@ class Api:
         entrance: Entrance,
         waits_url: str,
         realtime: Realtime,
+        audit: AuditLog,
     ) -> None:
         self._bounds = bounds
         self.access, secrets = Access(keys, entrance.guesses, realtime), secret_store.secrets
@@ -115,11 +119,17 @@ class Api:
             *KeyOperations(keys).operations(),
             *SessionOperations(entrance.sessions, entrance.links).operations(),
             *SecretOperations(secret_store).operations(),
+            *AuditOperations(journal).operations(),
             *StreamOperations(realtime).operations(),
             *RetentionOperations(journal, folder, settings).operations(),
             *AboutOperations(instance, journal, logins.url, now).operations(),
         ]
-        self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations
+        self.calls = OperationCalls(DocumentOperations(described).operations, audit)
+
+    @property
+    def operations(self) -> Sequence[Operation[Any, Any]]:
+        """All operations."""
+        return self.calls.operations
 
     def app(self) -> Starlette:
         """Everything below `/api`."""
@@ -150,13 +160,14 @@ class Api:
 
     async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
         try:
-            sender = (
-                self.access.check_stream(request)
-                if operation.takes_tokens
-                else self.access.check(request, operation.scope)
-            )
-            asked = await read(operation, request, self._bounds, sender)
-            return await operation.perform(asked)
+            if operation.takes_tokens:
+                permit = self.access.check_stream(request)
+                return await operation.perform(await read(operation, request, self._bounds, None, permit))
+            holder = self.access.identify(request) if operation.scope else None
+            caller = Caller.of_request(request, holder)
+            await self.calls.ensure_permitted(operation, caller, request.path_params)
+            asked = await read(operation, request, self._bounds, holder)
+            return await self.calls.perform(operation, asked, caller)
         except ClientDisconnect:
             return Response(status_code=400)  # the sender has gone
         except Exception as error:  # noqa: BLE001  # every error becomes an answer

@@ -131,6 +131,7 @@ class BulkOperations:
                 BulkPreviewBody,
                 {200: BulkPreviewDocument},
                 problems=unknown,
+                is_recorded=True,
             ),
             Operation(
                 *("POST", "/bulks", self.create_bulk, "start", Parameters, BulkBody, {202: BulkDocument}),

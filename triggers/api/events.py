@@ -83,7 +83,9 @@ class EventOperations:
     def operations(self) -> list[Operation[Any, Any]]:
         answers = {200: EmittedDocument, 202: EmittedDocument}
         return [
-            Operation("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers),
+            Operation(
+                *("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers), is_recorded=True
+            ),
             Operation("GET", "/events", self.list_events, "read", ManyEvents, Nothing, {200: EventsDocument}),
             Operation("GET", "/events/{event}", self.get_event, "read", OneEvent, Nothing, {200: EventDocument}),
         ]

@@ -85,6 +85,7 @@ class Operation(Generic[Asks, Brings]):
 
     `problems` says what an error status means here, besides those that the shape of the operation brings.
     `takes_tokens`: a token for streams suffices, and pages of every origin may ask (CORS).
+    `is_recorded`: it changes nothing, or what it makes is its own record; so it has no row in the audit log.
     """
 
     method: Method
@@ -96,6 +97,12 @@ class Operation(Generic[Asks, Brings]):
     answers: Mapping[int, Answer]
     problems: Mapping[int, str] = field(default_factory=dict)
     takes_tokens: bool = False
+    is_recorded: bool = False
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether each call is a row of the audit log."""
+        return self.method != "GET" and not self.is_recorded
 
     @property
     def id(self) -> str:

@@ -19,11 +19,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read(
-    operation: Operation[Asks, Brings], request: Request, bounds: BodyLimits, sender: KeyHolder | StreamPermit | None
+    operation: Operation[Asks, Brings],
+    request: Request,
+    bounds: BodyLimits,
+    holder: KeyHolder | None,
+    permit: StreamPermit | None = None,
 ) -> ApiRequest[Asks, Brings]:
     """Read a request by the models of its operation; raises `ApiError` and `BadRequest`."""
     parameters = read_parameters(operation, request)
-    holder, permit = (None, sender) if isinstance(sender, StreamPermit) else (sender, None)
     if issubclass(operation.body, Nothing):
         return ApiRequest(parameters, operation.body(), holder, permit)
     data = await read_body(request, bounds)

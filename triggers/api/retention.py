@@ -43,6 +43,7 @@ class RetentionOperations:
             pipelines=own,
             deliveries=format_age(self._settings.retention_deliveries),
             events=format_age(self._settings.retention_events),
+            audit=format_age(self._settings.retention_audit),
             last=RemovalDocument(format_time(last["at"]), last["removed"]) if last else None,
             oldest_run_at=format_time(await self._journal.read(find_oldest_start)),
         )

@@ -127,9 +127,14 @@ class StartOperations:
         started: dict[int, Answer] = {200: (StartedDocument, EndedDocument), 202: StartedDocument}
         return [
             Operation(
-                "POST", path, self.start_run, "start", StartParameters, StartBody, started, problems={409: SKIPPED}
+                *("POST", path, self.start_run, "start", StartParameters, StartBody, started),
+                problems={409: SKIPPED},
+                is_recorded=True,
             ),
-            Operation("POST", many, self.start_runs, "start", TracedPipeline, Batch, {200: BatchAnswersDocument}),
+            Operation(
+                *("POST", many, self.start_runs, "start", TracedPipeline, Batch, {200: BatchAnswersDocument}),
+                is_recorded=True,
+            ),
         ]
 
     async def start_run(self, asked: ApiRequest[StartParameters, StartBody]) -> Response:

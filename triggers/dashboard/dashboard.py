@@ -18,7 +18,9 @@ from starlette.routing import Match, Route
 from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
+from triggers.audit import Caller, find_address
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
+from triggers.dashboard.pages.audit import AuditPages
 from triggers.dashboard.pages.bulks import BulkPages
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.errors import ErrorPages
@@ -84,6 +86,7 @@ class Dashboard:
             *SchedulePages().routes(),
             *PipelinePages().routes(),
             *StartPages().routes(),
+            *AuditPages().routes(),
             *SettingsPages().routes(),
         ]
         self._routes = [(Route(page.path, _do_nothing), page) for page in self.pages if page.method == "GET"]
@@ -146,7 +149,8 @@ class Dashboard:
         pairs = read_query(url.partition("?")[2].encode("latin-1", "replace"))
         origin = f"{request.url.scheme}://{request.url.netloc}"
         query = {name: value for name, value in pairs if value}
-        return PageRequest(visitor, self._calls, self._now(), origin, url, path, query, {})
+        caller = Caller(visitor, "dashboard", find_address(request))
+        return PageRequest(caller, self._calls, self._now(), origin, url, path, query, {})
 
     async def _read_form(self, request: Request) -> dict[str, list[str]]:
         choices: dict[str, list[str]] = {}

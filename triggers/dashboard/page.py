@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from durable.values import JSON
 from triggers.api.calls import OperationCalls
+from triggers.audit import Caller
 from triggers.documents.fields import Scope
 from triggers.keys import KeyHolder
 
@@ -63,7 +64,7 @@ class PageRequest:
     sends them. `choices`: the fields of a submitted form, with all values of each name.
     `origin`: the scheme and host at which the browser has the service. `now`: in ms."""
 
-    visitor: KeyHolder
+    caller: Caller
     calls: OperationCalls
     now: int
     origin: str
@@ -71,6 +72,12 @@ class PageRequest:
     path: Mapping[str, str]
     query: Mapping[str, str]
     choices: Mapping[str, list[str]]
+
+    @property
+    def visitor(self) -> KeyHolder:
+        """Who is signed in."""
+        assert self.caller.holder, "pages need a sign-in"
+        return self.caller.holder
 
     @property
     def form(self) -> dict[str, str]:
@@ -89,7 +96,7 @@ class PageRequest:
     async def read_bytes(self, operation: str, **parameters: object) -> bytes:
         """What an operation that reads answers, as it is."""
         given = {name: str(value) for name, value in parameters.items() if value is not None}
-        response = await self.calls.call(operation, self.visitor, given, {})
+        response = await self.calls.call(operation, self.caller, given, {})
         return bytes(response.body)
 
     async def act(
@@ -100,7 +107,7 @@ class PageRequest:
         body: Mapping[str, JSON] | None = None,
     ) -> Document:
         """Perform an operation, and return its document. Raises the operation's errors."""
-        response = await self.calls.call(operation, self.visitor, parameters, body or {})
+        response = await self.calls.call(operation, self.caller, parameters, body or {})
         return msgspec.json.decode(bytes(response.body) or b"null", type=document)
 
     def pick(self, *names: str) -> dict[str, str]:

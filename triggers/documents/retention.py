@@ -40,6 +40,7 @@ class RetentionDocument(Struct, frozen=True):
     pipelines: Annotated[list[RetentionPolicyDocument], note("Pipelines with a policy of their own")]
     deliveries: Annotated[str, note("How long requests to webhooks are kept")]
     events: Annotated[str, note("How long events that started no run are kept")]
+    audit: Annotated[str, note("How long rows of the audit log are kept")]
     last: Annotated[RemovalDocument | None, note("The last pass that removed something, or the last of the hour")]
     oldest_run_at: Annotated[Time | None, note("When the oldest run that is kept was created")]
 

@@ -20,6 +20,7 @@ from durable.grants.grants import Grants
 from durable.journal.errors import JournalError
 from durable.secrets import SecretMissing
 from durable.wording import make_printable, quote
+from triggers.audit import AuditLog, Caller
 from triggers.config.connections import Connections
 from triggers.refusals import LoginRefused
 
@@ -78,12 +79,15 @@ _UNKNOWN = LoginReply(
 class Logins:
     """Logs connections in and out. `url` is where browsers reach the service."""
 
-    def __init__(self, connections: Connections, grants: Grants, url: str, now: Callable[[], int]) -> None:
+    def __init__(
+        self, connections: Connections, grants: Grants, url: str, now: Callable[[], int], audit: AuditLog
+    ) -> None:
         self.url = url
         self.redirect_url = f"{url}{CALLBACK}"
         self.connections = connections
         self.grants = grants
         self._now = now
+        self._audit = audit
         self._logins: dict[str, Login] = {}
 
     def find(self, name: str) -> Login | None:
@@ -118,8 +122,9 @@ class Logins:
         log.info("a login of %s was begun by %s", quote(name), quote(by))
         return login
 
-    async def finish(self, answer: Mapping[str, str]) -> LoginReply:
-        """Take the answer that a browser brings back, once; a page that is loaded again shows how the login ended."""
+    async def finish(self, answer: Mapping[str, str], address: str | None) -> LoginReply:
+        """Take the answer that a browser brings back from an address, once; a page that is loaded again shows how the
+        login ended."""
         login = self._find_by_state(answer.get("state", ""))
         if login is None:
             return _UNKNOWN
@@ -129,7 +134,7 @@ class Logins:
                     409, "One moment", "This login is being completed. Load the page again to see how it ended."
                 )
             login.is_taken = True
-            await asyncio.shield(asyncio.create_task(self._complete(login, answer)))
+            await asyncio.shield(asyncio.create_task(self._complete_recorded(login, answer, address)))
         if login.status == "completed":
             return LoginReply(200, "Logged in", login.message)
         return LoginReply(400, "Not logged in", login.message)
@@ -137,6 +142,12 @@ class Logins:
     def _find_by_state(self, state: str) -> Login | None:
         given = state.encode(errors="replace")
         return next((each for each in self._logins.values() if hmac.compare_digest(each.state.encode(), given)), None)
+
+    async def _complete_recorded(self, login: Login, answer: Mapping[str, str], address: str | None) -> None:
+        caller = Caller(None, "link", address, login.by)
+        record = await self._audit.begin(caller, "complete_login", "connection", login.connection)
+        await self._complete(login, answer)
+        await self._audit.end(record, 200 if login.status == "completed" else 409)
 
     async def _complete(self, login: Login, answer: Mapping[str, str]) -> None:
         """Exchange the answer for tokens, and store them."""

@@ -12,10 +12,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
+from durable import __version__
+from durable.audit import COMMAND_AGENT
 from durable.bulks import BulkOutcome
 from durable.encrypted_store.errors import StoreError
 from durable.units import IdKind
 from durable.values import JSON
+from triggers.documents.audit import AuditDocument, AuditRecordDocument
 from triggers.documents.bulks import (
     BulkDocument,
     BulkItemDocument,
@@ -301,6 +304,9 @@ class ServiceClient:
     async def log_out(self, name: str) -> LogoutDocument:
         return await self._ask(LogoutDocument, "POST", f"/api/connections/{quote(name, safe='')}/logout")
 
+    async def list_audit(self, **filters: str | int | None) -> list[AuditRecordDocument]:
+        return (await self._ask(AuditDocument, "GET", "/api/audit", params=_drop_none(filters))).records
+
     async def list_schedules(self) -> list[ScheduleDocument]:
         return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules
 
@@ -447,7 +453,9 @@ async def connect_service(instance: Instance) -> AsyncIterator[ServiceClient | N
         raise ServiceRefused(
             "the API key (WAYPOST_API_KEY, or `api_key` in settings.toml) should be printable ASCII", 401
         )
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"User-Agent": f"{COMMAND_AGENT}/{__version__}"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never spoken on this machine, so no authority need be read
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30, verify=tls) as client:
         running = ServiceClient(client, url, pid)

@@ -1,15 +1,16 @@
 """What an instance's files say where no service runs: its journal and its config folder."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from durable.bulks import BulkOutcome
 from durable.clock import new_id, now
 from durable.durations import parse_moment
+from durable.journal.audit import list_audit_records
 from durable.journal.bulks import find_bulk, list_bulk_items, list_bulks
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
@@ -19,10 +20,12 @@ from durable.redactor import Redactor
 from durable.secrets import Secrets
 from durable.units import IdKind
 from durable.values import JSON
+from triggers.audit import AuditLog, Caller
 from triggers.bulks.filters import describe_bulk
 from triggers.config.catalogue import load_connectors
 from triggers.config.connection_list import describe_connections
 from triggers.config.connections import Connections
+from triggers.documents.audit import AuditRecordDocument
 from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
@@ -47,6 +50,7 @@ from triggers.not_found import BulkNotFound, KeyNotFound, PipelinesMissing
 from triggers.reading.body import DeliveryBody
 from triggers.reading.config_folder import load_folder
 from triggers.reading.stored_secrets import load_grants, load_secrets
+from triggers.refusals import describe_error
 from triggers.runs.export import export_run
 from triggers.runs.history import encode_history
 from triggers.runs.lists import RunLists, RunQuery, ServedNames, ensure_webhook
@@ -64,6 +68,8 @@ from triggers.waits.proofs import WAITS_PREFIX
 from triggers.webhooks.details import DeliveryQuery, describe_delivery, list_lines, load_body
 from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.unknown_paths import describe_unknown_path
+
+Changed = TypeVar("Changed")
 
 COMMAND = "a command"
 """Who has changed what was changed by a command without a service."""
@@ -210,6 +216,10 @@ class Files:
         grants, at = load_grants(self._instance), now()
         return describe_connections(known, lambda opened: grants.find_login_problem(opened, at))
 
+    async def list_audit(self, **filters: Any) -> list[AuditRecordDocument]:
+        found = await (await self._open()).read(list_audit_records, **_read_times(filters))
+        return [AuditRecordDocument.of(each) for each in found]
+
     async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""
         has_journal = (self._instance.data / FILE_NAME).exists()
@@ -249,18 +259,23 @@ def _read_times(filters: Mapping[str, Any]) -> dict[str, Any]:
 class JournalKeys:
     """The keys in a journal that no service holds."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, audit: AuditLog) -> None:
         self._keys = keys
+        self._audit = audit
 
     async def list_keys(self) -> list[KeyDocument]:
         return [KeyDocument.of(key) for key in self._keys.list_keys()]
 
     async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+        record = await self._audit.begin(Caller.of_command(), "create_key", "key")
         key, text = await self._keys.create(name, scope)
+        await self._audit.end(record, 201, key.id)
         return MadeKeyDocument.of(key, key=text)
 
     async def revoke_key(self, key: str) -> KeyDocument:
+        record = await self._audit.begin(Caller.of_command(), "revoke_key", "key", key)
         revoked = await self._keys.revoke(key)
+        await self._audit.end(record, 404 if revoked is None else 200)
         if revoked is None:
             raise KeyNotFound(key)
         return KeyDocument.of(revoked)
@@ -269,20 +284,32 @@ class JournalKeys:
 class JournalSecrets:
     """The secrets of an instance whose journal no service holds."""
 
-    def __init__(self, store: SecretStore) -> None:
+    def __init__(self, store: SecretStore, audit: AuditLog) -> None:
         self._store = store
+        self._audit = audit
 
     async def list_secrets(self) -> SecretListDocument:
         return await self._store.list_secrets()
 
     async def set_secret(self, name: str, value: str) -> SecretDocument:
-        return await self._store.set_secret(name, value, COMMAND)
+        return await self._perform("set_secret", name, self._store.set_secret(name, value, COMMAND))
 
     async def remove_secret(self, name: str) -> RemovedSecretDocument:
-        return await self._store.remove_secret(name, COMMAND)
+        return await self._perform("remove_secret", name, self._store.remove_secret(name, COMMAND))
 
     async def rotate_store_key(self) -> RotationDocument:
-        return await self._store.rotate_key(COMMAND)
+        return await self._perform("rotate_store_key", None, self._store.rotate_key(COMMAND))
+
+    async def _perform(self, action: str, name: str | None, change: Awaitable[Changed]) -> Changed:
+        """Make a change that the audit log records as the API's operation of this name."""
+        record = await self._audit.begin(Caller.of_command(), action, "secret", name)
+        try:
+            done = await change
+        except Exception as error:
+            await self._audit.end(record, describe_error(error).status)
+            raise
+        await self._audit.end(record, 200)
+        return done
 
 
 @asynccontextmanager
@@ -301,7 +328,7 @@ async def open_keys(instance: Instance) -> AsyncIterator[JournalKeys]:
     async with _open_journal(instance) as journal:
         keys = Keys(journal, None, now)
         await keys.load()
-        yield JournalKeys(keys)
+        yield JournalKeys(keys, AuditLog(journal, Redactor(), now))
 
 
 @asynccontextmanager
@@ -309,9 +336,8 @@ async def open_secrets(instance: Instance) -> AsyncIterator[JournalSecrets]:
     """The secrets of an instance, to be read and written; raises `SettingsError`."""
     settings = Settings.load(instance.config, instance.environment, {})
     async with _open_journal(instance) as journal:
-        yield JournalSecrets(
-            await open_secret_store(settings, instance.data, Secrets(instance.environment), journal, now)
-        )
+        store = await open_secret_store(settings, instance.data, Secrets(instance.environment), journal, now)
+        yield JournalSecrets(store, AuditLog(journal, store.secrets.redactor, now))
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from durable.bulks import BulkOutcome
 from durable.lazy import load_module
 from durable.units import IdKind
 from durable.values import JSON
+from triggers.documents.audit import AuditRecordDocument
 from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
@@ -62,6 +63,7 @@ class Reader(Protocol):
     async def get_version(self, pipeline: str, version: str, against: str | None) -> VersionTextDocument: ...
     async def list_connections(self) -> list[ConnectionDocument]: ...
     async def list_schedules(self) -> list[ScheduleDocument]: ...
+    async def list_audit(self, **filters: str | int | None) -> list[AuditRecordDocument]: ...
 
 
 class KeyStore(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from durable.journal.journal import Journal
+from triggers.audit import AuditLog
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import WRONG_KEYS, Keys
@@ -38,12 +39,14 @@ class Entrance:
         now: Callable[[], int],
         bounds: BodyLimits,
         url: str,
+        audit: AuditLog,
     ) -> Self:
         """Join the parts, and learn the open sessions. `url` is where this machine reaches the service."""
-        sessions = Sessions(journal, keys, now)
+        sessions = Sessions(journal, keys, now, audit)
         await sessions.load()
         guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
         cookie = SessionCookie(settings.public_url)
         visitors = Visitors(keys, sessions, cookie, settings.host, settings.public_url)
         links = EnterLinks(keys, now, url)
-        return cls(sessions, visitors, links, guesses, SignIn(keys, sessions, cookie, visitors, links, guesses, bounds))
+        sign_in = SignIn(keys, sessions, cookie, visitors, links, guesses, bounds, audit)
+        return cls(sessions, visitors, links, guesses, sign_in)

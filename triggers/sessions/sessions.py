@@ -6,6 +6,7 @@ a request is answered without a read of the journal.
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from durable.durations import parse_duration
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.sessions import Session
+from triggers.audit import AuditLog, Caller
 from triggers.keys import ADMIN, KeyHolder, Keys, drop_failure, hash_key
 
 IDLE = parse_duration("12h")
@@ -44,10 +46,11 @@ TEXT_LIMIT = 300
 class Sessions:
     """The open sessions of the journal, which is their only writer."""
 
-    def __init__(self, journal: Journal, keys: Keys, now: Callable[[], int]) -> None:
+    def __init__(self, journal: Journal, keys: Keys, now: Callable[[], int], audit: AuditLog) -> None:
         self._journal = journal
         self._keys = keys
         self._now = now
+        self._audit = audit
         self._by_hash: dict[str, Session] = {}
         metrics.SESSIONS.set_function(lambda: len(self.list_open()))
 
@@ -81,7 +84,10 @@ class Sessions:
             agent=agent[:TEXT_LIMIT] if agent else None,
         )
         await self._make_room()
+        caller = Caller(dataclasses.replace(holder, session=session.id), "dashboard", address)
+        record = await self._audit.begin(caller, "sign_in", "session", session.id)
         await asyncio.shield(self._journal.add_session(session, at - KEPT_AFTER_END))
+        await self._audit.end(record, 303)
         self._by_hash[session.hash] = session
         return token
 

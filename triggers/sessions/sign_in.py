@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from durable.journal.errors import JournalError
+from triggers.audit import AuditLog, Caller, find_address
 from triggers.html.environment import make_environment
 from triggers.html.headers import respond_page
 from triggers.html.message import render_message
@@ -44,6 +45,7 @@ class SignIn:
         links: EnterLinks,
         guesses: RateLimiter,
         bounds: BodyLimits,
+        audit: AuditLog,
     ) -> None:
         self._keys = keys
         self._sessions = sessions
@@ -51,6 +53,7 @@ class SignIn:
         self._visitors = visitors
         self._links = links
         self._guesses = guesses
+        self._audit = audit
         self._bounds = bounds._replace(limit=min(bounds.limit, FORM_BYTES))
         self._templates = make_environment(Path(__file__).parent / "templates")
 
@@ -105,14 +108,19 @@ class SignIn:
     async def _begin(self, request: Request, holder: KeyHolder, to: str) -> Response:
         """Begin a session, in place of the one that the browser may have."""
         await self._end(request)
-        address = request.client.host if request.client else None
-        token = await self._sessions.begin(holder, address=address, agent=request.headers.get("user-agent"))
+        token = await self._sessions.begin(
+            holder, address=find_address(request), agent=request.headers.get("user-agent")
+        )
         response = RedirectResponse(to, 303)
         self._cookie.set(response, request, token)
         return response
 
     async def _sign_out(self, request: Request) -> Response:
-        await self._end(request)
+        if holder := self._visitors.find(request):
+            caller = Caller(holder, "dashboard", find_address(request))
+            record = await self._audit.begin(caller, "sign_out", "session", holder.session)
+            await self._end(request)
+            await self._audit.end(record, 303)
         # Not "cookies": that would sign out of all other services of the domain, or of the loopback address.
         response = RedirectResponse(SIGN_IN, 303, headers={"Clear-Site-Data": '"cache"'})
         self._cookie.delete(response, request)

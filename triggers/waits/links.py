@@ -20,6 +20,7 @@ from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
 from durable.values import JSON
+from triggers.audit import AuditLog, Caller, find_address
 from triggers.documents.fields import format_time
 from triggers.html.headers import PAGE_HEADERS
 from triggers.html.message import render_message
@@ -72,13 +73,20 @@ class WaitLinks:
     """Answers every request below `/waits`."""
 
     def __init__(
-        self, engine: Engine, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
+        self,
+        engine: Engine,
+        journal: Journal,
+        now: Callable[[], int],
+        bounds: BodyLimits,
+        addresses: RateLimiter,
+        audit: AuditLog,
     ) -> None:
         self._engine = engine
         self._journal = journal
         self._now = now
         self._bounds = bounds
         self._addresses = addresses
+        self._audit = audit
 
     def routes(self) -> list[Route]:
         return [Route(f"{WAITS_PREFIX}/{{run}}/{{path}}/{{proof}}", self.answer, methods=["GET", "POST"])]
@@ -133,8 +141,22 @@ class WaitLinks:
             data = self._build_answer(request, wait.question, sent)
         except AnswerRefused as refused:
             return _render_refused(request, wait.question, sent, refused)
-        outcome = await self._engine.answer(request.path_params["run"], wait.step, wait.name, data)
-        return _render_reply(request, {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN))
+        return _render_reply(request, await self._post(request, wait, wait.question, data))
+
+    async def _post(self, request: Request, wait: Wait, question: Question, data: JSON) -> WaitReply:
+        """Give an answer to the run. The decision of a person is recorded in the audit log; what a program sends is
+        recorded in the history, as a delivery is in its place."""
+        run = request.path_params["run"]
+        record = None
+        if question.kind == "approval":
+            caller = Caller(None, "link", find_address(request))
+            reason = data["comment"] if isinstance(data, dict) else None
+            record = await self._audit.begin(caller, "answer_run", "run", run, str(reason) if reason else None)
+        outcome = await self._engine.answer(run, wait.step, wait.name, data)
+        reply = {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN)
+        if record:
+            await self._audit.end(record, reply.status)
+        return reply
 
     def _build_answer(self, request: Request, question: Question, sent: JSON) -> JSON:
         """The answer in the form that the run gets; raises `AnswerRefused`."""
