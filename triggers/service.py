@@ -221,7 +221,7 @@ def _make_runtime(
     connectors: Connectors,
     connections: Connections,
     secrets: Secrets,
-    resources: Mapping[type, object],
+    resources: dict[type, object],
     journal: Journal,
     now: Callable[[], int],
 ) -> ActionRuntime:

@@ -234,6 +234,7 @@ async def _use(service: Running, world: Outside) -> None:
         "keys",
         "me",
         "retention",
+        "audit",
         "about",
     )
     await ask("GET", "/api/checks", timeout=120)  # in a process of its own

@@ -1,6 +1,6 @@
 """The API: a list of every operation, the routes made of it, and how a request is answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
+from durable.secrets import Secrets
 from durable.wording import quote
 from triggers.api.about import AboutOperations
 from triggers.api.access import Access
@@ -101,11 +102,7 @@ class Api:
         timetable = ScheduleOperations(folder, schedules, now)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, realtime, now).operations(),
-            *RunOperations(engine, journal, folder, now, waits_url).operations(),
-            *RepeatOperations(engine, journal, folder, secrets, now).operations(),
-            *StepOperations(journal, folder).operations(),
-            *TriggerOperations(engine, journal, folder, now).operations(),
-            *WaitOperations(engine, journal, now, waits_url).operations(),
+            *_list_run_operations(engine, journal, folder, secrets, now, waits_url),
             *EventOperations(engine, journal, secrets.redactor, now).operations(),
             *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
             *connections.operations(),
@@ -172,6 +169,17 @@ class Api:
             return Response(status_code=400)  # the sender has gone
         except Exception as error:  # noqa: BLE001  # every error becomes an answer
             return make_api_error(error).response()
+
+
+def _list_run_operations(
+    engine: Engine, journal: Journal, folder: Folder, secrets: Secrets, now: Callable[[], int], waits_url: str
+) -> Iterator[Operation[Any, Any]]:
+    """The operations on runs and their steps."""
+    yield from RunOperations(engine, journal, folder, now, waits_url).operations()
+    yield from RepeatOperations(engine, journal, folder, secrets, now).operations()
+    yield from StepOperations(journal, folder).operations()
+    yield from TriggerOperations(engine, journal, folder, now).operations()
+    yield from WaitOperations(engine, journal, now, waits_url).operations()
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
