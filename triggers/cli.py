@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "open": "Open the dashboard of the running service in a browser, signed in.",
     "validate": "Check pipeline files and connections.yaml without running anything.",
     "plan": "Show what the config folder would change in the running service.",
+    "top": "Show on one screen how the service does, and what needs you; q ends it.",
     "run": "Start a run and follow it until it ends.",
     "runs": "List runs, newest first.",
     "errors": "List the kinds of failures, newest first, with the number of runs of each.",

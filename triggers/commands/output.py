@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 import typer
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
@@ -107,13 +107,13 @@ def _print_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[
         print_fields(out, ((name.lower(), text) for name, text in zip(columns[1:], rest, strict=True) if str(text)))
 
 
-def print_plainly(out: Console, table: Table) -> None:
-    """Print a table. In a pipe, its lines have no trailing blanks."""
+def print_plainly(out: Console, shown: RenderableType) -> None:
+    """Print a table or the like. In a pipe, its lines have no trailing blanks."""
     if out.is_terminal:
-        out.print(table)
+        out.print(shown)
         return
     with out.capture() as captured:
-        out.print(table)
+        out.print(shown)
     out.print("\n".join(line.rstrip() for line in captured.get().splitlines()), soft_wrap=True)
 
 

@@ -38,6 +38,7 @@ from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
 from triggers.documents.fields import Scope
 from triggers.documents.found import FoundDocument
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
+from triggers.documents.overview import AttentionDocument, OverviewDocument, Period
 from triggers.documents.pipelines import PipelineLineDocument, PipelinesDocument
 from triggers.documents.runs import (
     CancelledDocument,
@@ -120,6 +121,12 @@ class ServiceClient:
                 self._ensure_success(answer)
             async for event in read_events(answer.aiter_lines()):
                 yield event
+
+    async def get_overview(self, period: Period) -> OverviewDocument:
+        return await self._ask(OverviewDocument, "GET", "/api/overview", params={"period": period})
+
+    async def get_attention(self) -> AttentionDocument:
+        return await self._ask(AttentionDocument, "GET", "/api/attention")
 
     async def list_errors(self, **filters: str | int | None) -> list[ErrorGroupDocument]:
         return (await self._ask(ErrorGroupsDocument, "GET", "/api/errors", params=_drop_none(filters))).errors
