@@ -19,6 +19,11 @@ def make_trace_id(run: str) -> str:
     return sha256(run.encode()).hexdigest()[:32]
 
 
+def find_trace_id(run: str, sender: str | None) -> str:
+    """Return the id of the trace that a run belongs to: that of its `sender`, or its own."""
+    return make_trace_id(run) if sender is None else sender[3:35]
+
+
 def make_span_id(key: str, path: str, number: int) -> str:
     """Return the id, in hex, of a span of a run. The run itself has an empty path.
 

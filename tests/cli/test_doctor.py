@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import COMMAND, ENVIRONMENT, serving, waypost
+from tests.cli.command import COMMAND, ENVIRONMENT, gate, serving, waypost
 from tests.cli.conftest import write
 
 AHEAD = 3_600_000
@@ -165,3 +165,14 @@ def test_an_unwritable_data_folder_is_found_and_exits_3(used: Path) -> None:
     assert served.returncode == 3
     assert "--data" in served.stderr
     assert "Traceback" not in served.stderr
+
+
+def test_a_receiver_of_traces_that_takes_nothing_is_found(place: Path, port: str) -> None:
+    assert "traces" not in _run_doctor(place)[1]
+    with gate() as receiver:
+        receiver.opened.set()
+        _, found = _run_doctor(place, WAYPOST_OTEL_ENDPOINT=receiver.url)
+        assert (found["traces"]["state"], found["traces"]["found"]) == ("ok", f"{receiver.url} takes them")
+    _, found = _run_doctor(place, WAYPOST_OTEL_ENDPOINT="http://127.0.0.1:9")
+    assert (found["traces"]["state"], found["traces"]["found"]) == ("warning", "http://127.0.0.1:9: no answer")
+    assert "OTEL_HEADERS" in found["traces"]["cure"]

@@ -241,6 +241,8 @@ async def _use(service: Running, world: Outside) -> None:
     for path in (*lists, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")
+    for path in ("overview?period=hour", "attention"):
+        await ask("GET", f"/api/{path}")
     await ask("GET", "/api/runs?limit=0")
 
 

@@ -38,6 +38,7 @@ from triggers.commands.failure import FAILED
 from triggers.commands.output import format_count, format_size, open_console, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
+from triggers.commands.trace_check import check_receiver
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.folder import Folder
@@ -93,6 +94,7 @@ async def run_checks(instance: Instance) -> list[Check]:
     if settings:
         findings += _check_config(instance)
         findings.append(check_store_key(settings, instance.data))
+        findings += check_receiver(settings, instance)
     findings += [*folder, _check_disk(instance.data), _check_key(instance)]
     async with connect_service(instance) as running:
         findings += [each async for each in _check_journal(instance.data)]

@@ -162,6 +162,7 @@ def _list_run_fields(out: Console, run: RunDocument) -> Iterator[tuple[str, str 
     yield "version", run.version[:12]
     yield "trigger", run.trigger
     yield "event", run.event
+    yield "trace", run.trace
     yield "started", format_time(run.created_at)
     if run.finished_at:
         took = format_span(run.created_at, run.finished_at)

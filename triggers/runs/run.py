@@ -16,6 +16,7 @@ from durable.journal.folds import Fold
 from durable.journal.reads import Reads
 from durable.journal.runs import list_repeats
 from durable.journal.scan import Scan
+from durable.trace import find_trace_id
 from durable.units import Run
 from durable.values import Value
 from triggers.documents.fields import format_time
@@ -183,6 +184,7 @@ def _make_run(
         not_before=format_time(started.not_before) if started else None,
         expires_at=format_time(started.expires_at) if started else None,
         priority=started.priority if started else 0,
+        trace=find_trace_id(run.id, started.traceparent if started else None),
         source=encoder.encode_piece(SourceDocument.of_run(started.source) if started else None),
         repeats=_list_repeats(scan, run.id),
         retried=encoder.encode_piece(RetriedDocument.of_state(state)),

@@ -34,7 +34,7 @@ def open_exporter(
     now: Callable[[], int],
 ) -> TraceExporter | None:
     """Return what exports traces; None if they are not exported. Raises `SettingsError`."""
-    sender = _open_sender(settings, instance.environment, secrets)
+    sender = open_sender(settings, instance.environment, secrets)
     if sender is None:
         return None
 
@@ -45,8 +45,10 @@ def open_exporter(
     return TraceExporter(journal, TraceReader(journal, is_immediate), sender, now)
 
 
-def _open_sender(settings: Settings, environment: Mapping[str, str], secrets: Secrets) -> SpanSender | None:
-    """Return what sends spans; None if traces are not exported.
+def open_sender(
+    settings: Settings, environment: Mapping[str, str], secrets: Secrets, *, timeout: float | None = None
+) -> SpanSender | None:
+    """Return what sends spans; None if traces are not exported. `timeout`: in seconds, instead of the usual one.
 
     Raises `SettingsError` if the setting is used and the extra is not installed. The variables, which platforms set for
     all programs, are then ignored with a warning."""
@@ -61,7 +63,7 @@ def _open_sender(settings: Settings, environment: Mapping[str, str], secrets: Se
             raise SettingsError(f"otel_endpoint: {missing}") from None
         log.warning("traces are not exported, although OpenTelemetry's variables ask for it: %s", missing)
         return None
-    return cast(SpanSender, module.OtlpSender(endpoint, headers, settings.otel_service_name))
+    return cast(SpanSender, module.OtlpSender(endpoint, headers, settings.otel_service_name, timeout))
 
 
 def _names_receiver(environment: Mapping[str, str]) -> bool:

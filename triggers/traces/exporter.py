@@ -40,7 +40,9 @@ Delivered: TypeAlias = Literal["sent", "refused", "failed"]
 
 
 class SpanSender(Protocol):
-    """Sends spans to a receiver."""
+    """Sends spans to a receiver. `endpoint` is its address."""
+
+    endpoint: str
 
     def send(self, spans: Sequence[Span]) -> tuple[Delivered, str]:
         """Send spans from a thread; returns what became of them, and why."""

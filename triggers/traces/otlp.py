@@ -34,7 +34,9 @@ _SCOPE = InstrumentationScope("waypost", __version__)
 class OtlpSender:
     """Sends spans to one receiver."""
 
-    def __init__(self, endpoint: str | None, headers: str | None, service_name: str | None) -> None:
+    def __init__(
+        self, endpoint: str | None, headers: str | None, service_name: str | None, timeout: float | None
+    ) -> None:
         """`endpoint` is the base URL; without it, the variables name the receiver. `headers` are written as in
         `OTEL_EXPORTER_OTLP_HEADERS`."""
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # the caller logs what matters
@@ -44,9 +46,11 @@ class OtlpSender:
         self._status: int | None = None
         self._exporter = OTLPSpanExporter(
             endpoint=None if endpoint is None else f"{endpoint.removesuffix(PATH)}{PATH}",
+            timeout=timeout,
             headers=None if headers is None else parse_env_headers(headers, liberal=True),
             session=session,
         )
+        self.endpoint = endpoint or _find_endpoint(os.environ)
         self._resource = _make_resource(service_name, os.environ)
 
     def send(self, spans: Sequence[Span]) -> tuple[Delivered, str]:
@@ -84,6 +88,12 @@ class OtlpSender:
 
 def _make_context(place: SpanPlace) -> SpanContext:
     return SpanContext(int(place.trace, 16), int(place.span, 16), False, TraceFlags(TraceFlags.SAMPLED))
+
+
+def _find_endpoint(environment: Mapping[str, str]) -> str:
+    """Return the address that the variables name, for messages."""
+    names = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+    return next((found for name in names if (found := environment.get(name))), "http://localhost:4318")
 
 
 def _make_resource(service_name: str | None, environment: Mapping[str, str]) -> Resource:

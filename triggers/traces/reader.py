@@ -9,7 +9,7 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.journal.trace_exports import TraceExport
-from durable.trace import make_span_id, make_trace_id
+from durable.trace import find_trace_id, make_span_id
 from durable.units import Run
 from triggers.runs.version_steps import VersionSteps, load_version_steps
 from triggers.traces.builder import SpanBuilder, TracedRun
@@ -101,5 +101,4 @@ def _find_place(scan: Scan, run: str) -> SpanPlace | None:
         return None
     if not isinstance(started, RunStarted):
         return None
-    trace = started.traceparent.split("-")[1] if started.traceparent else make_trace_id(run)
-    return SpanPlace(trace, make_span_id(run, "", 0))
+    return SpanPlace(find_trace_id(run, started.traceparent), make_span_id(run, "", 0))
