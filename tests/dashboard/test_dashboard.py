@@ -60,3 +60,16 @@ async def test_assets_are_kept_for_ever_under_the_hash_of_their_content(tmp_path
         assert "immutable" in answer.headers["cache-control"]
         assert (await service.client.get("/static/other/waypost.css")).headers["cache-control"] == "no-cache"
         assert (await service.client.get("/static/other/passwd")).status_code == 404
+
+
+async def test_the_root_is_a_page_for_people_and_a_list_of_addresses_for_programs(tmp_path: Path) -> None:
+    async with running(tmp_path, {"hello": HELLO}) as service:
+        stranger = {"Authorization": ""}
+        answer = await service.client.get("/", headers=stranger)
+        assert answer.status_code == 200
+        for name, path in answer.json().items():
+            if name not in ("service", "webhooks", "api"):
+                found = await service.client.get(path)
+                assert found.status_code in (200, 303), path
+        answer = await service.client.get("/", headers={**stranger, **HTML})
+        assert answer.status_code in (303, 404)  # asks to sign in

@@ -19,6 +19,7 @@ from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
 from triggers.audit import Caller, find_address
+from triggers.dashboard.entrance import answer_program, wants_page
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.audit import AuditPages
 from triggers.dashboard.pages.bulks import BulkPages
@@ -118,6 +119,8 @@ class Dashboard:
         return Route(path, answer, methods=list(by_method))
 
     async def _answer(self, page: PageRoute, request: Request) -> Response:
+        if entrance := answer_program(request):
+            return entrance
         try:
             visitor = self._visitors.find(request)
         except (CrossSiteRequest, WrongHost) as error:
@@ -234,11 +237,13 @@ class Dashboard:
 
     async def _answer_missing(self, request: Request) -> Response:
         """Say that there is no such page: as a page to people, as problem details to programs."""
+        if entrance := answer_program(request):
+            return entrance
         try:
             visitor = self._visitors.find(request)
         except (CrossSiteRequest, WrongHost):
             visitor = None
-        if visitor is None or "text/html" not in request.headers.get("accept", ""):
+        if visitor is None or not wants_page(request):
             return await answer_http_exception(request, HTTPException(404))
         return self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
 
@@ -254,7 +259,7 @@ def _get_address(request: Request) -> str:
 def _refuse(request: Request, error: Exception) -> Response:
     """Refuse a request that a session does not cover, in words for whoever reads the answer."""
     problem = make_api_error(error)
-    if "text/html" not in request.headers.get("accept", ""):
+    if not wants_page(request):
         return problem.response()
     return respond_page(render_message(problem.document().title, f"{problem}."), problem.status, problem.headers)
 
