@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.chromium import MISSING, is_installed, open_browser
-from tests.browser.scene import Scene, busy_scene
+from tests.browser.scene import Scene, busy_scene, empty_scene
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -32,3 +32,10 @@ async def scene(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
     """A service on a busy day, for all tests that only look."""
     async with busy_scene(tmp_path_factory.mktemp("scene")) as busy:
         yield busy
+
+
+@pytest.fixture(scope="package")
+async def first_scene(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """The service before anything has happened."""
+    async with empty_scene(tmp_path_factory.mktemp("first_scene")) as empty:
+        yield empty

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Place:
     """A page. `path`: with names of the scene's ids in braces; `shows`: a text on it; `is_open`: it needs no
-    sign-in; `is_first`: it is the page of a service in which nothing has happened yet."""
+    sign-in; `is_first`: it is the page of a service in which nothing has happened yet; `is_long`:
+    axe takes long for it."""
 
     name: str
     path: str
     shows: str
     is_open: bool = False
     is_first: bool = False
+    is_long: bool = False
     status: int = 200
 
     def make_path(self, ids: Mapping[str, str]) -> str:
@@ -25,7 +27,7 @@ class Place:
 PLACES = (
     Place("sign-in", "/sign-in", "Sign in", is_open=True),
     Place("answer-link", "{link}", "Refund 180 EUR for order 4711?", is_open=True),
-    Place("api", "/api/docs", "Waypost", is_open=True),
+    Place("api", "/api/docs", "Waypost", is_open=True, is_long=True),
     Place("not-found", "/nothing", "no page", status=404),
     Place("runs", "/runs", "Runs"),
     Place("runs-failed", "/runs?status=failed", "answered 503"),
@@ -47,6 +49,14 @@ PLACES = (
     Place("run-cancelled", "/runs/{cancelled}", "a duplicate order"),
     Place("run-strange", "/runs/{strange_order}?view=data", "<script>document.title='stolen'</script>"),
     Place("run-strange-wait", "/runs/{strange}?step=approval", "<script>document.title='stolen'</script>"),
+    Place("errors", "/errors", "answered 503"),
+    Place("error", "/errors/{error}", "reserve[12].hold"),
+    Place("bulks", "/bulks", "retry"),
+    Place("bulk", "/bulks/{bulk}", "the stock was moved"),
+    Place("settings-keys", "/settings/keys", "Keys"),
+    Place("settings-sessions", "/settings/sessions", "Sessions"),
+    Place("settings-retention", "/settings/retention", "Retention"),
+    Place("settings-about", "/settings/about", "0.1.0"),
     Place("waits", "/waits", "Refund 180 EUR for order 4711?"),
     Place("waits-decisions", "/waits?kind=decision", "charge needs a decision"),
     Place("wait", "/waits/{waiting}/approval", "Refund 180 EUR for order 4711?"),
@@ -74,4 +84,12 @@ PLACES = (
     Place("pipeline-start", "/pipelines/refund/start", "Last inputs"),
     Place("pipeline-start-json", "/pipelines/refund/start?as=json", "Inputs as JSON"),
     Place("schedules", "/schedules", "Europe/Berlin"),
+    Place("first-runs", "/runs", "No runs yet", is_first=True),
+    Place("first-waits", "/waits", "No run waits for anybody", is_first=True),
+    Place("first-errors", "/errors", "fail", is_first=True),
+    Place("first-bulks", "/bulks", "No bulk actions yet", is_first=True),
+    Place("first-deliveries", "/deliveries", "No request has come", is_first=True),
+    Place("first-events", "/events", "No events yet", is_first=True),
+    Place("first-pipeline", "/pipelines/refund", "refund", is_first=True),
+    Place("first-schedules", "/schedules", "has not fired yet", is_first=True),
 )

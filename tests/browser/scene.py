@@ -127,7 +127,21 @@ async def fill(scene: Scene, orders: int) -> None:
     cancelled = await scene.start("refund", "cancelled", {}, "waiting")
     await scene.service.client.post(f"/api/runs/{cancelled}/cancel", json={"reason": "a duplicate order"})
     scene.ids["link"] = urlsplit(await link(scene.service, scene.ids["waiting"])).path
+    await _note_more(scene)
+
+
+async def _note_more(scene: Scene) -> None:
+    """The ids of what follows from the rest, and a bulk that repeats what has failed."""
     deliveries = (await scene.service.ask("/deliveries?limit=50"))["deliveries"]
+    errors = (await scene.service.ask("/errors"))["errors"]
+    scene.ids["error"] = next(each["key"] for each in errors if each["newest"] == scene.ids["large"])
+    versions = (await scene.service.ask("/pipelines/order_intake/versions"))["versions"]
+    scene.ids["version"] = versions[0]["version"]
+    bulk = {"action": "retry", "filter": {"ids": [scene.ids["night"]]}, "reason": "the stock was moved"}
+    scene.ids["bulk"] = (await scene.service.client.post("/api/bulks", json=bulk)).json()["id"]
+    while (await scene.service.ask(f"/bulks/{scene.ids['bulk']}"))["status"] == "running":
+        await asyncio.sleep(0.02)
+    await scene.wait_for(scene.ids["night"], "failed")
     scene.ids |= {f"delivery_{each['outcome']}": each["id"] for each in deliveries}
 
 

@@ -48,20 +48,26 @@ class Tab:
     address: str
     look: Look
     complaints: list[str] = field(default_factory=list)
+    _expected: set[int] = field(default_factory=set)
 
     async def open(self, path: str, status: int = 200) -> None:
         """Load a page of the service, which answers with this status."""
-        if status >= 400:
-            self.expect_answer(status)
+        answer = await self.load(path)
+        assert answer == status, f"{path}: {answer} {await self.read('body')}"
+
+    async def load(self, path: str) -> int:
+        """Load a page of the service; returns the status of the answer, which is no complaint."""
         answer = await self.page.goto(f"{self.address}{path}")
-        assert answer is not None
-        assert answer.status == status, f"{path}: {answer.status} {await answer.text()}"
+        return answer.status if answer else 0
 
     def expect_answer(self, status: int) -> None:
         """Take an answer of this status for what is meant to happen."""
         self._expected.add(status)
 
-    _expected: set[int] = field(default_factory=set)
+    def take_complaints(self) -> list[str]:
+        """What the page has complained about, which is then dealt with."""
+        taken, self.complaints = self.complaints, []
+        return taken
 
     async def read(self, selector: str = "main") -> str:
         """The text that a person sees there."""
@@ -106,7 +112,8 @@ class Tab:
             self.complaints.append(f"request: {request.method} {request.url}: {request.failure}")
 
     def _note_answer(self, response: "Response") -> None:
-        if response.status >= 400 and response.status not in self._expected:
+        is_page = response.request.is_navigation_request()  # whose status whoever loads it sees
+        if response.status >= 400 and not is_page and response.status not in self._expected:
             self.complaints.append(f"answer: {response.status} {response.url}")
 
 
