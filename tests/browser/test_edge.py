@@ -75,7 +75,6 @@ async def test_a_forged_post_changes_nothing(
         evil.respond = answer
         at = evil.url.replace("127.0.0.1", host)
         tab = await person.sign_in(scene.key, "/runs")
-        tab.expect_answer(status)
         await tab.page.goto(f"{at}/form")
         await tab.page.wait_for_url(target)
         assert refusal in await tab.read("body")
