@@ -194,10 +194,12 @@ def measure_work(parts: Iterable[Part], start: int, end: int) -> tuple[int, list
 
 
 class Density(NamedTuple):
-    """How many steps worked and waited in equal pieces of an axis, and how many attempts failed there."""
+    """How many steps worked, waited, and were queued or between two attempts in equal pieces of an axis, and how many
+    attempts failed there."""
 
     working: list[int]
     waiting: list[int]
+    queued: list[int]
     failed: list[int]
 
 
@@ -206,10 +208,12 @@ def count_parts(parts: Sequence[Part], axis: Axis, size: int) -> Density:
     bounds = [axis.find_time(number * WIDTH // size) for number in range(size)]
     bounds.append(axis.end + 1)
     work = [part for part in parts if part[1] in _WORK]
-    waits = [part for part in parts if part[1] not in _WORK]
+    waits = [part for part in parts if part[1] == "waiting"]
+    rest = [part for part in parts if part[1] not in _WORK and part[1] != "waiting"]
     ends = sorted(part[3] for part in work if part[1] in _FAILURES)
     failed = [bisect_left(ends, last) - bisect_left(ends, first) for first, last in pairwise(bounds)]
-    return Density(_count_overlaps(work, bounds), _count_overlaps(waits, bounds), failed)
+    working, waiting, queued = (_count_overlaps(each, bounds) for each in (work, waits, rest))
+    return Density(working, waiting, queued, failed)
 
 
 def _count_overlaps(parts: Sequence[Part], bounds: Sequence[int]) -> list[int]:

@@ -1,12 +1,15 @@
 """What people do on the page of a run, in a browser: with scripts and without, on a wide screen and on a phone."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.scene import LINES, Scene, empty_scene
 from tests.browser.tabs import WIDE, Look, Tab, open_person
+from tests.service.running import running
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -125,3 +128,39 @@ async def test_keys_go_to_failed_steps_and_open_what_can_be_done(browser: "Brows
         await tab.page.wait_for_url("**view=graph**")
         await tab.page.keyboard.press("R")
         await tab.page.get_by_role("button", name="Retry", exact=True).wait_for(state="visible")
+
+
+@pytest.mark.slow
+async def test_a_run_of_10_000_steps_is_read_in_pages_of_less_than_100_kb(browser: "Browser", tmp_path: Path) -> None:
+    pipeline = """
+inputs: {items: {type: array}}
+steps:
+  - id: each
+    foreach: inputs.items
+    max_parallel: 50
+    on_item_error: collect
+    steps: [{id: work, use: transform.set, with: {values: {n: "{{ 1 // (item - 4321) }}"}}}]
+  - {id: check, if: "steps.each.output | selectattr('status', 'equalto', 'failed') | list | length > 0",
+     use: flow.fail, with: {message: an item failed}}
+"""
+    async with running(tmp_path, {"many": pipeline}) as service:
+        run = (await service.start("many", {"items": list(range(10_000))})).json()["id"]
+        while (await service.ask(f"/runs/{run}"))["status"] != "failed":
+            await asyncio.sleep(0.2)
+        pages = ("", "?under=each&only=all", "?under=each&only=all&after=each[5000].work", "?view=history")
+        for query in pages:
+            answer = await service.client.get(f"/runs/{run}{query}", headers={"Accept": "text/html"})
+            assert answer.status_code == 200
+            assert len(answer.content) < 100_000, query
+        key = str(service.client.headers["authorization"]).removeprefix("Bearer ")
+        async with open_person(browser, service.service.local_url) as person:
+            tab = await person.sign_in(key, f"/runs/{run}")
+            await tab.press("each[4321].work")
+            await tab.see("this divides by zero")
+            await tab.page.get_by_role("link", name="all", exact=True).click()
+            await tab.press("10,000, 50 at once")
+            first = tab.page.locator("table.fall tbody tr").first
+            assert "[4321].work" in await first.inner_text()
+            assert await tab.page.locator("table.fall tbody tr").count() == 100
+            await tab.press("Next ›")
+            await tab.see("101–200 of 10,000")

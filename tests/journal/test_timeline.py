@@ -68,4 +68,5 @@ def test_a_wait_of_an_hour_is_shortened_beside_a_second_of_work() -> None:
     counted = count_parts(parts, axis, 10)
     assert counted.working == [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     assert counted.waiting[5:7] == [1, 1]
+    assert counted.queued == [0] * 10
     assert counted.failed == [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]

@@ -54,10 +54,9 @@ class Zone(NamedTuple):
 
 
 class DensityShape(NamedTuple):
-    """How much went on, as outlines of areas, and the places of failures."""
+    """How much went on, as the outlines of areas by the kind of a bar, and the places of failures."""
 
-    working: str
-    waiting: str
+    areas: list[tuple[str, str]]
     failures: list[Bar]
 
 
@@ -167,11 +166,12 @@ class Waterfall:
 
 
 def _shape_density(density: DensityDocument, height: int) -> DensityShape:
-    most = max(1, *density.working, *density.waiting)
+    areas = {"queued": density.queued, "waiting": density.waiting, "attempt": density.working}
+    most = max(1, *(count for counts in areas.values() for count in counts))
     width = WIDTH // len(density.working)
     failures = [Bar("failed", number * width, width) for number, count in enumerate(density.failed) if count]
     return DensityShape(
-        _draw_area(density.working, most, width, height), _draw_area(density.waiting, most, width, height), failures
+        [(kind, _draw_area(counts, most, width, height)) for kind, counts in areas.items() if any(counts)], failures
     )
 
 

@@ -31,7 +31,8 @@ class DensityDocument(Struct, frozen=True):
     """The steps in equal pieces of the axis: one number for each piece."""
 
     working: Annotated[list[int], note("How many steps were in an attempt")]
-    waiting: Annotated[list[int], note("How many steps waited")]
+    waiting: Annotated[list[int], note("How many steps waited for an answer, an event, a time, a run or a person")]
+    queued: Annotated[list[int], note("How many steps were before or between attempts")]
     failed: Annotated[list[int], note("How many attempts failed there")]
 
 
