@@ -39,18 +39,26 @@ class PageTurn:
     def __init__(self, render: RenderLive) -> None:
         self._render = render
         self._rendering: asyncio.Task[LiveBlocks] | None = None
+        self._tasks: set[asyncio.Task[LiveBlocks]] = set()
 
     async def render(self) -> LiveBlocks:
         """Render the page. What has changed since a rendering began may be missing in it, so it is for those only who
         asked before it began."""
         if self._rendering is None:
             self._rendering = asyncio.create_task(self._render_soon())
+            self._tasks.add(self._rendering)
+            self._rendering.add_done_callback(self._tasks.discard)
         return await asyncio.shield(self._rendering)
 
     async def _render_soon(self) -> LiveBlocks:
         await asyncio.sleep(0)  # everyone who was woken by the same commit asks in this turn
         self._rendering = None
         return await self._render()
+
+    def stop(self) -> None:
+        """End what is rendered: nobody waits for it any more, and the journal may be closed next."""
+        for task in self._tasks:
+            task.cancel()
 
 
 class OpenPages:
@@ -71,6 +79,7 @@ class OpenPages:
         if readers > 1:
             self._open[url, visitor] = turn, readers - 1
         else:
+            turn.stop()
             del self._open[url, visitor]
 
 
