@@ -10,6 +10,7 @@ EventNotFound        there is no such event
 RequestNotKept       the whole request of a delivery is not kept
 KeyNotFound          there is no such key of the API
 SecretNotFound       the encrypted store has no such secret
+ConnectorNotFound    there is no such connector or action, or it cannot be used
 ConnectionNotFound   connections.yaml has no such connection
 PipelineNotFound     no file defines the pipeline, and it has no stored version
 TriggerNotFound      no file has such a trigger, and it has started no run
@@ -109,6 +110,10 @@ class KeyNotFound(LookupError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no key {key!r}")
+
+
+class ConnectorNotFound(LookupError):
+    """There is no such connector or action, or it cannot be used; the message says which are meant, or why."""
 
 
 class ConnectionNotFound(LookupError):

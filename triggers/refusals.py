@@ -17,6 +17,7 @@ from triggers.http.body import BadRequest
 from triggers.not_found import (
     BulkNotFound,
     ConnectionNotFound,
+    ConnectorNotFound,
     DeliveryNotFound,
     EventNotFound,
     IdAmbiguous,
@@ -85,6 +86,7 @@ REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     IdAmbiguous: lambda error: Refusal(409, str(error)),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     ConnectionNotFound: lambda error: Refusal(404, f"{error}; GET /api/connections lists them"),
+    ConnectorNotFound: lambda error: Refusal(404, str(error)),
     SecretNotFound: lambda error: Refusal(404, f"{error}; GET /api/secrets lists them"),
     SecretRefused: lambda error: Refusal(422, str(error)),
     CrossSiteRequest: lambda error: Refusal(403, str(error), CLOSE),

@@ -9,10 +9,10 @@ from durable.language.load import load_pipeline
 from durable.lazy import find_entry_points
 from durable.secrets import Secrets
 from tests.cli.command import waypost
-from triggers.commands.describe_connector import describe_action, describe_connector
 from triggers.config.catalogue import load_connectors
 from triggers.config.connections import Connections
 from triggers.config.connector_files import FORMS
+from triggers.config.describe_connector import describe_action, describe_connector
 from triggers.config.folder import make_catalogue
 from triggers.kinds import list_models
 

@@ -10,9 +10,9 @@ import pytest
 from durable.problem import Problem
 from tests.cli.command import serving, waypost
 from tests.cli.conftest import GREET, write
-from triggers.commands.describe_connector import describe_type
 from triggers.commands.plan import make_plan
 from triggers.commands.problems import to_annotations
+from triggers.config.describe_connector import describe_type
 from triggers.config.folder import PipelineFile
 from triggers.documents.pipelines import PipelineLineDocument, PipelineStatus
 

@@ -214,6 +214,9 @@ async def _use(service: Running, world: Outside) -> None:
     lists = (
         "connections",
         "connections/mail",
+        "connectors",
+        "connectors/http",
+        "connectors/http/actions/get",
         "runs",
         "find?id=latest",
         "errors",

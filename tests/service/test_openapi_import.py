@@ -14,11 +14,11 @@ from durable.schema_model import make_model
 from tests.connectors.servers import answer, answering, serve
 from tests.connectors.test_openapi import JSON_TYPE, SHOP
 from tests.service.running import ENVIRONMENT, running
-from triggers.commands.describe_connector import describe_connector, ensure_known
-from triggers.commands.failure import CommandFailed
 from triggers.config.catalogue import load_connectors
 from triggers.config.connector_files import ConnectorFolder
+from triggers.config.describe_connector import describe_connector, ensure_known
 from triggers.config.folder import make_catalogue
+from triggers.not_found import ConnectorNotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +83,7 @@ def test_actions_are_listed_and_searched(tmp_path: Path) -> None:
     found = describe_connector(connectors, "shop", (), search="create order")
     assert [each.use for each in found.actions] == ["shop.create_order"]
     assert len(describe_connector(connectors, "shop", ()).actions) == 11
-    with pytest.raises(CommandFailed, match="cannot be used: the method TRACE is not supported"):
+    with pytest.raises(ConnectorNotFound, match="cannot be used: the method TRACE is not supported"):
         ensure_known(connectors, "shop.trace_it")
 
 

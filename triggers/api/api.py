@@ -22,6 +22,7 @@ from triggers.api.audit import AuditOperations
 from triggers.api.bulks import BulkOperations
 from triggers.api.calls import OperationCalls
 from triggers.api.connections import ConnectionOperations
+from triggers.api.connectors import ConnectorOperations
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
 from triggers.api.events import EventOperations
@@ -98,13 +99,14 @@ class Api:
         self._bounds = bounds
         self.access, secrets = Access(keys, entrance.guesses, realtime), secret_store.secrets
         self._socket = SocketEndpoint(realtime, entrance.guesses)
-        connections = ConnectionOperations(engine, logins)
+        connections = ConnectionOperations(engine, folder, logins)
         timetable = ScheduleOperations(folder, schedules, now)
         described: list[Operation[Any, Any]] = [
             *StartOperations(engine, journal, folder, realtime, now).operations(),
             *_list_run_operations(engine, journal, folder, secrets, now, waits_url),
             *EventOperations(engine, journal, secrets.redactor, now).operations(),
             *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
+            *ConnectorOperations(folder, logins.connections).operations(),
             *connections.operations(),
             *VersionOperations(journal, folder).operations(),
             *timetable.operations(),

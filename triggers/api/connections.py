@@ -15,6 +15,8 @@ from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.config.connection_list import describe_connections
+from triggers.config.folder import Folder
+from triggers.config.uses import list_uses
 from triggers.documents.connections import (
     BegunLoginDocument,
     ConnectionDocument,
@@ -37,8 +39,9 @@ class OneConnection(Parameters):
 class ConnectionOperations:
     """Lists and tests connections, and logs them in and out."""
 
-    def __init__(self, engine: Engine, logins: Logins) -> None:
+    def __init__(self, engine: Engine, folder: Folder, logins: Logins) -> None:
         self._engine = engine
+        self._folder = folder
         self._connections = logins.connections
         self._logins = logins
 
@@ -115,11 +118,17 @@ class ConnectionOperations:
     def describe(self) -> list[ConnectionDocument]:
         """Every connection, as its document."""
         logins = self._logins
+        used = {each.id: list_uses(each) for each in self._folder.definitions}
+
+        def find_pipelines(name: str) -> list[str]:
+            return sorted(id for id, uses in used.items() if any(name in each.connections for each in uses))
+
         return describe_connections(
             logins.connections,
             logins.grants.find_login_problem,
             self._engine.report_gate,
             partial(_describe_login, logins),
+            find_pipelines,
         )
 
     def _ensure_known(self, name: str) -> None:

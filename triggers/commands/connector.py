@@ -12,7 +12,6 @@ from rich.text import Text
 
 from durable.language.catalogue import explain_broken
 from durable.lazy import load_module
-from triggers.commands.describe_connector import describe_action, describe_connector, ensure_known
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
 from triggers.commands.learn import load_known_connectors
 from triggers.commands.output import open_console, print_fields, print_json, print_table
@@ -21,6 +20,7 @@ from triggers.commands.problems import print_problems
 from triggers.commands.scaffold import write_scaffold
 from triggers.config.catalogue import load_connectors
 from triggers.config.connections import Connections
+from triggers.config.describe_connector import describe_action, describe_connector, ensure_known
 from triggers.documents.connectors import ActionDocument, ConnectorDocument, ValueDocument
 from triggers.instance import Instance
 

@@ -1,9 +1,9 @@
 """`waypost connectors`: list the connectors."""
 
-from triggers.commands.describe_connector import list_connectors
 from triggers.commands.output import open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.config.catalogue import load_connectors
+from triggers.config.describe_connector import list_connectors
 
 
 def connectors(config: Config = CONFIG, as_json: AsJson = False) -> None:

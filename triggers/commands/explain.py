@@ -12,6 +12,7 @@ from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed, expla
 from triggers.not_found import (
     BulkNotFound,
     ConnectionNotFound,
+    ConnectorNotFound,
     DeliveryNotFound,
     IdAmbiguous,
     IdNotFound,
@@ -66,6 +67,7 @@ def explain_error(error: Exception) -> CommandFailed:
         case (
             ServiceRefused()
             | NoConnectors()
+            | ConnectorNotFound()
             | IdAmbiguous()
             | PipelineNotFound()
             | TriggerNotFound()

@@ -13,16 +13,21 @@ def describe_connections(
     find_login_problem: Callable[[OpenConnection], str | None],
     report_gate: Callable[[str], GateReport | None] = lambda name: None,
     find_login: Callable[[str], LoginDocument | None] = lambda name: None,
+    find_pipelines: Callable[[str], list[str]] = lambda name: [],
 ) -> list[ConnectionDocument]:
     """The connections as entries of a list."""
     return [
-        _describe(state, connections, report_gate(state.name), find_login(state.name))
+        _describe(state, connections, report_gate(state.name), find_login(state.name), find_pipelines(state.name))
         for state in connections.list_states(find_login_problem)
     ]
 
 
 def _describe(
-    state: ConnectionState, connections: Connections, report: GateReport | None, login: LoginDocument | None
+    state: ConnectionState,
+    connections: Connections,
+    report: GateReport | None,
+    login: LoginDocument | None,
+    pipelines: list[str],
 ) -> ConnectionDocument:
     test = connections.find_test(state.name)
     return ConnectionDocument(
@@ -31,6 +36,7 @@ def _describe(
         status=state.status,
         reason=state.reason,
         test=test.use if test else None,
+        pipelines=pipelines,
         gate=GateDocument.of(report) if report else None,
         login=login,
     )

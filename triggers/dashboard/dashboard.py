@@ -23,6 +23,8 @@ from triggers.dashboard.entrance import answer_program, wants_page
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.audit import AuditPages
 from triggers.dashboard.pages.bulks import BulkPages
+from triggers.dashboard.pages.connections import ConnectionPages
+from triggers.dashboard.pages.connectors import ConnectorPages
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.errors import ErrorPages
 from triggers.dashboard.pages.events import EventPages
@@ -82,6 +84,8 @@ class Dashboard:
             *WaitPages().routes(),
             *ErrorPages().routes(),
             *BulkPages().routes(),
+            *ConnectorPages().routes(),
+            *ConnectionPages().routes(),
             *DeliveryPages().routes(),
             *EventPages().routes(),
             *SchedulePages().routes(),

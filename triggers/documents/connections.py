@@ -46,6 +46,7 @@ class ConnectionDocument(Struct, frozen=True):
     ]
     reason: Annotated[str | None, note("Why it cannot be used, and what to do")]
     test: Annotated[str | None, note("The action that tests it")]
+    pipelines: Annotated[list[str], note("The pipelines that are served and use it; empty if no service runs")]
     gate: Annotated[GateDocument | None, note("Null if it was not used since the service started")]
     login: Annotated[LoginDocument | None, note("Null if no login was begun since the service started")]
 

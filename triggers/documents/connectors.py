@@ -1,11 +1,10 @@
 """Connectors and their actions, as `waypost connector show` documents them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Struct
 
 from durable.action import Idempotent, OnCrash
-from durable.values import JSON
 from triggers.documents.fields import note
 
 
@@ -15,9 +14,9 @@ class ValueDocument(Struct, frozen=True):
     name: str
     type: Annotated[str, note("Its type in a few words")]
     required: bool
-    default: JSON
+    default: Any
     description: str
-    options: Annotated[JSON, note("The action that lists its possible values: `use`, `value`, `label`")] = None
+    options: Annotated[Any, note("The action that lists its possible values: `use`, `value`, `label`")] = None
 
 
 class ActionLineDocument(Struct, frozen=True):
@@ -33,7 +32,7 @@ class ActionUndoDocument(Struct, frozen=True):
     """The action that reverses an action, and its inputs."""
 
     use: str
-    given: Annotated[JSON, note("Its inputs, with expressions that read `inputs` and `output` of the step")]
+    given: Annotated[Any, note("Its inputs, with expressions that read `inputs` and `output` of the step")]
 
 
 class ActionDocument(Struct, frozen=True):
@@ -63,6 +62,12 @@ class ConnectorLineDocument(Struct, frozen=True):
     is_valid: bool
 
 
+class ConnectorListDocument(Struct, frozen=True):
+    """Every connector, by name."""
+
+    connectors: list[ConnectorLineDocument]
+
+
 class ConnectorDocument(Struct, frozen=True):
     """A connector, without the details of its actions."""
 
@@ -77,4 +82,5 @@ class ConnectorDocument(Struct, frozen=True):
     connections: list[str]
     actions: list[ActionLineDocument]
     skipped: Annotated[dict[str, str], note("Why parts of its description are not actions")]
+    pipelines: Annotated[list[str], note("The pipelines that are served and use it; empty if no service runs")]
     problem: Annotated[str | None, note("Why it cannot be used")] = None

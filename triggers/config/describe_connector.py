@@ -16,7 +16,6 @@ from durable.sample_values import make_sample_inputs
 from durable.values import JSON
 from durable.wording import suggest
 from durable.yaml.scalars import is_text
-from triggers.commands.failure import CommandFailed
 from triggers.config.catalogue import Connectors
 from triggers.config.connector_files import CORE_NAMES
 from triggers.documents.connectors import (
@@ -27,6 +26,7 @@ from triggers.documents.connectors import (
     ConnectorLineDocument,
     ValueDocument,
 )
+from triggers.not_found import ConnectorNotFound
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -49,15 +49,15 @@ def list_connectors(connectors: Connectors) -> list[ConnectorLineDocument]:
 
 
 def ensure_known(connectors: Connectors, wanted: str) -> None:
-    """Raise `CommandFailed` unless `wanted` is a connector, or one of its actions, that can be used."""
+    """Raise `ConnectorNotFound` unless `wanted` is a connector, or one of its actions, that can be used."""
     name, dot, action = wanted.partition(".")
     connector = connectors.find(name)
     if name in connectors.broken and (connector is None or (dot and not connector.actions)):
         file = connectors.folder.files.get(name)
         found = [f"\n{problem}" for problem in (file.problems if file else ()) if problem.severity == "error"]
-        raise CommandFailed(explain_broken(name, connectors.broken[name]).message + "".join(found))
+        raise ConnectorNotFound(explain_broken(name, connectors.broken[name]).message + "".join(found))
     if connector and action in connector.skipped:
-        raise CommandFailed(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")
+        raise ConnectorNotFound(f"the operation {wanted!r} cannot be used: {connector.skipped[action]}")
     known = {each.partition(".")[2] for each in CORE_INPUTS if each.startswith(f"{name}.")}
     if (connector or known) and (not dot or action in (connector.actions if connector else known)):
         return
@@ -65,21 +65,36 @@ def ensure_known(connectors: Connectors, wanted: str) -> None:
     possible = {f"{name}.{each}" for each in names} if names else {*connectors.names, *CORE_NAMES, *connectors.actions}
     hint = suggest(wanted, possible)
     cure = f"`waypost connector show {name}`" if names else "`waypost connectors`"
-    raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or f'{cure} lists them'}")
+    raise ConnectorNotFound(f"there is no connector or action {wanted!r}; {hint or f'{cure} lists them'}")
 
 
 # -- describing -------------------------------------------------------------------------------------------------
 
 
 def describe_connector(
-    connectors: Connectors, name: str, connections: Collection[str], search: str = ""
+    connectors: Connectors,
+    name: str,
+    connections: Collection[str],
+    search: str = "",
+    pipelines: Collection[str] = (),
 ) -> ConnectorDocument:
-    """Describe a connector that is known, with the actions that contain the words in `search`."""
+    """Describe a connector that is known, with the actions that contain the words in `search`. `pipelines` use it."""
     connector = connectors.find(name)
     if connector is None:
         actions = [ActionLineDocument(use, summarize(model), None, None) for use, model in list_core(name)]
         return ConnectorDocument(
-            name, CORE_SUMMARY, f"waypost {__version__}", None, [], [], None, None, [], _filter(actions, search), {}
+            name,
+            CORE_SUMMARY,
+            f"waypost {__version__}",
+            None,
+            [],
+            [],
+            None,
+            None,
+            [],
+            _filter(actions, search),
+            {},
+            [*pipelines],
         )
     actions = [
         ActionLineDocument(f"{name}.{each.name}", each.summary, each.idempotent, each.on_crash)
@@ -98,6 +113,7 @@ def describe_connector(
         connections=[*connections],
         actions=_filter(actions, search),
         skipped=dict(connector.skipped),
+        pipelines=[*pipelines],
         problem=connectors.broken.get(name),
     )
 

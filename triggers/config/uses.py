@@ -1,0 +1,39 @@
+"""What the steps of a pipeline use: actions, and connections."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from durable.definition import Definition
+from durable.values import JSON, decode
+
+
+class StepUse(NamedTuple):
+    """What a step uses: an action, and the connection that its file names, or those that an expression may choose."""
+
+    use: str
+    connections: tuple[str, ...]
+
+
+def list_uses(definition: Definition) -> list[StepUse]:
+    """What the steps of a definition use, undos and the steps of `on_failure` included."""
+    return list(_walk(decode(definition.data)))
+
+
+def _walk(tree: JSON) -> Iterator[StepUse]:
+    if isinstance(tree, list):
+        for each in tree:
+            yield from _walk(each)
+    elif isinstance(tree, dict):
+        use = tree.get("use")
+        if isinstance(use, str) and "id" in tree:
+            yield StepUse(use, tuple(_list_connections(tree.get("connection"))))
+        for each in tree.values():
+            yield from _walk(each)
+
+
+def _list_connections(connection: JSON) -> Iterator[str]:
+    if isinstance(connection, str):
+        yield connection
+    elif isinstance(connection, dict):
+        one_of = connection.get("one_of")
+        yield from (each for each in (one_of if isinstance(one_of, list) else ()) if isinstance(each, str))
