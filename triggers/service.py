@@ -47,7 +47,7 @@ from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
-from triggers.api.api import Api, answer_http_exception
+from triggers.api.api import Api, ApiParts, answer_http_exception
 from triggers.audit import AuditLog
 from triggers.bulks.actions import BulkActions
 from triggers.bulks.bulks import Bulks
@@ -279,7 +279,7 @@ async def _open_ways_in(
     entrance = await Entrance.open(settings, journal, keys, now, bounds, make_url(*address), audit)
     realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
-    api = Api(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more)
+    api = Api(ApiParts(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more))
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
     links = WaitLinks(runner, journal, now, bounds, limiters.networks, audit)
     app = _make_app(webhooks, health, links, logins, api, entrance, realtime.streams, bounds, now)

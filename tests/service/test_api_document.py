@@ -214,6 +214,8 @@ async def _use(service: Running, world: Outside) -> None:
     lists = (
         "connections",
         "connections/mail",
+        "attention",
+        "overview",
         "connectors",
         "connectors/http",
         "connectors/http/actions/get",

@@ -1,6 +1,7 @@
 """The API: a list of every operation, the routes made of it, and how a request is answered."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +15,6 @@ from starlette.routing import Route, WebSocketRoute
 
 from durable.engine import Engine
 from durable.journal.journal import Journal
-from durable.secrets import Secrets
 from durable.wording import quote
 from triggers.api.about import AboutOperations
 from triggers.api.access import Access
@@ -72,58 +72,70 @@ CROSS_ORIGIN = Middleware(
 """Lets pages of every origin follow streams. They bring a token; no cookie counts here."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """The parts of a service that operations read and act on. `waits_url`: where links to waits are answered."""
+
+    settings: Settings
+    instance: Instance
+    engine: Engine
+    journal: Journal
+    folder: Folder
+    schedules: Schedules
+    webhooks: Webhooks
+    bulks: Bulks
+    replays: Replays
+    logins: Logins
+    secret_store: SecretStore
+    now: Callable[[], int]
+    bounds: BodyLimits
+    keys: Keys
+    entrance: Entrance
+    waits_url: str
+    realtime: Realtime
+    audit: AuditLog
+
+
+def _list_operations(parts: ApiParts) -> Iterator[Operation[Any, Any]]:
+    engine, journal, folder, now = parts.engine, parts.journal, parts.folder, parts.now
+    secrets, logins, realtime, entrance = parts.secret_store.secrets, parts.logins, parts.realtime, parts.entrance
+    connections = ConnectionOperations(engine, folder, logins)
+    timetable = ScheduleOperations(folder, parts.schedules, now)
+    yield from StartOperations(engine, journal, folder, realtime, now).operations()
+    yield from RunOperations(engine, journal, folder, now, parts.waits_url).operations()
+    yield from RepeatOperations(engine, journal, folder, secrets, now).operations()
+    yield from StepOperations(journal, folder).operations()
+    yield from TriggerOperations(engine, journal, folder, now).operations()
+    yield from WaitOperations(engine, journal, now, parts.waits_url).operations()
+    yield from EventOperations(engine, journal, secrets.redactor, now).operations()
+    yield from PipelineOperations(journal, folder, parts.schedules, secrets, logins.url, now).operations()
+    yield from ConnectorOperations(folder, logins.connections).operations()
+    yield from connections.operations()
+    yield from VersionOperations(journal, folder).operations()
+    yield from timetable.operations()
+    yield from OverviewOperations(engine, journal, folder, connections.describe, timetable.describe, now).operations()
+    yield from FindOperations(journal).operations()
+    yield from DeliveryOperations(journal, parts.replays, secrets.redactor, folder.list_names, now).operations()
+    yield from UnknownPathOperations(parts.webhooks).operations()
+    yield from BulkOperations(parts.bulks, journal, now).operations()
+    yield from KeyOperations(parts.keys).operations()
+    yield from SessionOperations(entrance.sessions, entrance.links).operations()
+    yield from SecretOperations(parts.secret_store).operations()
+    yield from AuditOperations(journal).operations()
+    yield from StreamOperations(realtime).operations()
+    yield from RetentionOperations(journal, folder, parts.settings).operations()
+    yield from AboutOperations(parts.instance, journal, logins.url, now).operations()
+
+
 class Api:
     """Answers every request below `/api`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        instance: Instance,
-        engine: Engine,
-        journal: Journal,
-        folder: Folder,
-        schedules: Schedules,
-        webhooks: Webhooks,
-        bulks: Bulks,
-        replays: Replays,
-        logins: Logins,
-        secret_store: SecretStore,
-        now: Callable[[], int],
-        bounds: BodyLimits,
-        keys: Keys,
-        entrance: Entrance,
-        waits_url: str,
-        realtime: Realtime,
-        audit: AuditLog,
-    ) -> None:
-        self._bounds = bounds
-        self.access, secrets = Access(keys, entrance.guesses, realtime), secret_store.secrets
-        self._socket = SocketEndpoint(realtime, entrance.guesses)
-        connections = ConnectionOperations(engine, folder, logins)
-        timetable = ScheduleOperations(folder, schedules, now)
-        described: list[Operation[Any, Any]] = [
-            *StartOperations(engine, journal, folder, realtime, now).operations(),
-            *_list_run_operations(engine, journal, folder, secrets, now, waits_url),
-            *EventOperations(engine, journal, secrets.redactor, now).operations(),
-            *PipelineOperations(journal, folder, schedules, secrets, logins.url, now).operations(),
-            *ConnectorOperations(folder, logins.connections).operations(),
-            *connections.operations(),
-            *VersionOperations(journal, folder).operations(),
-            *timetable.operations(),
-            *OverviewOperations(engine, journal, folder, connections.describe, timetable.describe, now).operations(),
-            *FindOperations(journal).operations(),
-            *DeliveryOperations(journal, replays, secrets.redactor, folder.list_names, now).operations(),
-            *UnknownPathOperations(webhooks).operations(),
-            *BulkOperations(bulks, journal, now).operations(),
-            *KeyOperations(keys).operations(),
-            *SessionOperations(entrance.sessions, entrance.links).operations(),
-            *SecretOperations(secret_store).operations(),
-            *AuditOperations(journal).operations(),
-            *StreamOperations(realtime).operations(),
-            *RetentionOperations(journal, folder, settings).operations(),
-            *AboutOperations(instance, journal, logins.url, now).operations(),
-        ]
-        self.calls = OperationCalls(DocumentOperations(described).operations, audit)
+    def __init__(self, parts: ApiParts) -> None:
+        self._bounds = parts.bounds
+        self.access = Access(parts.keys, parts.entrance.guesses, parts.realtime)
+        self._socket = SocketEndpoint(parts.realtime, parts.entrance.guesses)
+        described = list(_list_operations(parts))
+        self.calls = OperationCalls(DocumentOperations(described).operations, parts.audit)
 
     @property
     def operations(self) -> Sequence[Operation[Any, Any]]:
@@ -171,17 +183,6 @@ class Api:
             return Response(status_code=400)  # the sender has gone
         except Exception as error:  # noqa: BLE001  # every error becomes an answer
             return make_api_error(error).response()
-
-
-def _list_run_operations(
-    engine: Engine, journal: Journal, folder: Folder, secrets: Secrets, now: Callable[[], int], waits_url: str
-) -> Iterator[Operation[Any, Any]]:
-    """The operations on runs and their steps."""
-    yield from RunOperations(engine, journal, folder, now, waits_url).operations()
-    yield from RepeatOperations(engine, journal, folder, secrets, now).operations()
-    yield from StepOperations(journal, folder).operations()
-    yield from TriggerOperations(engine, journal, folder, now).operations()
-    yield from WaitOperations(engine, journal, now, waits_url).operations()
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
