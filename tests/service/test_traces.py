@@ -33,6 +33,11 @@ steps:
   - {id: add, use: transform.set, with: {values: {a: 1}}}
   - {id: ask, use: wait.webhook, timeout: 1h, on_timeout: fail}
 """
+UNSTARTED = """
+triggers: [{id: hook, use: webhook, with: {path: /unstarted, verify: none}, inputs: {n: "{{ trigger.body.n }}"}}]
+inputs: {n: {type: integer}}
+steps: [{id: set, use: transform.set, with: {values: {a: 1}}}]
+"""
 CHILD = "steps: [{id: set, use: transform.set, with: {values: {a: 1}}}]"
 FAILS = """
 inputs: {card: {}}
@@ -173,3 +178,11 @@ async def test_the_steps_of_a_long_run_arrive_before_its_end_and_once(tmp_path: 
         (await service.client.post(f"/api/runs/{run}/cancel", json={})).raise_for_status()
         await receiver.wait_for_run(run)
         assert draw(receiver.spans) == ["asks", "  add", "  ask"]
+
+
+async def test_a_run_that_ends_in_the_commit_that_accepts_its_event_is_exported(tmp_path: Path) -> None:
+    async with receiving() as receiver, running(tmp_path, {"u": UNSTARTED}, otel_endpoint=receiver.url) as service:
+        answer = await service.client.post("/hooks/unstarted", json={"n": "canary"})
+        [span] = await receiver.wait_for_run(answer.json()["runs"][0])
+        assert (span.name, span.status, span.message) == ("u", 2, "invalid inputs")
+        assert not any(b"canary" in body for body in receiver.bodies)

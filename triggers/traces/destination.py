@@ -6,7 +6,7 @@ from typing import cast
 
 from durable.action import Action
 from durable.journal.journal import Journal
-from durable.lazy import ExtraMissing, load_module
+from durable.lazy import ExtraMissing, ensure_extra, load_module
 from durable.secrets import Secrets
 from triggers.instance import Instance
 from triggers.settings import Settings, SettingsError
@@ -16,7 +16,7 @@ from triggers.traces.reader import TraceReader
 HEADERS = "OTEL_HEADERS"
 """The secret with the headers of requests to the receiver."""
 
-EXTRA = "otel"
+EXTRA, LIBRARY = "otel", "opentelemetry.exporter.otlp.proto.http"
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -57,12 +57,13 @@ def open_sender(
         return None
     headers = secrets.get(HEADERS) if secrets.has(HEADERS) else None
     try:
-        module = load_module("triggers.traces.otlp", extra=EXTRA)
+        ensure_extra(LIBRARY, EXTRA)
     except ExtraMissing as missing:
         if endpoint is not None:
             raise SettingsError(f"otel_endpoint: {missing}") from None
         log.warning("traces are not exported, although OpenTelemetry's variables ask for it: %s", missing)
         return None
+    module = load_module("triggers.traces.otlp", extra=EXTRA)
     return cast(SpanSender, module.OtlpSender(endpoint, headers, settings.otel_service_name, timeout))
 
 
