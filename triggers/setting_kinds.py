@@ -2,13 +2,22 @@
 
 import ipaddress
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints
 
 from durable.durations import Milliseconds
 from durable.limit import Rate
+from triggers.documents.fields import Scope
+
+
+class AccessRule(NamedTuple):
+    """Gives people of an identity provider a scope: those of whom a claim has a value. The value `*` is any."""
+
+    claim: str
+    value: str
+    scope: Scope
 
 
 def _split_list(value: object) -> object:
@@ -36,6 +45,25 @@ def _check_base_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise ValueError("should be an address such as https://waypost.example.com")
     return text.rstrip("/")
+
+
+def _parse_access_rule(given: object) -> AccessRule:
+    if isinstance(given, AccessRule):
+        return given
+    condition, _, scope = str(given).rpartition(":")
+    claim, _, value = condition.partition("=")
+    for known in get_args(Scope):
+        if claim and value and scope == known:
+            return AccessRule(claim, value, known)
+    raise ValueError(f"{given!r} should be CLAIM=VALUE:SCOPE, such as groups=ops:admin; scopes are read, start, admin")
+
+
+def _check_issuer(text: str) -> str:
+    parts = urlsplit(text)
+    is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.scheme != "https" and not is_local:
+        raise ValueError("should be an https address, such as https://login.example.com")
+    return text
 
 
 def _check_proxy_url(text: str) -> str:
@@ -95,6 +123,12 @@ Networks: TypeAlias = Annotated[
 ]
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_check_base_url)]
 ProxyURL: TypeAlias = Annotated[str, AfterValidator(_check_proxy_url)]
+Issuer: TypeAlias = Annotated[BaseURL, AfterValidator(_check_issuer)]
+AccessRules: TypeAlias = Annotated[
+    tuple[Annotated[AccessRule, PlainValidator(_parse_access_rule)], ...], BeforeValidator(_split_list)
+]
+"""Each written as `CLAIM=VALUE:SCOPE`."""
+
 MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_parse_rate)]
 """Written as `COUNT/DURATION` or `none`."""
 

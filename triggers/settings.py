@@ -28,11 +28,13 @@ from durable.service_variables import describes_known_service, is_service_variab
 from durable.wording import explain_error, find_nearest
 from triggers.instance import KEY_FILE, SETTINGS_FILE
 from triggers.setting_kinds import (
+    AccessRules,
     ApiKeySetting,
     BaseURL,
     DatabaseURL,
     Destinations,
     Host,
+    Issuer,
     LogFormat,
     LogLevel,
     MostOften,
@@ -77,6 +79,19 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     api_key: ApiKeySetting | None = Field(
         None, description="The key for the API; if unset, a generated key is kept in the data folder."
+    )
+    oidc_issuer: Issuer | None = Field(
+        None, description="The OpenID Connect provider at which people sign in to the dashboard, beside API keys."
+    )
+    oidc_client_id: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None,
+        description="The id of this service there; the secret OIDC_CLIENT_SECRET contains its client secret, if it has"
+        " one.",
+    )
+    oidc_access: AccessRules = Field(
+        (),
+        description="Who may do what, as CLAIM=VALUE:SCOPE; the highest scope that applies counts, and nobody else may"
+        " sign in.",
     )
     store_key: SecretStr | None = Field(
         None,

@@ -56,14 +56,14 @@ def make_browser() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, verify=False, timeout=30)
 
 
-async def consent(url: str, *, is_denied: bool = False) -> str:
+async def consent(url: str, *, is_denied: bool = False, callback: str = "/oauth/callback") -> str:
     """Log in at the provider and permit the access, or deny it; returns the address that the browser is sent to."""
     async with make_browser() as browser:
         answer = await browser.get(url)
         while True:
             while answer.is_redirect:
                 place = urljoin(str(answer.url), answer.headers["location"])
-                if "/oauth/callback" in place:
+                if callback in place:
                     return place
                 answer = await browser.get(place)
             assert answer.status_code == 200, answer.text

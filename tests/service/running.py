@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import uvicorn
@@ -132,7 +133,7 @@ class Outside:
                 "method": request.method,
                 "path": request.url.path,
                 "headers": dict(request.headers),
-                "body": json.loads(body) if body else None,
+                "body": _parse(body, request.headers.get("content-type", "")),
             }
         )
         self.arrived.set()
@@ -149,6 +150,12 @@ class Outside:
         if self.echo:
             return JSONResponse(dict(request.headers))
         return self.answers.pop(0)() if self.answers else JSONResponse({"n": len(self.requests)})
+
+
+def _parse(body: bytes, kind: str) -> Any:
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(body.decode()))
+    return json.loads(body) if body else None
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ class VisitorDocument(Struct, frozen=True):
 
     name: Annotated[str, note("The name of the key")]
     scope: Scope
-    key: Annotated[str, note("The key's id; `admin` is the key of the service itself")]
+    key: Annotated[str, note("The key's id; `admin`: the key of the service itself, `oidc`: the identity provider")]
     session: Annotated[str | None, note("The session's id; null if a key was sent")]
 
 
@@ -20,10 +20,10 @@ class SessionDocument(Struct, frozen=True):
     """A person who is signed in to the dashboard."""
 
     id: str
-    name: Annotated[str, note("The name of the key with which they signed in")]
+    name: Annotated[str, note("The name of their key, or their name at the identity provider")]
     scope: Scope
-    key: Annotated[str, note("The id of that key; the session ends with it")]
-    subject: Annotated[str | None, note("Their name at the identity provider, if they signed in there")]
+    key: Annotated[str, note("The id of their key, with which the session ends; `oidc`: the identity provider")]
+    subject: Annotated[str | None, note("Their id at the identity provider, if they signed in there")]
     created_at: Time | None
     seen_at: Annotated[Time | None, note("Their last request, to within ten minutes")]
     expires_at: Time | None

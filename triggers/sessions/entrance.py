@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Self
 
 from durable.journal.journal import Journal
+from durable.secrets import Secrets
 from triggers.audit import AuditLog
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import WRONG_KEYS, Keys
+from triggers.sessions.browser_sessions import BrowserSessions
 from triggers.sessions.cookie import SessionCookie
 from triggers.sessions.enter_links import EnterLinks
+from triggers.sessions.provider import hash_settings, open_provider
+from triggers.sessions.provider_sign_in import ProviderSignIn
 from triggers.sessions.sessions import Sessions
 from triggers.sessions.sign_in import SignIn
 from triggers.sessions.visitors import Visitors
@@ -36,17 +40,25 @@ class Entrance:
         settings: Settings,
         journal: Journal,
         keys: Keys,
+        secrets: Secrets,
         now: Callable[[], int],
         bounds: BodyLimits,
         url: str,
         audit: AuditLog,
     ) -> Self:
-        """Join the parts, and learn the open sessions. `url` is where this machine reaches the service."""
-        sessions = Sessions(journal, keys, now, audit)
+        """Join the parts, and learn the open sessions. `url` is where this machine reaches the service. Raises
+        `SettingsError`."""
+        provider = open_provider(settings, secrets)
+        sessions = Sessions(journal, keys, now, audit, hash_settings(settings) if provider else None)
         await sessions.load()
         guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
         cookie = SessionCookie(settings.public_url)
         visitors = Visitors(keys, sessions, cookie, settings.host, settings.public_url)
         links = EnterLinks(keys, now, url)
-        sign_in = SignIn(keys, sessions, cookie, visitors, links, guesses, bounds, audit)
+        browsers = BrowserSessions(sessions, cookie)
+        outside = None
+        if provider:
+            rules, public = settings.oidc_access, settings.public_url or url
+            outside = ProviderSignIn(provider, rules, browsers, now, public, audit)
+        sign_in = SignIn(keys, browsers, visitors, links, outside, guesses, bounds, audit)
         return cls(sessions, visitors, links, guesses, sign_in)

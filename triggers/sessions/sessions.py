@@ -19,13 +19,19 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.sessions import Session
 from triggers.audit import AuditLog, Caller
-from triggers.keys import ADMIN, KeyHolder, Keys, drop_failure, hash_key
+from triggers.keys import ADMIN, SCOPES, KeyHolder, Keys, drop_failure, hash_key
 
 IDLE = parse_duration("12h")
 """A session ends after this time without a request, in ms."""
 
 LIFETIME = parse_duration("30d")
 """A session ends after this time in any case, in ms."""
+
+PROVIDER_LIFETIME = parse_duration("12h")
+"""The same for a person of an identity provider, which does not tell when it has blocked somebody."""
+
+PROVIDER = "oidc"
+"""The id of the key of all people of the identity provider."""
 
 SEEN_INTERVAL = parse_duration("10m")
 """How often the last request of a session is written, in ms."""
@@ -44,42 +50,53 @@ TEXT_LIMIT = 300
 
 
 class Sessions:
-    """The open sessions of the journal, which is their only writer."""
+    """The open sessions of the journal, which is their only writer. `provider`: what sessions of people of the identity
+    provider keep as the id of their key; it changes with the settings."""
 
-    def __init__(self, journal: Journal, keys: Keys, now: Callable[[], int], audit: AuditLog) -> None:
+    def __init__(
+        self, journal: Journal, keys: Keys, now: Callable[[], int], audit: AuditLog, provider: str | None = None
+    ) -> None:
         self._journal = journal
         self._keys = keys
         self._now = now
         self._audit = audit
+        self._provider = provider
         self._by_hash: dict[str, Session] = {}
         metrics.SESSIONS.set_function(lambda: len(self.list_open()))
 
     async def load(self) -> None:
-        """Learn the open sessions, and end those of an admin key that was changed."""
+        """Learn the open sessions, and end those of an admin key or of an identity provider that was changed."""
         found = await self._journal.list_open_sessions()
         is_admin = any(session.key.startswith(ADMIN_PREFIX) for session in found)
         admin = ADMIN_PREFIX + await self._keys.derive_admin_hash() if is_admin else None
         for session in found:
-            if session.key.startswith(ADMIN_PREFIX) and session.key != admin:
+            is_changed = session.key.startswith(ADMIN_PREFIX) and session.key != admin
+            if is_changed or (session.subject is not None and session.key != self._provider):
                 await asyncio.shield(self._journal.end_session(session.id, self._now()))
             else:
                 self._by_hash[session.hash] = session
 
-    async def begin(self, holder: KeyHolder, *, address: str | None, agent: str | None) -> str:
-        """Begin a session for the holder of a key; returns the token for their cookie."""
+    async def begin(
+        self, holder: KeyHolder, *, address: str | None, agent: str | None, subject: str | None = None
+    ) -> str:
+        """Begin a session for the holder of a key, or for a `subject` of the identity provider; returns the token for
+        their cookie."""
         at = self._now()
         token = secrets.token_urlsafe(32)
-        key = ADMIN_PREFIX + await self._keys.derive_admin_hash() if holder.key == ADMIN else holder.key
+        key = self._provider if subject is not None else holder.key
+        if key == ADMIN:
+            key = ADMIN_PREFIX + await self._keys.derive_admin_hash()
+        assert key is not None, "a subject is known only if there is a provider"
         session = Session(
             id=new_id("ses", at),
             hash=hash_key(token),
             key=key,
             name=holder.name,
             scope=holder.scope,
-            subject=None,
+            subject=subject,
             created_at=at,
             seen_at=at,
-            expires_at=at + LIFETIME,
+            expires_at=at + (LIFETIME if subject is None else PROVIDER_LIFETIME),
             address=address,
             agent=agent[:TEXT_LIMIT] if agent else None,
         )
@@ -103,6 +120,11 @@ class Sessions:
         at = self._now()
         if session.ended_at is not None or at >= min(session.expires_at, session.seen_at + IDLE):
             return None
+        if session.subject is not None:
+            scope = next((scope for scope in SCOPES if scope == session.scope), None)
+            if scope is None or session.key != self._provider:
+                return None
+            return KeyHolder(session.name, scope, PROVIDER, session.id)
         holder = self._keys.find_holder_of(find_key(session))
         return KeyHolder(holder.name, holder.scope, holder.key, session.id) if holder else None
 
@@ -138,5 +160,7 @@ class Sessions:
 
 
 def find_key(session: Session) -> str:
-    """The id of the key to which a session belongs."""
+    """The id of the key to which a session belongs; `oidc` for people of the identity provider."""
+    if session.subject is not None:
+        return PROVIDER
     return ADMIN if session.key.startswith(ADMIN_PREFIX) else session.key

@@ -1,5 +1,6 @@
 """The pages on which people sign in and out."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,12 +16,15 @@ from triggers.html.headers import respond_page
 from triggers.html.message import render_message
 from triggers.http.body import BadRequest, BodyLimits, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
-from triggers.keys import KeyHolder, Keys
+from triggers.keys import Keys
 from triggers.refusals import CrossSiteRequest, RateExceeded, WrongHost, find_refusal
-from triggers.sessions.cookie import SessionCookie
+from triggers.sessions.browser_sessions import BrowserSessions
 from triggers.sessions.enter_links import ENTER, EnterLinks
-from triggers.sessions.sessions import Sessions
+from triggers.sessions.provider import ProviderUnavailable, SignInRefused
+from triggers.sessions.provider_sign_in import BEGIN, CALLBACK, ProviderSignIn
 from triggers.sessions.visitors import Visitors
+
+log = logging.getLogger("waypost.sign_in")
 
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
@@ -39,26 +43,28 @@ class SignIn:
     def __init__(
         self,
         keys: Keys,
-        sessions: Sessions,
-        cookie: SessionCookie,
+        browsers: BrowserSessions,
         visitors: Visitors,
         links: EnterLinks,
+        provider: ProviderSignIn | None,
         guesses: RateLimiter,
         bounds: BodyLimits,
         audit: AuditLog,
     ) -> None:
         self._keys = keys
-        self._sessions = sessions
-        self._cookie = cookie
+        self._browsers = browsers
         self._visitors = visitors
         self._links = links
+        self._provider = provider
         self._guesses = guesses
         self._audit = audit
         self._bounds = bounds._replace(limit=min(bounds.limit, FORM_BYTES))
         self._templates = make_environment(Path(__file__).parent / "templates")
 
     def routes(self) -> list[Route]:
+        more = [Route(path, self.answer, methods=["GET"]) for path in (BEGIN, CALLBACK) if self._provider]
         return [
+            *more,
             Route(SIGN_IN, self.answer, methods=["GET", "POST"]),
             Route(ENTER, self.answer, methods=["GET", "POST"]),
             Route(SIGN_OUT, self.answer, methods=["POST"]),
@@ -69,7 +75,7 @@ class SignIn:
         try:
             self._visitors.check_host(request)
             if request.method != "POST":
-                return self._show_enter() if request.url.path == ENTER else self._show_form(request)
+                return await self._show(request)
             self._visitors.check_site(request)
             if request.url.path == SIGN_OUT:
                 return await self._sign_out(request)
@@ -79,11 +85,25 @@ class SignIn:
             return await self._take_key(request, form)
         except ClientDisconnect:
             return Response(status_code=400)  # the browser has gone
+        except ProviderUnavailable as error:
+            log.warning("nobody can sign in with OpenID Connect: %s", error)
+            return self._render_form("/", f"{_begin_sentence(str(error))}. Try again, or use a key.", 503)
+        except SignInRefused as error:
+            return self._render_form("/", f"{_begin_sentence(str(error))}.", 403)
         except (BadRequest, CrossSiteRequest, JournalError, RateExceeded, WrongHost) as error:
             refusal = find_refusal(error)
-            text = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}."
+            text = f"{_begin_sentence(refusal.detail)}."
             page = render_message(TITLES.get(refusal.status, "This cannot be read"), text)
             return respond_page(page, refusal.status, refusal.headers)
+
+    async def _show(self, request: Request) -> Response:
+        if self._provider and request.url.path == BEGIN:
+            return await self._provider.begin(request, find_local_path(request.query_params.get("next")))
+        if self._provider and request.url.path == CALLBACK:
+            if request.method == "HEAD":  # a preview of the link, which must not use it up
+                return respond_page("")
+            return await self._provider.finish(request)
+        return self._show_enter() if request.url.path == ENTER else self._show_form(request)
 
     def _show_form(self, request: Request) -> Response:
         to = find_local_path(request.query_params.get("next"))
@@ -96,44 +116,37 @@ class SignIn:
         holder = self._keys.find_holder(form.get("key", "").strip())
         to = find_local_path(form.get("next"))
         if holder is not None:
-            return await self._begin(request, holder, to)
+            return await self._browsers.begin(request, holder, to)
         if seconds := self._guesses.take_for(request.scope):
             raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
         return self._render_form(to, WRONG_KEY, 401)
 
     async def _take_link(self, request: Request, form: Mapping[str, str]) -> Response:
         holder = self._links.redeem(form.get("token", ""))
-        return await self._begin(request, holder, "/") if holder else self._render_form("/", VOID_LINK, 401)
-
-    async def _begin(self, request: Request, holder: KeyHolder, to: str) -> Response:
-        """Begin a session, in place of the one that the browser may have."""
-        await self._end(request)
-        token = await self._sessions.begin(
-            holder, address=find_address(request), agent=request.headers.get("user-agent")
-        )
-        response = RedirectResponse(to, 303)
-        self._cookie.set(response, request, token)
-        return response
+        if holder is None:
+            return self._render_form("/", VOID_LINK, 401)
+        return await self._browsers.begin(request, holder, "/")
 
     async def _sign_out(self, request: Request) -> Response:
         if holder := self._visitors.find(request):
             caller = Caller(holder, "dashboard", find_address(request))
             record = await self._audit.begin(caller, "sign_out", "session", holder.session)
-            await self._end(request)
+            await self._browsers.end(request)
             await self._audit.end(record, 303)
         # Not "cookies": that would sign out of all other services of the domain, or of the loopback address.
         response = RedirectResponse(SIGN_IN, 303, headers={"Clear-Site-Data": '"cache"'})
-        self._cookie.delete(response, request)
+        self._browsers.cookie.delete(response, request)
         return response
 
-    async def _end(self, request: Request) -> None:
-        token = self._cookie.read(request)
-        if token and (session := self._sessions.find(token)):
-            await self._sessions.end(session.id)
-
     def _render_form(self, to: str, problem: str | None = None, status: int = 200) -> Response:
-        page = self._templates.get_template("sign_in.html").render(next=to, problem=problem)
+        page = self._templates.get_template("sign_in.html").render(
+            next=to, problem=problem, provider=self._provider.label if self._provider else None, begin=BEGIN
+        )
         return respond_page(page, status)
+
+
+def _begin_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def find_local_path(text: str | None) -> str:

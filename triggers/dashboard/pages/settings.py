@@ -72,7 +72,7 @@ class SettingsPages:
     async def end_session(self, request: PageRequest) -> Redirect:
         """Sign a person out."""
         ended = await request.act("end_session", SessionDocument, {"session": request.path["session"]})
-        return Redirect("/settings/sessions", PageNotice(f"A session of {ended.subject or ended.name} has ended."))
+        return Redirect("/settings/sessions", PageNotice(f"A session of {ended.name} has ended."))
 
     async def show_retention(self, request: PageRequest) -> View:
         """How long things are kept, and what was removed."""
