@@ -276,8 +276,7 @@ async def _open_ways_in(
     webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
     schedules = Schedules(runner, journal, now)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
-    secrets = secret_store.secrets
-    entrance = await Entrance.open(settings, journal, keys, secrets, now, bounds, make_url(*address), audit)
+    entrance = await Entrance.open(settings, journal, keys, secret_store.secrets, now, make_url(*address), audit)
     realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
     api = Api(ApiParts(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more))

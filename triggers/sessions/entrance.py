@@ -17,7 +17,7 @@ from triggers.sessions.enter_links import EnterLinks
 from triggers.sessions.provider import hash_settings, open_provider
 from triggers.sessions.provider_sign_in import ProviderSignIn
 from triggers.sessions.sessions import Sessions
-from triggers.sessions.sign_in import SignIn
+from triggers.sessions.sign_in import FORM_BYTES, SignIn
 from triggers.sessions.visitors import Visitors
 from triggers.settings import Settings
 
@@ -42,7 +42,6 @@ class Entrance:
         keys: Keys,
         secrets: Secrets,
         now: Callable[[], int],
-        bounds: BodyLimits,
         url: str,
         audit: AuditLog,
     ) -> Self:
@@ -60,5 +59,6 @@ class Entrance:
         if provider:
             rules, public = settings.oidc_access, settings.public_url or url
             outside = ProviderSignIn(provider, rules, browsers, now, public, audit)
+        bounds = BodyLimits(FORM_BYTES, settings.body_timeout / 1000)
         sign_in = SignIn(keys, browsers, visitors, links, outside, guesses, bounds, audit)
         return cls(sessions, visitors, links, guesses, sign_in)

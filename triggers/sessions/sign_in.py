@@ -58,7 +58,7 @@ class SignIn:
         self._provider = provider
         self._guesses = guesses
         self._audit = audit
-        self._bounds = bounds._replace(limit=min(bounds.limit, FORM_BYTES))
+        self._bounds = bounds
         self._templates = make_environment(Path(__file__).parent / "templates")
 
     def routes(self) -> list[Route]:
