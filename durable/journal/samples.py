@@ -16,9 +16,8 @@ def sample_runs(
     c = runs.c
     newest = select(c.id, c.trigger, c.status, c.created_at, c.finished_at, c.cause)
     newest = newest.where(c.pipeline == pipeline, c.id >= since).order_by(c.id.desc()).limit(limit)
-    found = connection.execute(newest)
     return [
-        RunSample(row.id, row.status, row.created_at, row.finished_at, decode_cause(row.cause))
-        for row in found
-        if trigger is None or row.trigger == trigger
+        RunSample(id, status, created_at, finished_at, decode_cause(cause))
+        for id, of_trigger, status, created_at, finished_at, cause in connection.execute(newest)
+        if trigger is None or of_trigger == trigger
     ]

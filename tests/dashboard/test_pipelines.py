@@ -4,6 +4,7 @@ import re
 import shlex
 from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from tests.service.running import ENVIRONMENT, Running, running
 
 pytestmark = pytest.mark.anyio
+
+SVG = "http://www.w3.org/2000/svg"
 
 ORDER = """
 id: order
@@ -73,6 +76,17 @@ async def test_the_overview_has_a_grid_of_runs_by_steps_whose_cells_lead_to_the_
         assert "inputs.total &gt; 100" in page, "the condition of a case"
         assert "/hooks/orders" in page
         await open_page(service, "/pipelines/ordr", 404)
+
+
+async def test_the_steps_are_drawn_as_a_picture_without_styles(tmp_path: Path) -> None:
+    async with running(tmp_path, {"order": ORDER}) as service:
+        answer = await service.client.get("/pipelines/order/graph.svg")
+        assert answer.headers["content-type"] == "image/svg+xml"
+        picture = ElementTree.fromstring(answer.text)
+        texts = [" ".join("".join(each.itertext()).split()) for each in picture.iter(f"{{{SVG}}}text")]
+        wanted = ["note log.write", "size switch", "case 1 inputs.total > 100", "large flow.fail", "else"]
+        assert texts == [*wanted, "small log.write"]
+        assert not {"style", "class"} & {name for each in picture.iter() for name in each.attrib}
 
 
 async def test_a_broken_file_shows_the_line_with_a_caret_and_the_version_before(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
+from triggers.pipelines.grid import PipelineGrids
 from triggers.webhooks.presets import load_presets, name_scheme
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +61,18 @@ async def test_grid_and_statistics_show_how_the_newest_runs_went(tmp_path: Path)
         listed = await service.ask("/pipelines?statistics=true")
         assert listed["statistics"] == {"order": one}
         assert (await service.ask("/pipelines"))["statistics"] is None
+
+
+async def test_a_grid_of_long_runs_is_filled_in_by_and_by(tmp_path: Path) -> None:
+    async with running(tmp_path, {"order": ORDER}) as service:
+        for total in (5, 500, 5):
+            await _run(service, total=total)
+        length = max(run.sequence for run in await service.service.journal.list_runs(limit=3))
+        grids = PipelineGrids(service.service.journal, entries_limit=length)
+        first = await grids.read_grid("order", None)
+        assert (first.unread, [run.is_read for run in first.runs]) == (2, [True, False, False])
+        assert first.runs[1].cells == [None, "failed", None], "the row of a failed run tells the step"
+        assert [(await grids.read_grid("order", None)).unread for _ in range(2)] == [1, 0]
 
 
 async def test_a_pipeline_without_runs_has_an_empty_grid_with_its_steps(tmp_path: Path) -> None:

@@ -40,20 +40,30 @@ Cells: TypeAlias = dict[str, Cell]
 class PipelineGrids:
     """Reads grids, and keeps the cells of runs as long as nothing is appended to their histories."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Reads, entries_limit: int = ENTRIES_LIMIT) -> None:
         self._reads = reads
+        self._entries_limit = entries_limit
         self._kept: OrderedDict[str, tuple[int, Cells]] = OrderedDict()
 
     async def read_grid(self, pipeline: str, served: VersionSteps | None, limit: int = RUNS) -> GridDocument:
         """The grid of a pipeline; `served` are the steps of the version that is served."""
         found = await self._reads.list_runs(pipeline=pipeline, limit=limit)
-        wanted = _choose_readable([run for run in found if self._find_kept(run) is None])
+        wanted = self._choose_readable([run for run in found if self._find_kept(run) is None])
         if wanted:
             read = await self._reads.scan(lambda scan: [(run, read_cells(scan, run)) for run in wanted])
             for run, cells in read:
                 self._keep(run, cells)
         rows = [(run, self._find_kept(run)) for run in found]
         return make_grid(rows, served)
+
+    def _choose_readable(self, runs: Iterable[Run]) -> list[Run]:
+        """The runs whose histories fit into the limit together, the newest first."""
+        chosen, left = [], self._entries_limit
+        for run in runs:
+            if run.sequence <= left:
+                chosen.append(run)
+                left -= run.sequence
+        return chosen
 
     def _find_kept(self, run: Run) -> Cells | None:
         sequence, cells = self._kept.get(run.id, (0, {}))
@@ -64,16 +74,6 @@ class PipelineGrids:
         self._kept.move_to_end(run.id)
         while len(self._kept) > KEPT_RUNS:
             self._kept.popitem(last=False)
-
-
-def _choose_readable(runs: Iterable[Run]) -> list[Run]:
-    """The runs whose histories fit into the limit together, the newest first."""
-    chosen, left = [], ENTRIES_LIMIT
-    for run in runs:
-        if run.sequence <= left:
-            chosen.append(run)
-            left -= run.sequence
-    return chosen
 
 
 def read_cells(scan: Scan, run: Run) -> Cells:

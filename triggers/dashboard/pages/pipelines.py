@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
+from starlette.responses import Response
 
 from triggers.api.problem import ApiError
+from triggers.dashboard.drawing import draw_graph
 from triggers.dashboard.page import PageRequest, PageRoute, Values, View, make_link, make_path
 from triggers.documents.pipelines import (
     ExampleRequestDocument,
@@ -35,6 +37,8 @@ STATES: dict[PipelineStatus, tuple[str, str]] = {
 ATTENTION: tuple[PipelineStatus, ...] = ("disabled", "serving the version before", "serving")
 """The order in which the list has them: what is broken stands first."""
 
+PICTURE_HEADERS = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
+
 Listed = TypeVar("Listed", bound=PipelineLineDocument)
 
 
@@ -53,6 +57,7 @@ class PipelinePages:
         return [
             PageRoute("GET", "/pipelines", self.list_pipelines),
             PageRoute("GET", one, self.show_pipeline),
+            PageRoute("GET", f"{one}/graph.svg", self.draw_pipeline),
             PageRoute("GET", f"{one}/text", self.show_text),
             PageRoute("GET", f"{one}/versions", self.list_versions),
             PageRoute("GET", f"{one}/versions/{{version}}", self.show_version),
@@ -72,7 +77,7 @@ class PipelinePages:
             "states": STATES,
             "shorten": shorten_problem,
         }
-        return View("pipelines.html", values, live=("rows",), watches=("runs",))
+        return View("pipelines.html", values)
 
     async def show_pipeline(self, request: PageRequest) -> View:
         """How the newest runs of a pipeline went, step by step, and what the pipeline is."""
@@ -86,6 +91,13 @@ class PipelinePages:
             "triggers": (await request.read("list_triggers", TriggersDocument, pipeline=pipeline)).triggers,
         }
         return View("pipeline.html", values, live=("figures", "grid"), watches=("runs",))
+
+    async def draw_pipeline(self, request: PageRequest) -> Response:
+        """The steps of a pipeline as a picture."""
+        pipeline = request.path["pipeline"]
+        graph = await request.read("get_pipeline_graph", PipelineGraphDocument, pipeline=pipeline)
+        picture = draw_graph(f"The steps of {pipeline}", graph.steps)
+        return Response(picture, headers=PICTURE_HEADERS, media_type="image/svg+xml")
 
     async def show_text(self, request: PageRequest) -> View:
         """The file as it is now, with each problem below its line."""
