@@ -5,6 +5,7 @@ the key file, is the admin key beside them.
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -22,7 +23,7 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.limit import Rate
 from durable.units import ApiKey
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyScope, Scope
 from triggers.settings import Settings, SettingsError
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -83,6 +84,7 @@ class Keys:
         self._now = now
         self._by_hash: dict[str, ApiKey] = {}
         self._by_id: dict[str, ApiKey] = {}
+        self._signing_root = b""
 
     async def load(self) -> None:
         """Learn the keys that the journal holds."""
@@ -112,22 +114,36 @@ class Keys:
         return KeyHolder(found.name, scope, found.id)
 
     async def derive_admin_hash(self) -> str:
-        """What distinguishes the admin key from the one before it. A person chooses that key, so the hash is one that
-        is slow to guess from."""
-        salt = b"waypost admin key"  # the hash has to be the same after a restart
-        derived = await asyncio.to_thread(hashlib.scrypt, self._admin or b"", salt=salt, n=2**14, r=8, p=1, dklen=16)
-        return derived.hex()
+        """What distinguishes the admin key from the one before it."""
+        return (await self._derive(b"waypost admin key", 16)).hex()
+
+    async def derive_signing_root(self) -> None:
+        """Derive the secret from which `make_signing_secret` derives those of keys."""
+        self._signing_root = await self._derive(b"waypost stream tokens", 32)
+
+    async def _derive(self, salt: bytes, size: int) -> bytes:
+        """Derive a secret from the admin key, the same after a restart. A person may have chosen that key, so each
+        guess at it is slow."""
+        return await asyncio.to_thread(hashlib.scrypt, self._admin or b"", salt=salt, n=2**14, r=8, p=1, dklen=size)
+
+    def make_signing_secret(self, id: str) -> str:
+        """The secret that signs the tokens of a key, given its id. It is not stored, but follows from the admin key."""
+        if not self._signing_root:
+            raise LookupError("the secrets that sign tokens are not derived yet")
+        digest = hmac.digest(self._signing_root, f"waypost stream tokens\0{id}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def is_active(self, id: str) -> bool:
         """Whether there is a valid key with this id."""
         found = self._by_id.get(id)
         return id == ADMIN or (found is not None and found.revoked_at is None)
 
-    async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
-        """Make a key and keep it; the text is what its holder presents."""
+    async def create(self, name: str, scope: KeyScope) -> tuple[ApiKey, str]:
+        """Make a key and keep it; the text is what its holder presents, or the secret with which they sign."""
         at = self._now()
-        text = PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(new_id("key", at), name, scope, hash_key(text), at)
+        id = new_id("key", at)
+        text = self.make_signing_secret(id) if scope == "sign" else PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(id, name, scope, hash_key(text), at)
         await asyncio.shield(self._journal.add_key(key))
         self._keep(key)
         return key, text

@@ -70,7 +70,6 @@ from triggers.logins.callback import LoginCallback
 from triggers.logins.logins import Logins
 from triggers.realtime.realtime import Realtime
 from triggers.realtime.streams import Streams
-from triggers.realtime.tokens import derive_root
 from triggers.repeats.replays import Replays
 from triggers.repeats.reruns import Reruns
 from triggers.schedules.alarm import Alarm
@@ -277,7 +276,7 @@ async def _open_ways_in(
     schedules = Schedules(runner, journal, now)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
     entrance = await Entrance.open(settings, journal, keys, secret_store.secrets, now, make_url(*address), audit)
-    realtime = Realtime(journal, keys, await derive_root(key), now, settings.max_streams)
+    realtime = Realtime(journal, keys, now, settings.max_streams)
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
     api = Api(ApiParts(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more))
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
@@ -344,6 +343,7 @@ async def _load_keys(
     secrets.redactor.learn(key)
     keys = Keys(journal, key, now)
     await keys.load()
+    await keys.derive_signing_root()
     return keys, key, file
 
 

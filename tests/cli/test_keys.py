@@ -35,11 +35,17 @@ def test_a_key_created_while_the_service_runs_works_at_once(place: Path) -> None
         assert waypost("keys", "revoke", made["id"], cwd=place).returncode == 0
         assert httpx.get(f"{url}/api/runs", headers=headers, trust_env=False).status_code == 401
         assert waypost("keys", "revoke", "key_nobody", cwd=place).returncode == 1
+        signing = waypost("keys", "create", "shop", "--signing", cwd=place)
+        assert re.search("key_[0-9a-z]{26} signs tokens", signing.stderr)
+        assert re.fullmatch(r"[\w-]{43}\n", signing.stdout), "the secret"
 
 
 def test_errors_about_keys_are_explained(place: Path) -> None:
     assert waypost("keys", "create", "ci", "--scope", "all", cwd=place).returncode == 2
     assert waypost("keys", "create", "", cwd=place).returncode == 2
+    unserved = waypost("keys", "create", "shop", "--signing", cwd=place)
+    assert unserved.returncode == 3
+    assert "waypost serve" in unserved.stderr
     missing = waypost("keys", "revoke", "key_nobody", cwd=place)
     assert missing.returncode == 1
     assert "`waypost keys list` lists them" in missing.stderr

@@ -28,8 +28,8 @@ async def _status(service: Running, run: str, token: str) -> tuple[int, str]:
 
 def _forge(service: Running, **changes: Any) -> str:
     """A token signed with the right secret, unless the changes say otherwise."""
-    tokens = service.service.realtime.tokens
-    given = {"key": "admin", "algorithm": "HS256", "secret": tokens.make_secret("admin"), "claims": {}, **changes}
+    secret = service.service.keys.make_signing_secret("admin")
+    given = {"key": "admin", "algorithm": "HS256", "secret": secret, "claims": {}, **changes}
     claims = {"exp": int(time.time()) + HOUR, "scope": {"pipelines": ["ask"]}, **given["claims"]}
     claims = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(claims, given["secret"], given["algorithm"], {"kid": given["key"]})
@@ -130,6 +130,22 @@ async def test_the_start_of_a_run_brings_a_token_for_it(tmp_path: Path) -> None:
             assert await stream.until("run")
         batch = await service.client.post(f"{start}/batch", json={"runs": [{"token": {}}, {}]})
         assert ["token" in answer["run"] for answer in batch.json()["answers"]] == [True, False]
+
+
+async def test_a_backend_signs_tokens_with_a_key_that_is_worth_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ASK}) as service:
+        run = await start_run(service)
+        made = (await service.client.post("/api/keys", json={"name": "shop", "scope": "sign"})).json()
+        token = _forge(service, key=made["id"], secret=made["key"], claims={"see": "history"})
+        async with open_stream(service.client, f"/runs/{run}/stream?token={token}") as stream:
+            assert await stream.until("run")
+        key = {"Authorization": f"Bearer {made['key']}"}
+        assert (await service.client.get("/api/runs", headers=key)).status_code == 401
+        assert (await service.client.get(f"/api/runs/{run}/stream", headers=key)).status_code == 401
+        other = _forge(service, key="admin", secret=made["key"])
+        assert "Signature verification failed" in (await _status(service, run, other))[1]
+        await service.client.delete(f"/api/keys/{made['id']}")
+        assert "names no valid key" in (await _status(service, run, token))[1]
 
 
 async def test_what_a_token_may_be_is_checked(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ async def running(
     (config / "pipelines").mkdir(parents=True, exist_ok=True)
     for name, text in pipelines.items():
         (config / "pipelines" / f"{name}.yaml").write_text(text)
-    listener = listen("127.0.0.1", 0)
     loaded = Settings.load(config, environment, {"drain_timeout": "2s", **settings})
+    listener = listen("127.0.0.1", loaded.port if "port" in settings else 0)
     address = listener.getsockname()[:2]
     async with (
         compose(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from durable.wording import quote
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyScope
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.keys import Keys
 
@@ -21,7 +21,9 @@ class NewKey(Body):
     """A key to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(description="Who it is for")
-    scope: Scope = Field(description="What it may do: read, also start, cancel and answer runs, or everything")
+    scope: KeyScope = Field(
+        description="What it may do: read, also start, cancel and answer runs, everything; or sign tokens for streams"
+    )
 
 
 class KeyOperations:

@@ -4,7 +4,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from triggers.commands.ask import ask_key_store
+from triggers.commands.ask import ask_key_store, ask_service
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
@@ -19,6 +19,9 @@ def create(
     scope: Annotated[
         str, typer.Option(help="read; start (also start, cancel and answer runs); or admin (everything).")
     ] = "start",
+    signing: Annotated[
+        bool, typer.Option("--signing", help="Print a secret with which your backend signs tokens for streams.")
+    ] = False,
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
@@ -26,11 +29,15 @@ def create(
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
     wanted: Scope = parse_choice(get_args(Scope), scope, "--scope") or "start"
-    made = ask_key_store(config, data, lambda store: store.create_key(name, wanted))
+    if signing:
+        made = ask_service(config, data, lambda service: service.create_key(name, "sign"))
+    else:
+        made = ask_key_store(config, data, lambda store: store.create_key(name, wanted))
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made.id} may {made.scope}; the key is shown only once:", err=True)
+    what = f"{made.id} signs tokens (`kid`); its secret" if signing else f"{made.id} may {made.scope}; the key"
+    typer.echo(f"{what} is shown only once:", err=True)
     typer.echo(made.key)
 
 

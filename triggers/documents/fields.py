@@ -18,6 +18,9 @@ def note(text: str) -> Meta:
 Scope: TypeAlias = Literal["read", "start", "admin"]
 """What a key may do, each including those before it: read; start, cancel and answer runs; everything."""
 
+KeyScope: TypeAlias = Literal[Scope, "sign"]
+"""What a key is for: a scope, or to sign tokens for streams, and nothing else."""
+
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, in UTC."""
 

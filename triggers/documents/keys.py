@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self, cast
 from msgspec import Struct
 
 from durable.units import ApiKey
-from triggers.documents.fields import Scope, Time, format_time, note
+from triggers.documents.fields import KeyScope, Time, format_time, note
 
 
 class KeyDocument(Struct, frozen=True):
@@ -13,7 +13,7 @@ class KeyDocument(Struct, frozen=True):
 
     id: str
     name: str
-    scope: Scope
+    scope: Annotated[KeyScope, note("`sign`: it signs tokens for streams, and is worth nothing else")]
     created_at: Time | None
     revoked_at: Time | None
     last_used_at: Annotated[Time | None, note("Its last use, to within ten minutes; null if it was never used")]
@@ -23,7 +23,7 @@ class KeyDocument(Struct, frozen=True):
         return cls(
             id=found.id,
             name=found.name,
-            scope=cast(Scope, found.scope),
+            scope=cast(KeyScope, found.scope),
             created_at=format_time(found.created_at),
             revoked_at=format_time(found.revoked_at),
             last_used_at=format_time(found.last_used_at),

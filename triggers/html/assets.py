@@ -16,7 +16,12 @@ PREFIX = "/static"
 FOR_EVER = "public, max-age=31536000, immutable"
 """The address contains a hash of the content, so that a copy never becomes stale."""
 
-_SENT_AS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+FOR_FRONT_ENDS = ("client.js", "client.d.ts")
+"""Files that pages of other origins load, under an address that does not change: `/static/client.js`."""
+
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+
+_SENT_AS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".ts": "text/plain"}
 """Media types that must not depend on the machine's table: browsers refuse modules with another one."""
 
 
@@ -38,7 +43,18 @@ class Assets:
         return f"{PREFIX}/{self.build}/{name}"
 
     def routes(self) -> list[Route]:
-        return [Route(f"{PREFIX}/{{build}}/{{name}}", self._answer, methods=["GET"])]
+        return [
+            Route(f"{PREFIX}/{{build}}/{{name}}", self._answer, methods=["GET"]),
+            *(Route(f"{PREFIX}/{name}", self._answer_front_end, methods=["GET"]) for name in FOR_FRONT_ENDS),
+        ]
+
+    def _answer_front_end(self, request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        etag = f'"{self.build}"'
+        headers = {**_make_headers(name, is_this_build=False), **ANY_ORIGIN, "ETag": etag}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(self._files[name], headers=headers)
 
     def _answer(self, request: Request) -> Response:
         data = self._files.get(request.path_params["name"])

@@ -35,7 +35,7 @@ from triggers.documents.connections import (
 )
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyScope
 from triggers.documents.found import FoundDocument
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.documents.overview import AttentionDocument, OverviewDocument, Period
@@ -320,7 +320,7 @@ class ServiceClient:
     async def list_keys(self) -> list[KeyDocument]:
         return (await self._ask(KeyListDocument, "GET", "/api/keys")).keys
 
-    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+    async def create_key(self, name: str, scope: KeyScope) -> MadeKeyDocument:
         return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
 
     async def create_enter_link(self) -> EnterLinkDocument:

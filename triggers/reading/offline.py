@@ -30,7 +30,7 @@ from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyScope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
@@ -266,7 +266,7 @@ class JournalKeys:
     async def list_keys(self) -> list[KeyDocument]:
         return [KeyDocument.of(key) for key in self._keys.list_keys()]
 
-    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+    async def create_key(self, name: str, scope: KeyScope) -> MadeKeyDocument:
         record = await self._audit.begin(Caller.of_command(), "create_key", "key")
         key, text = await self._keys.create(name, scope)
         await self._audit.end(record, 201, key.id)

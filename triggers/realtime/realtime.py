@@ -23,12 +23,11 @@ from triggers.runs.rows import find_run
 
 
 class Realtime:
-    """The streams of a service, at most `limit`, and the board on which attempts report their progress. `root` is the
-    secret from which those of tokens are derived."""
+    """The streams of a service, at most `limit`, and the board on which attempts report their progress."""
 
-    def __init__(self, journal: Journal, keys: Keys, root: bytes, now: Callable[[], int], limit: int) -> None:
+    def __init__(self, journal: Journal, keys: Keys, now: Callable[[], int], limit: int) -> None:
         self.board = ProgressBoard(ProgressNotifier(journal.feed, asyncio.get_running_loop()).notify)
-        self.tokens = StreamTokens(keys, root, now)
+        self.tokens = StreamTokens(keys, now)
         self.streams = Streams(journal.feed, keys.is_active, now, limit)
         self._journal = journal
         self._keys = keys

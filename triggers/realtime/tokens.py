@@ -5,10 +5,6 @@ key, which the token names (`kid`). So nothing is stored of a token or its secre
 is revoked or the service's own key is replaced. The algorithm is pinned (RFC 8725).
 """
 
-import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import Callable
 from typing import Any
 
@@ -34,13 +30,6 @@ TOKEN_LIMIT = 16 * 1024
 """The maximum length of a token."""
 
 
-async def derive_root(key: str) -> bytes:
-    """Derive the secret from which those of tokens are derived, from the service's own key. A person may have chosen
-    that key, and who has the secret of a signing key could guess at it: so each guess is slow."""
-    salt = b"waypost stream tokens"  # the result has to be the same after a restart
-    return await asyncio.to_thread(hashlib.scrypt, key.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
-
-
 class _Claims(msgspec.Struct):
     exp: int
     scope: TokenScopeDocument
@@ -48,17 +37,11 @@ class _Claims(msgspec.Struct):
 
 
 class StreamTokens:
-    """Signs and verifies tokens. `root` is the secret from which all others are derived; `now` is in ms."""
+    """Signs and verifies tokens. `now` is in ms."""
 
-    def __init__(self, keys: Keys, root: bytes, now: Callable[[], int]) -> None:
+    def __init__(self, keys: Keys, now: Callable[[], int]) -> None:
         self._keys = keys
-        self._root = root
         self._now = now
-
-    def make_secret(self, key: str) -> str:
-        """The secret that signs the tokens of a key, given its id."""
-        digest = hmac.digest(self._root, f"waypost stream tokens\0{key}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def sign(self, key: str, scope: TokenScopeDocument, see: See, lifetime: int) -> tuple[str, int]:
         """Make a token that lasts so long (ms); returns it, and when it expires (ms)."""
@@ -70,7 +53,7 @@ class StreamTokens:
             "scope": msgspec.to_builtins(scope),
             "see": see,
         }
-        return jwt.encode(claims, self.make_secret(key), ALGORITHM, {"kid": key}), expires_at * 1000
+        return jwt.encode(claims, self._keys.make_signing_secret(key), ALGORITHM, {"kid": key}), expires_at * 1000
 
     def verify(self, token: str) -> StreamPermit:
         """What a token permits; raises `TokenRefused`."""
@@ -84,7 +67,7 @@ class StreamTokens:
                 )
             given = jwt.decode(
                 token,
-                self.make_secret(key),
+                self._keys.make_signing_secret(key),
                 algorithms=[ALGORITHM],
                 options={"require": ["exp", "scope"], "verify_exp": False, "verify_aud": False, "verify_iat": False},
             )
