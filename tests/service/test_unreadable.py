@@ -93,6 +93,10 @@ async def test_an_unreadable_run_is_paused_with_its_reason_and_can_be_cancelled(
         assert (await service.client.get("/ready")).json()["unreadable"] == 1
         assert (await service.client.get(f"/api/runs/{run}/export")).status_code in (200, 409)
         assert (await service.client.get(f"/api/runs/{run}/history")).status_code in (200, 409)
+        for view in ("fall", "graph", "data", "json", "fall&step=approval", "fall&step=first&tab=definition"):
+            page = await service.client.get(f"/runs/{run}?view={view}", headers={"Accept": "text/html"})
+            assert (page.status_code, "cannot be read" in page.text) == (200, True), page.text
+        assert (await service.client.get(f"/runs/{run}?view=history")).status_code in (200, 409)
 
         answer = await service.client.post(f"/api/runs/{run}/cancel", json={"reason": "it is broken"})
         assert answer.status_code == 202

@@ -258,6 +258,8 @@ async def _explain_now(request: PageRequest, run: RunDocument) -> Values:
             "has_more": len(others) > OTHERS or (same.after is not None and len(others) == OTHERS),
             "since": others[-1].created_at if others else None,
         }
+    kinds = {each.wait.kind for each in values["waits"]}
+    values["is_explained"] = bool(kinds & {"decision", "resume"} if run.status == "paused" else kinds)
     decided = [each.wait.step for each in values["waits"] if each.wait.kind == "decision"]
     values["doubtful"] = {step: await _find_step(request, run, step) for step in decided if step}
     return values
@@ -416,8 +418,12 @@ async def _read_recorded(request: PageRequest, step: str | None) -> JSON:
     """The recorded input of a step, or the inputs of the run; raises `ApiError` if it is too large for a form."""
     run = request.path["run"]
     if step is None:
-        found = await request.read("get_value", RunValueDocument, run=run, value="inputs")
-        inputs: JSON = found.value
+        text = await request.read_bytes("get_value", run=run, value="inputs")
+        if len(text) > EDITED_LIMIT:
+            raise ApiError(
+                422, f"the inputs of {run} are too large to be edited here; use `waypost fork {run} --set NAME=VALUE`"
+            )
+        inputs: JSON = msgspec.json.decode(text, type=RunValueDocument).value
         return inputs
     document = await request.read("get_step", StepDocument, run=run, step=step, part_limit=EDITED_LIMIT)
     if "input" in document.omitted:
