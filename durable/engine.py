@@ -37,6 +37,7 @@ class Start:
     `source`: what the run repeats.
     `at`: when the run starts, in ms; None means the event's time.
     `traceparent`: the span that requested it; see `durable.trace`.
+    `by`: who started it over the API: the name of their key.
     """
 
     definition: Definition
@@ -56,6 +57,7 @@ class Start:
     source: RunSource | None = None
     at: int | None = None
     traceparent: str | None = None
+    by: str | None = None
 
 
 class RetryOutcome(NamedTuple):
@@ -164,9 +166,9 @@ class Engine(Protocol):
         changes nothing; the result is the first one's."""
         ...
 
-    async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
-        """Answer a wait. `name` is the name of a wait inside a `wait.any`. The first of an answer, an event and the
-        timer ends the wait."""
+    async def answer(self, run: str, path: str, name: str, data: JSON, by: str | None = None) -> PostOutcome:
+        """Answer a wait. `name` is the name of a wait inside a `wait.any`; `by` is who answers. The first of an answer,
+        an event and the timer ends the wait."""
         ...
 
     async def resolve(

@@ -27,12 +27,13 @@ class SlotMessage(msgspec.Struct, frozen=True):
 
 
 class AnswerMessage(msgspec.Struct, frozen=True):
-    """An answer to the wait at `path`. `name` is the name of a wait inside a `wait.any`."""
+    """An answer to the wait at `path`. `name` is the name of a wait inside a `wait.any`; `by` is who answered."""
 
     kind: ClassVar = "answer"
     path: str
     name: str
     data: Any
+    by: str | None = None
 
 
 class EventMessage(msgspec.Struct, frozen=True):

@@ -42,9 +42,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class RunStarted(Entry, frozen=True, tag="run_started"):
     """A run started.
 
-    `trigger`: the id of the trigger that started it.
+    `trigger`: the id of the trigger that started it. `url`: the address of the run's page.
     `arrival`: the value of `trigger` in expressions; kept only if a step reads it, or with an `error`.
-    `url`: the address of the run's page.
     `error`: why the inputs could not be computed. The run fails before its first step.
     `not_before`, `expires_at`: the run is held back until `StartDue`.
     `is_delayed`: `not_before` is the end of a delay, not a time that the caller chose.
@@ -53,7 +52,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     `priority`: attempts of runs with a higher priority start first.
     `depth`: how many runs, each started by an event of the previous one, led to this run.
     `origin`: the id of the first event that led to this run; None if that is the run's own `event`.
-    `source`: what the run repeats.
+    `source`: what the run repeats. `by`: who started it over the API, as the name of their key.
     `traceparent`: the span that requested the run, of the sender or of the step that started it.
     """
 
@@ -80,6 +79,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     origin: str | None = None
     source: RunSource | None = None
     traceparent: str | None = None
+    by: str | None = None
 
     @property
     def held_until(self) -> int | None:
@@ -208,6 +208,7 @@ class SignalReceived(Entry, frozen=True, tag="signal_received"):
     path: str
     name: str = ""
     data: Value = NULL
+    by: str | None = None
 
 
 class ChildEnded(Entry, frozen=True, tag="child_ended"):

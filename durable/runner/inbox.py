@@ -81,8 +81,8 @@ def make_fact(message: InboxMessage, posted_at: int, event: Event | None, at: in
             return CancelRequested(at=at, reason=reason, by=by or None)
         case SlotMessage():
             return SlotGranted(at=at)
-        case AnswerMessage(path, name, data):
-            return SignalReceived(at=at, path=path, name=name, data=Value.of(data))
+        case AnswerMessage(path, name, data, by):
+            return SignalReceived(at=at, path=path, name=name, data=Value.of(data), by=by)
         case EventMessage(path, name):
             return SignalReceived(at=at, path=path, name=name, data=_describe_event(event))
         case TimerMessage(path):

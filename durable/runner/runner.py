@@ -161,8 +161,8 @@ class Runner:
     ) -> bool:
         return await self.messenger.post(run, CancelMessage(reason, by), once=once) == "posted"
 
-    async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
-        return await self.messenger.post(run, AnswerMessage(path, name, data), path)
+    async def answer(self, run: str, path: str, name: str, data: JSON, by: str | None = None) -> PostOutcome:
+        return await self.messenger.post(run, AnswerMessage(path, name, data, by), path)
 
     async def resolve(
         self, run: str, path: str, verdict: Verdict, *, output: JSON = None, by: str | None, reason: str | None

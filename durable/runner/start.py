@@ -113,6 +113,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses, copy: Copy | 
         origin=start.origin,
         source=start.source,
         traceparent=start.traceparent,
+        by=start.by,
         links=addresses.make_links() if definition.has_links else None,
     )
     if definition.pipeline.concurrency is None or start.error:

@@ -24,7 +24,7 @@ STORED: dict[InboxMessage, tuple[str, str]] = {
     CancelMessage("enough", "me"): ("cancel", '{"reason":"enough","by":"me"}'),
     CancelMessage(): ("cancel", '{"reason":null,"by":null}'),
     SlotMessage(): ("slot", "null"),
-    AnswerMessage("ask", "shop", None): ("answer", '{"path":"ask","name":"shop","data":null}'),
+    AnswerMessage("ask", "shop", None): ("answer", '{"path":"ask","name":"shop","data":null,"by":null}'),
     EventMessage("ask", "", "evt_1"): ("event", '{"path":"ask","name":"","event":"evt_1"}'),
     TimerMessage("ask"): ("timer", '{"path":"ask"}'),
     ChildMessage("call", "run_2", "failed", None, None): (

@@ -233,8 +233,8 @@ async def test_answers_and_decisions_require_a_key_that_may_start_runs(tmp_path:
         run = await start_waiting_run(service, "callback")
         for path in (f"runs/{run}/answer", f"runs/{run}/resolve", f"runs/{run}/resume", "events"):
             _is_problem(await reader.post(f"/api/{path}", json={}), 403, "scope `start`")
-        for what in ("answer", "resolve", "resume"):
-            body = {"step": "hook", "verdict": "retry"} if what == "resolve" else {"step": "hook"}
+        resolution = {"step": "hook", "verdict": "retry"}
+        for what, body in {"answer": {"step": "hook"}, "resolve": resolution, "resume": {"reason": "mended"}}.items():
             answer = await service.client.post(f"/api/runs/run_x/{what}", json=body)
             _is_problem(answer, 404, "there is no run run_x")
 

@@ -175,3 +175,30 @@ async def test_old_rows_are_removed(tmp_path: Path) -> None:
         await service.service.retention.make_pass()
         [kept] = await _list(service)
         assert kept["action"] == "create_key"
+
+
+HOOKED = """
+triggers: [{id: hook, use: webhook, with: {path: /hooked, verify: none}}]
+steps: [{id: wait, use: wait.webhook, timeout: 1h, on_timeout: fail}]
+"""
+
+
+async def test_a_run_says_who_started_it_and_its_history_who_answered(tmp_path: Path) -> None:
+    async with running(tmp_path, {"hooked": HOOKED}) as service:
+        headers = {"Authorization": f"Bearer {(await _make_key(service, 'start'))['key']}"}
+        started = await service.start("hooked", **headers)
+        batch = await service.client.post("/api/pipelines/hooked/runs/batch", json={"runs": [{}]}, headers=headers)
+        triggered = await service.client.post("/api/pipelines/hooked/trigger", json={"document": {}}, headers=headers)
+        runs = [started.json()["id"], batch.json()["answers"][0]["run"]["id"], triggered.json()["id"]]
+        for run in runs:
+            assert (await service.ask(f"/runs/{run}"))["by"] == "Ada"
+            assert "by Ada" in (await service.client.get(f"/runs/{run}", headers={"Accept": "text/html"})).text
+        run = runs[0]
+        while not (await service.ask(f"/waits?run={run}"))["waits"]:
+            await asyncio.sleep(0.01)
+        await service.client.post(f"/api/runs/{run}/answer", json={"step": "wait", "data": 1}, headers=headers)
+        await service.wait_for_end(run)
+        entries = (await service.ask(f"/runs/{run}/history"))["entries"]
+        assert [each.get("by") for each in entries if each["type"] in ("run_started", "signal_received")] == ["Ada"] * 2
+        delivered = (await service.client.post("/hooks/hooked", json={})).json()["runs"][0]
+        assert (await service.ask(f"/runs/{delivered}"))["by"] is None

@@ -145,7 +145,7 @@ class StartOperations:
         """
         definition = self._find_definition(asked.parameters.pipeline)
         given, parameters = asked.body, asked.parameters
-        admitted = await self._admit(definition, given, parameters.idempotency_key, parameters.traceparent)
+        admitted = await self._admit(definition, given, parameters.idempotency_key, asked)
         [(status, body)] = await self._answer_all([(given, admitted)], asked.by.key)
         return Response(msgspec.json.encode(body), status, media_type="application/json")
 
@@ -155,31 +155,30 @@ class StartOperations:
         Each is an admission of its own: what is wrong with one does not touch the others.
         """
         definition = self._find_definition(asked.parameters.pipeline)
-        span = asked.parameters.traceparent
-        outcomes = await asyncio.gather(*(self._take_item(definition, item, span) for item in asked.body.runs))
+        outcomes = await asyncio.gather(*(self._take_item(definition, item, asked) for item in asked.body.runs))
         taken = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
         answers = iter(await self._answer_all(taken, asked.by.key))
         return respond(BatchAnswersDocument([_build_batch_answer(outcome, answers) for outcome in outcomes]))
 
     async def _take_item(
-        self, definition: Definition, item: object, traceparent: str | None
+        self, definition: Definition, item: object, asked: ApiRequest[TracedPipeline, Batch]
     ) -> "tuple[StartBody, Admitted] | ApiError":
         """Admit an item, or return why that fails."""
         try:
             given = read_body_of(BatchItem, item)
-            return given, await self._admit(definition, given, given.idempotency_key, traceparent)
+            return given, await self._admit(definition, given, given.idempotency_key, asked)
         except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
             return make_api_error(error)
 
     async def _admit(
-        self, definition: Definition, given: StartBody, key: str | None, traceparent: str | None
+        self, definition: Definition, given: StartBody, key: str | None, asked: ApiRequest[Any, Any]
     ) -> Admitted:
         """Admit a run."""
         at, name = self._now(), definition.id
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         document = build_trigger_document(event.key, event.source, event.time)
-        start = replace(start, arrival=document, traceparent=traceparent)
+        start = replace(start, arrival=document, traceparent=asked.parameters.traceparent, by=asked.by.name)
         dedupe_key = make_dedupe_key(f"api/{name}", key, start.inputs, at)
         admitted = await self._engine.admit(event, [start], dedupe_keys=[dedupe_key] if dedupe_key else [])
         if admitted.is_conflict:

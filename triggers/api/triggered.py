@@ -60,9 +60,11 @@ class TriggerOperations:
             raise ApiError.invalid([Mistake(name="event", detail="give either `event` or `document`")])
         try:
             if given.event is not None:
-                run = await self._starts.start_with_event(pipeline, given.event, given.trigger)
+                run = await self._starts.start_with_event(pipeline, given.event, given.trigger, asked.by.name)
             else:
-                run = await self._starts.start_with_document(pipeline, given.document or {}, given.trigger)
+                run = await self._starts.start_with_document(
+                    pipeline, given.document or {}, given.trigger, asked.by.name
+                )
         except RepeatRefused as refused:
             raise make_refusal(refused) from None
         statuses = await self._journal.find_statuses([run])

@@ -65,6 +65,12 @@ class Resolution(Body):
     reason: Reason | None = Field(None, description="How that is known, for those who read it")
 
 
+class Resumption(Body):
+    """Why a paused run is to go on."""
+
+    reason: Reason | None = Field(None, description="The reason, for those who read it later")
+
+
 # -- what answers -----------------------------------------------------------------------------------------------
 
 NO_STEP = "There is no such run, or no such step in it"
@@ -95,7 +101,7 @@ class WaitOperations:
                 problems={404: NO_STEP, 409: "The step needs no decision"},
             ),
             Operation(
-                *("POST", "/runs/{run}/resume", self.resume_run, "start", OneRun, Nothing, taken),
+                *("POST", "/runs/{run}/resume", self.resume_run, "start", OneRun, Resumption, taken),
                 problems={409: "The run is not paused, or waits for a decision on a step"},
             ),
         ]
@@ -119,7 +125,7 @@ class WaitOperations:
         wait = await self._scan(run, lambda scan: _find_wait(scan, load_state(scan, run), given.step, given.name))
         question = _ensure_asked(wait)
         data = self._answer(question, given, asked.by.name)
-        outcome = await self._engine.answer(run, wait.step, wait.name, data)
+        outcome = await self._engine.answer(run, wait.step, wait.name, data, asked.by.name)
         if outcome == "answered":
             raise ApiError(409, f"step {quote(wait.step)} was answered already, or is over")
         return await self._confirm(run, is_taken=outcome != "ended")
@@ -139,7 +145,7 @@ class WaitOperations:
         )
         return await self._confirm(run, is_taken=is_taken)
 
-    async def resume_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
+    async def resume_run(self, asked: ApiRequest[OneRun, Resumption]) -> Response:
         """Let a paused run go on. Answered once that is durable."""
         run = asked.parameters.run
         state = await self._scan(run, lambda scan: scan.load_state(run))
@@ -147,7 +153,7 @@ class WaitOperations:
             steps = ", ".join(map(quote, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
             raise ApiError(409, f"run {run} is not paused as a whole: {what}")
-        return await self._confirm(run, is_taken=await self._engine.resume(run, asked.by.name))
+        return await self._confirm(run, is_taken=await self._engine.resume(run, asked.by.name, asked.body.reason))
 
     async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
         """What is found in a run's history; raises `RunMissing`."""

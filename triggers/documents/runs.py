@@ -223,6 +223,7 @@ class RunDocument(RunLineDocument, frozen=True):
     expires_at: Annotated[Time | None, note("When it is cancelled if it has not started")]
     priority: int
     trace: Annotated[str, note("The id of its trace (W3C Trace Context), which its requests name")]
+    by: Annotated[str | None, note("Who started it over the API, as the name of the key")]
     source: Annotated[SourceDocument | None, note("What it repeats")]
     repeats: Annotated[list[RepeatDocument], note("The runs that repeat it, the newest first, twenty at most")]
     retried: Annotated[RetriedDocument | None, note("Its last retry")]

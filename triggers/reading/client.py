@@ -231,8 +231,8 @@ class ServiceClient:
     async def resolve_step(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
         return await self._send(run, "/resolve", body)
 
-    async def resume_run(self, run: str) -> TakenDocument:
-        return await self._ask_of(run, TakenDocument, "POST", "/resume")
+    async def resume_run(self, run: str, reason: str | None) -> TakenDocument:
+        return await self._ask_of(run, TakenDocument, "POST", "/resume", json={"reason": reason})
 
     async def emit_event(self, event: Mapping[str, JSON], key: str | None) -> EmittedDocument:
         headers = {} if key is None else {"Idempotency-Key": key}

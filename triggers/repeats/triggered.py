@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from durable.clock import new_id
-from durable.engine import Engine, Start
+from durable.engine import Engine
 from durable.journal.journal import Journal
 from durable.units import Event
 from durable.values import JSON, Value
@@ -29,7 +29,7 @@ class TriggeredStarts:
         self._folder = folder
         self._now = now
 
-    async def start_with_event(self, pipeline: str, event: str, trigger: str | None = None) -> str:
+    async def start_with_event(self, pipeline: str, event: str, trigger: str | None, by: str) -> str:
         """Start a run with an event of the journal, and return its id; raises `RepeatRefused`, `Overloaded` and a
         `JournalError`."""
         found = await self._journal.find_event(event)
@@ -42,9 +42,11 @@ class TriggeredStarts:
         document = await load_document(self._journal, chosen, found)
         if document is None:
             raise RepeatRefused(f"the trigger {chosen.name} cannot process the event {event}: its request was not kept")
-        return await self._admit(chosen, document, found, is_recorded=True)
+        return await self._admit(chosen, document, found, by, is_recorded=True)
 
-    async def start_with_document(self, pipeline: str, document: Mapping[str, JSON], trigger: str | None = None) -> str:
+    async def start_with_document(
+        self, pipeline: str, document: Mapping[str, JSON], trigger: str | None, by: str
+    ) -> str:
         """Start a run with a `trigger` document, whose missing parts are those of an event that happens now, and
         return its id; raises `RepeatRefused`, `Overloaded` and a `JournalError`."""
         chosen, at = self._choose(pipeline, trigger, None), self._now()
@@ -54,7 +56,7 @@ class TriggeredStarts:
         whole |= document
         data = Value.of(whole["body"])
         event = Event(new_id("evt", at), f"api/{pipeline}", str(whole["id"]), None, at, data=data)
-        return await self._admit(chosen, whole, event, is_recorded=False)
+        return await self._admit(chosen, whole, event, by, is_recorded=False)
 
     def _choose(self, pipeline: str, id: str | None, event: Event | None) -> Trigger:
         """The trigger that is named, or the only one that can take the event; raises `RepeatRefused`."""
@@ -74,12 +76,12 @@ class TriggeredStarts:
             raise RepeatRefused(f"name the trigger of {pipeline} with `trigger`: {what}", is_unfit=True)
         return candidates[0]
 
-    async def _admit(self, trigger: Trigger, document: JSON, event: Event, *, is_recorded: bool) -> str:
+    async def _admit(self, trigger: Trigger, document: JSON, event: Event, by: str, *, is_recorded: bool) -> str:
         try:
             trigger.check_when(document)
         except EventFiltered as filtered:
             raise RepeatRefused(f"the trigger {trigger.name} starts no run: {filtered}") from None
-        start: Start = trigger.make_start(document)
+        start = replace(trigger.make_start(document), by=by)
         if start.error:
             raise RepeatRefused(f"the inputs cannot be computed: {start.error.message}", is_unfit=True)
         start = replace(start, at=self._now())

@@ -29,7 +29,7 @@ def _describe_start(entry: entries.RunStarted, _: VersionSteps) -> str:
     by = f" by {entry.trigger}" if entry.trigger else ""
     held = f"; it waits for a slot of {entry.queued_for}" if entry.queued_for else ""
     later = f"; it starts at {format_time(entry.not_before)}" if entry.not_before is not None else ""
-    return f"The run was started{by} on version {entry.version[:12]}{held}{later}"
+    return f"The run was started{by}{_name_person(entry.by)} on version {entry.version[:12]}{held}{later}"
 
 
 def _describe_cancel(entry: entries.CancelRequested, _: VersionSteps) -> str:
@@ -255,7 +255,9 @@ SENTENCES: Mapping[type[entries.Entry], Describe] = {
     entries.TimerSet: _describe_timer,
     entries.TimerFired: lambda entry, _: f"The time that {entry.path} waits for has come",
     entries.WaitStarted: _describe_wait,
-    entries.SignalReceived: lambda entry, _: f"An answer or an event arrived for {entry.path}",
+    entries.SignalReceived: lambda entry, _: (
+        f"{'An answer' if entry.by else 'An answer or an event'} arrived for {entry.path}{_name_person(entry.by)}"
+    ),
     entries.ChildCalled: _describe_call,
     entries.ChildEnded: _describe_child_end,
     entries.UndoStarted: _describe_undo,

@@ -185,6 +185,7 @@ def _make_run(
         expires_at=format_time(started.expires_at) if started else None,
         priority=started.priority if started else 0,
         trace=find_trace_id(run.id, started.traceparent if started else None),
+        by=started.by if started else None,
         source=encoder.encode_piece(SourceDocument.of_run(started.source) if started else None),
         repeats=_list_repeats(scan, run.id),
         retried=encoder.encode_piece(RetriedDocument.of_state(state)),

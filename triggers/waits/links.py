@@ -152,7 +152,7 @@ class WaitLinks:
             caller = Caller(None, "link", find_address(request))
             reason = data["comment"] if isinstance(data, dict) else None
             record = await self._audit.begin(caller, "answer_run", "run", run, str(reason) if reason else None)
-        outcome = await self._engine.answer(run, wait.step, wait.name, data)
+        outcome = await self._engine.answer(run, wait.step, wait.name, data, ANSWERED_BY)
         reply = {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN)
         if record:
             await self._audit.end(record, reply.status)

@@ -94,7 +94,8 @@ class WaitPages:
 
     async def resume_run(self, request: PageRequest) -> PageAnswer:
         """Let a paused run go on."""
-        await request.act("resume_run", TakenDocument, {"run": request.path["run"]})
+        body: dict[str, JSON] = {"reason": request.form.get("reason") or None}
+        await request.act("resume_run", TakenDocument, {"run": request.path["run"]}, body)
         return _go_back(request, "The run goes on.")
 
 
