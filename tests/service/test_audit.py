@@ -186,7 +186,7 @@ steps: [{id: wait, use: wait.webhook, timeout: 1h, on_timeout: fail}]
 async def test_a_run_says_who_started_it_and_its_history_who_answered(tmp_path: Path) -> None:
     async with running(tmp_path, {"hooked": HOOKED}) as service:
         headers = {"Authorization": f"Bearer {(await _make_key(service, 'start'))['key']}"}
-        started = await service.start("hooked", **headers)
+        started = await service.start("hooked", None, **headers)
         batch = await service.client.post("/api/pipelines/hooked/runs/batch", json={"runs": [{}]}, headers=headers)
         triggered = await service.client.post("/api/pipelines/hooked/trigger", json={"document": {}}, headers=headers)
         runs = [started.json()["id"], batch.json()["answers"][0]["run"]["id"], triggered.json()["id"]]
