@@ -6,7 +6,9 @@ While the receiver is down, the runs wait in the journal.
 """
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeAlias
 
@@ -112,10 +114,26 @@ class TraceExporter:
             spans, done, left = await self._reader.read(left, BATCH)
             await self._deliver(spans, done)
 
+    async def _send(self, spans: Sequence[Span]) -> tuple[Delivered, str]:
+        """Send spans in a thread that does not keep the process from ending: a receiver may take long to answer."""
+        loop = asyncio.get_running_loop()
+        sent: asyncio.Future[tuple[Delivered, str]] = loop.create_future()
+
+        def send() -> None:
+            try:
+                result = self._sender.send(spans)
+            except Exception as error:  # noqa: BLE001  # one batch does not stop the others
+                result = "refused", repr(error)
+            with contextlib.suppress(RuntimeError):  # the event loop has ended meanwhile
+                loop.call_soon_threadsafe(_complete, sent, result)
+
+        threading.Thread(target=send, name="traces", daemon=True).start()
+        return await sent
+
     async def _deliver(self, spans: Sequence[Span], done: Sequence[TraceExport]) -> None:
         """Send spans until the receiver has taken or refused them, then store how far the runs were sent."""
         while spans:
-            delivered, why = await asyncio.to_thread(self._sender.send, spans)
+            delivered, why = await self._send(spans)
             if delivered != "failed":
                 break
             if not self._rest:
@@ -131,3 +149,8 @@ class TraceExporter:
             metrics.count_trace_spans("refused" if delivered == "refused" else "sent", len(spans))
         if done:
             await asyncio.shield(self._journal.keep_trace_exports(done))
+
+
+def _complete(sent: "asyncio.Future[tuple[Delivered, str]]", result: tuple[Delivered, str]) -> None:
+    if not sent.done():  # the export was stopped meanwhile
+        sent.set_result(result)

@@ -60,6 +60,10 @@ class TraceReader:
                 log.warning("the trace of a run is not exported: %s", unreadable.reason, extra={"run": run.id})
                 found.done.append(TraceExport(run.id, run.sequence))
                 continue
+            except Exception:
+                log.exception("the trace of a run is not exported", extra={"run": run.id})
+                found.done.append(TraceExport(run.id, run.sequence))
+                continue
             if builder.is_sampled:
                 found.spans.extend(builder.spans)
             builder.spans.clear()
