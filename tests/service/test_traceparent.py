@@ -67,3 +67,51 @@ async def test_runs_that_a_run_starts_are_below_the_step_that_starts_them(tmp_pa
             starts = [(await service.ask(f"/runs/{run}/history"))["entries"][0]["traceparent"] for run in runs]
     trace = make_trace_id(caller)
     assert set(starts) == {f"00-{trace}-{make_span_id(caller, step, 0)}-01" for step in ("call", "tell")}
+
+
+FORMS = {
+    "declared.yaml": """
+about: In YAML
+http: {base_url: "URL"}
+actions: {ask: {about: Ask, get: /declared}}
+""",
+    "described.yaml": "openapi: documents/described.yaml\n",
+    "documents/described.yaml": """
+openapi: 3.1.0
+info: {title: Described, version: "1"}
+servers: [{url: URL}]
+paths: {/described: {get: {operationId: ask, responses: {"200": {description: Fine}}}}}
+""",
+    "coded.py": """
+from waypost import Connector, Context, Inputs, action
+
+
+@action("ask", input=Inputs)
+async def ask(context: Context, input: Inputs) -> int:
+    \"\"\"Ask.\"\"\"
+    return (await context.http.get("URL/coded")).status
+
+
+CONNECTOR = Connector("coded", "In Python", [ask])
+""",
+}
+USES_FORMS = """
+steps:
+  - {id: declared, use: declared.ask}
+  - {id: described, use: described.ask}
+  - {id: coded, use: coded.ask}
+"""
+
+
+async def test_requests_of_every_form_of_connector_name_their_spans(tmp_path: Path) -> None:
+    async with outside() as world:
+        for name, text in FORMS.items():
+            path = tmp_path / "config" / "connectors" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("URL", world.url))
+        async with running(tmp_path, {"all": USES_FORMS}) as service:
+            run = (await service.start("all")).json()["id"]
+            assert (await service.wait_for_end(run))["status"] == "completed"
+    sent = {each["path"]: each["headers"]["traceparent"].split("-")[2] for each in world.requests}
+    steps = ("declared", "described", "coded")
+    assert sent == {f"/{step}": make_span_id(f"{run}:{step}", step, 1) for step in steps}
