@@ -45,6 +45,7 @@ PLACES = (
     Place("run-waiting", "/runs/{waiting}", "Refund 180 EUR for order 4711?"),
     Place("run-uncertain", "/runs/{uncertain}", "charge needs a decision"),
     Place("run-running", "/runs/{running}", "running"),
+    Place("run-missing", "/runs/run_0", "is not here", status=404),
     Place("run-queued", "/runs/{queued}", "waits for a slot"),
     Place("run-cancelled", "/runs/{cancelled}", "a duplicate order"),
     Place("run-strange", "/runs/{strange_order}?view=data", "<script>document.title='stolen'</script>"),

@@ -103,7 +103,7 @@ async def test_a_failed_run_shows_its_cause_first_and_is_retried(tmp_path: Path,
             await _open(service, f"/runs/{run}?view={view}")
         await _open(service, f"/runs/{run}?step=nowhere")
         await _open(service, f"/runs/{run}?view=wrong", 422)
-        await _open(service, f"/runs/{run[:-4]}0000", 404)
+        assert "retention has removed the run" in await _open(service, f"/runs/{run[:-4]}0000", 404)
         saved = await service.client.get(f"/runs/{run}/value?step=reserve[7].hold&value=input")
         assert saved.json()["json"] == {"who": "Ada"}
         assert saved.headers["content-disposition"].startswith("attachment;")

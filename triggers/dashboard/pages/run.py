@@ -40,7 +40,7 @@ from triggers.documents.starts import RepeatedDocument
 from triggers.documents.version_steps import RunGraphDocument, StepDefinitionDocument
 from triggers.documents.waits import PendingListDocument
 from triggers.html.texts import format_json, shorten_id
-from triggers.not_found import StepNotFound
+from triggers.not_found import RunNotFound, StepNotFound
 from triggers.problem_details import Mistake
 
 VIEWS = {"fall": "Waterfall", "graph": "Graph", "history": "History", "data": "Data", "json": "JSON"}
@@ -96,7 +96,10 @@ class RunPage:
         id, view = request.path["run"], request.query.get("view", "fall")
         if view not in VIEWS:
             raise ApiError.invalid([Mistake(name="view", detail=f"should be one of {', '.join(VIEWS)}")])
-        run = await request.read("get_run", RunDocument, run=id)
+        try:
+            run = await request.read("get_run", RunDocument, run=id)
+        except RunNotFound:
+            return View("run_missing.html", {"run": id}, status=404)
         values: Values = {
             "run": run,
             "view_name": view,
