@@ -39,3 +39,10 @@ async def first_scene(anyio_backend: str, tmp_path_factory: pytest.TempPathFacto
     """The service before anything has happened."""
     async with empty_scene(tmp_path_factory.mktemp("first_scene")) as empty:
         yield empty
+
+
+@pytest.fixture(scope="package")
+async def workshop(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """A service that tests change."""
+    async with empty_scene(tmp_path_factory.mktemp("workshop")) as scene:
+        yield scene

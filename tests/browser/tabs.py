@@ -37,6 +37,7 @@ PHONE = Look(width=390, theme="dark")
 WIDE_DARK = Look(theme="dark")
 PHONE_LIGHT = Look(width=390)
 WITHOUT_SCRIPTS = Look(scripts=False)
+PHONE_WITHOUT_SCRIPTS = Look(width=390, theme="dark", scripts=False)
 
 
 @dataclass

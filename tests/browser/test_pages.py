@@ -22,6 +22,15 @@ COUNT_WHAT_MARKUP_MADE = "document.querySelectorAll('img[src=\"x\"], script:not(
 MEASURE_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+FIND_HIDDEN_PANELS = """[...document.querySelectorAll("details.ask, details.menu")].filter((details) => {
+  const wasOpen = details.open;
+  details.open = true;
+  const box = details.querySelector(".panel").getBoundingClientRect();
+  details.open = wasOpen;
+  return box.left < 0 || box.right > document.documentElement.clientWidth;
+}).map((details) => details.querySelector("summary").textContent.trim())"""
+"""What opens to a panel that is not wholly on the screen."""
+
 FindFaults: TypeAlias = Callable[[Tab, Place], Awaitable[list[str]]]
 
 
@@ -68,6 +77,8 @@ async def _look_at(tab: Tab, place: Place) -> list[str]:
             wrong.append("a script of a stranger was executed")
         if (wider := await tab.page.evaluate(MEASURE_OVERFLOW)) > 0:
             wrong.append(f"{wider} px wider than the screen")
+        hidden = await tab.page.evaluate(FIND_HIDDEN_PANELS)
+        wrong += [f"the panel of {name} is not on the screen" for name in hidden]
     return wrong
 
 

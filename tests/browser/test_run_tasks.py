@@ -1,14 +1,13 @@
 """What people do on the page of a run, in a browser: with scripts and without, on a wide screen and on a phone."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.scene import LINES, Scene, empty_scene
-from tests.browser.tabs import WIDE, Look, Tab, open_person
+from tests.browser.scene import LINES, Scene
+from tests.browser.tabs import PHONE_WITHOUT_SCRIPTS, WIDE, Look, Tab, open_person
 from tests.service.running import running
 
 if TYPE_CHECKING:
@@ -16,15 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-PHONE_WITHOUT_SCRIPTS = Look(width=390, theme="dark", scripts=False)
 LOOKS = (WIDE, PHONE_WITHOUT_SCRIPTS)
-
-
-@pytest.fixture(scope="module")
-async def workshop(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    """A service that the tests here change."""
-    async with empty_scene(tmp_path_factory.mktemp("workshop")) as scene:
-        yield scene
 
 
 async def _is_on_first_screen(tab: Tab, text: str) -> bool:
