@@ -1,6 +1,7 @@
 """Operations about the service itself: what it runs on, and its checks."""
 
 import asyncio
+import os
 import platform
 import sqlite3
 import sys
@@ -51,6 +52,7 @@ class AboutOperations:
             config=str(self._instance.config.absolute()),
             data=str(self._instance.data.absolute()),
             url=self._url,
+            process=os.getpid(),
             database_bytes=space.database,
             free_bytes=space.free,
             log_bytes=space.log,

@@ -26,6 +26,7 @@ from triggers.api.connectors import ConnectorOperations
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
 from triggers.api.events import EventOperations
+from triggers.api.examples import ExampleOperations
 from triggers.api.find import FindOperations
 from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
@@ -110,6 +111,7 @@ def _list_operations(parts: ApiParts) -> Iterator[Operation[Any, Any]]:
     yield from EventOperations(engine, journal, secrets.redactor, now).operations()
     yield from PipelineOperations(journal, folder, parts.schedules, secrets, logins.url, now).operations()
     yield from ConnectorOperations(folder, logins.connections).operations()
+    yield from ExampleOperations(folder, secrets, parts.webhooks, logins.url, now).operations()
     yield from connections.operations()
     yield from VersionOperations(journal, folder).operations()
     yield from timetable.operations()

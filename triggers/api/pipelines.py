@@ -12,6 +12,7 @@ from durable.definition import Definition
 from durable.journal.journal import Journal
 from durable.secrets import Secrets
 from durable.wording import quote, suggest
+from triggers.api.examples import describe_example
 from triggers.api.operation import Answer, ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.starts import OnePipeline
@@ -36,7 +37,7 @@ from triggers.pipelines.trigger_list import TriggerList
 from triggers.runs.graph import make_pipeline_graph
 from triggers.runs.version_steps import load_version_steps
 from triggers.schedules.schedules import Schedules
-from triggers.webhooks.example import ExampleUnavailable, explain_duplicates, make_example
+from triggers.webhooks.example import ExampleUnavailable, make_example
 from triggers.webhooks.trigger import WebhookTrigger
 
 OneRequest: TypeAlias = ApiRequest[OnePipeline, Nothing]
@@ -161,17 +162,7 @@ class PipelineOperations:
             example = make_example(hooks[wanted], self._secrets, self._url, self._now() / 1000)
         except ExampleUnavailable as why:
             raise ApiError(409, str(why)) from None
-        return respond(
-            ExampleRequestDocument(
-                example.method,
-                example.url,
-                dict(example.headers),
-                example.body,
-                example.format_curl(),
-                valid_for=example.seconds,
-                duplicates=explain_duplicates(hooks[wanted]),
-            )
-        )
+        return respond(describe_example(hooks[wanted], example))
 
     def _find_file(self, asked: ApiRequest[Any, Nothing]) -> PipelineFile:
         wanted = asked.parameters.pipeline

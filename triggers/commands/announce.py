@@ -9,7 +9,7 @@ from durable import __version__
 from triggers.commands.output import open_console
 from triggers.commands.problems import CheckedFile, print_problems
 from triggers.service import Service
-from triggers.webhooks.example import ExampleUnavailable, explain_duplicates, make_example
+from triggers.webhooks.example import explain_duplicates, find_example
 from triggers.webhooks.trigger import WebhookTrigger
 
 
@@ -30,16 +30,7 @@ def announce(service: Service, link: str) -> None:
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]
     print_problems(checked, open_console(err=True), is_in_shell=False)
-    if example := next(filter(None, (_make_example(service, hook) for hook in hooks)), None):
-        out.print(f"Try it:\n  {example}", soft_wrap=True)
+    if found := find_example(hooks, service.secrets, service.local_url, time.time()):
+        hook, example = found
+        out.print(f"Try it:\n  {example.format_curl()}\n  {explain_duplicates(hook)}", soft_wrap=True)
     sys.stdout.flush()
-
-
-def _make_example(service: Service, hook: WebhookTrigger) -> str | None:
-    """A request that the webhook takes, and below it what a second one is; None for schemes whose signature ages and
-    for those that send the secret itself."""
-    try:
-        example = make_example(hook, service.secrets, service.local_url, time.time())
-    except ExampleUnavailable:
-        return None
-    return f"{example.format_curl()}\n  {explain_duplicates(hook)}" if example.seconds is None else None

@@ -19,6 +19,7 @@ from triggers.api.api import answer_http_exception
 from triggers.api.calls import OperationCalls
 from triggers.api.problem import ApiError, make_api_error
 from triggers.audit import Caller, find_address
+from triggers.dashboard.badges import Badges
 from triggers.dashboard.entrance import answer_program, wants_page
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_link
 from triggers.dashboard.pages.audit import AuditPages
@@ -28,6 +29,7 @@ from triggers.dashboard.pages.connectors import ConnectorPages
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.errors import ErrorPages
 from triggers.dashboard.pages.events import EventPages
+from triggers.dashboard.pages.home import HomePages
 from triggers.dashboard.pages.pipelines import PipelinePages
 from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
@@ -77,8 +79,10 @@ class Dashboard:
         self._visitors = visitors
         self._bounds = bounds
         self._now = now
-        self._renderer = Renderer()
+        self._badges = Badges()
+        self._renderer = Renderer(self._badges)
         self.pages: list[PageRoute] = [
+            *HomePages().routes(),
             *RunPages().routes(),
             *RunPage().routes(),
             *WaitPages().routes(),
@@ -137,6 +141,8 @@ class Dashboard:
                 asked = replace(asked, choices=await self._read_form(request))
             async with asyncio.timeout(READ_SECONDS if page.method == "GET" else None):
                 shown = await page.show(asked)
+                if isinstance(shown, View):
+                    await self._badges.refresh(asked)
             return self._respond(shown, asked, request)
         except ClientDisconnect:
             return Response(status_code=400)  # the browser has gone

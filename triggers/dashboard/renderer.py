@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2.runtime import Context
 
+from triggers.dashboard.badges import Badges
 from triggers.dashboard.page import PageNotice, Values, View, make_link, make_path
 from triggers.dashboard.stream import hash_block
 from triggers.html.assets import ASSETS
@@ -36,7 +37,8 @@ MORE = (
 class Renderer:
     """Renders views with the templates of the dashboard."""
 
-    def __init__(self) -> None:
+    def __init__(self, badges: Badges) -> None:
+        self._badges = badges
         self._templates = make_environment(Path(__file__).parent / "templates")
         self._templates.globals |= {"navigation": NAVIGATION, "more": MORE, "link": make_link, "path": make_path}
 
@@ -45,6 +47,7 @@ class Renderer:
         template = self._templates.get_template(view.template)
         blocks = self.render_blocks(view, url, visitor)
         values = _make_values(view, url, visitor, notice)
+        values["badges"] = self._badges.known
         values["stream"] = make_stream_link(view, url, blocks) if blocks else None
         context = template.new_context(values)
         context.blocks |= {name: [partial(_repeat_block, text)] for name, text in blocks.items()}

@@ -17,6 +17,7 @@ class AboutDocument(Struct, frozen=True):
     config: Annotated[str, note("Its config folder")]
     data: Annotated[str, note("Its data folder")]
     url: Annotated[str, note("Where it is reached")]
+    process: Annotated[int, note("The id of its process")]
     database_bytes: Annotated[int, note("The size of the journal's database")]
     free_bytes: Annotated[int, note("The part of it that contains nothing and is used again")]
     log_bytes: Annotated[int, note("The size of its write-ahead log")]

@@ -54,7 +54,10 @@ class OverviewDocument(Struct, frozen=True):
     completed: int
     failed: int
     cancelled: int
-    unfinished: Annotated[dict[RunStatus, int], note("The unfinished runs now, counted up to 10,000 of each status")]
+    unfinished: Annotated[
+        dict[RunStatus, int],
+        note("The unfinished runs now: up to 1,000 of each status that stands still, `running` among the newest 2,000"),
+    ]
     attempts_in_flight: int
     p95_accept_ms: Annotated[
         float | None,
@@ -88,5 +91,5 @@ class AttentionDocument(Struct, frozen=True):
     since: Annotated[Time | None, note("Failures and refused deliveries since then; the rest is what is so now")]
     lines: list[AttentionLineDocument]
     is_partial: Annotated[
-        bool, note("Whether so many runs stand still that only the oldest 5,000 of each status were looked at")
+        bool, note("Whether only the oldest 500 paused and 3,000 waiting runs were looked at, because there are more")
     ]

@@ -196,3 +196,18 @@ class ExampleRequestDocument(Struct, frozen=True):
     curl: Annotated[str, note("The request as a command")]
     valid_for: Annotated[float | None, note("The seconds for which its signature is valid; null if it does not age")]
     duplicates: Annotated[str, note("What happens if it is sent again")]
+
+
+class FirstExampleDocument(ExampleRequestDocument, frozen=True):
+    """A request that the first webhook takes for which one can be made."""
+
+    pipeline: str
+    trigger: str
+    file: Annotated[str, note("The file of the pipeline, in the folder `pipelines` of the config folder")]
+
+
+class SentExampleDocument(Struct, frozen=True):
+    """What the webhook answered to a request that the service has sent to itself."""
+
+    status: Annotated[int, note("The status of the answer")]
+    body: Annotated[str, note("The answer, up to 1,000 characters")]

@@ -12,9 +12,8 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from durable.history.words import RunStatus
 from durable.ids import first_id
-from durable.journal.counts import count_rejected, list_halted
+from durable.journal.counts import count_rejected, has_more_halted, list_halted
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.path import strip_numbers
@@ -35,13 +34,14 @@ from triggers.waits.proofs import disarm_links
 FAILURES = 20
 """The groups of failures that are listed."""
 
-LOOKED_AT = 5_000
-"""The oldest runs of each status that are looked at."""
+PAUSED = 500
+"""The oldest paused runs that are looked at."""
+
+WAITING = 3_000
+"""The oldest waiting runs among which approvals are sought."""
 
 REJECTED = 1_000
 """The newest rejected deliveries that are counted."""
-
-ASKED_FOR: tuple[RunStatus, ...] = ("paused", "waiting")
 
 WAIT_KINDS: Mapping[AttentionKind, PendingKind] = {
     "uncertain": "decision",
@@ -75,7 +75,7 @@ class Attention:
         """Find the groups: failures and refused deliveries since a time (ms), and what is so now. Without `may_answer`,
         they have no links to waits."""
         found = await self._lists.list_errors(RunQuery(since=since, limit=FAILURES), may_answer=may_answer)
-        halted = await self._reads.read(_list_halted)
+        halted, is_partial = await self._reads.read(_list_halted)
         rejected = await self._reads.read(count_rejected, first_id("dlv", since), REJECTED)
         paused = Counter(run.error_key for run in halted if run.status == "paused")
         lines = [
@@ -89,7 +89,7 @@ class Attention:
         ]
         if not may_answer:
             lines = await self._reads.scan(lambda scan: [_disarm(scan, line) for line in lines])
-        return AttentionDocument(format_time(since), lines, len(halted) >= LOOKED_AT)
+        return AttentionDocument(format_time(since), lines, is_partial)
 
     def _describe_files(self) -> Iterator[AttentionLineDocument]:
         connections = self._folder.connections
@@ -105,8 +105,12 @@ def _disarm(scan: Scan, line: AttentionLineDocument) -> AttentionLineDocument:
     return disarm_links(scan, line.run, line) if line.run and line.detail else line
 
 
-def _list_halted(connection: Connection) -> list[HaltedRun]:
-    return [run for status in ASKED_FOR for run in list_halted(connection, status, LOOKED_AT)]
+def _list_halted(connection: Connection) -> tuple[list[HaltedRun], bool]:
+    """The runs that may wait for a person, and whether there are so many that not all were looked at."""
+    paused = list_halted(connection, "paused", PAUSED)
+    asking = list_halted(connection, "waiting", WAITING, mention="approval")
+    is_partial = len(paused) >= PAUSED or has_more_halted(connection, "waiting", WAITING)
+    return [*paused, *asking], is_partial
 
 
 def _describe_damage(damage: str | None) -> Iterator[AttentionLineDocument]:

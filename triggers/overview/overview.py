@@ -16,7 +16,7 @@ from triggers.documents.overview import ColumnDocument, OverviewDocument, Period
 from triggers.overview.columns import DIVISIONS, RunColumns
 from triggers.pipelines.statistics import find_percentile, read_statistics
 
-STATUS_LIMIT = 10_000
+STATUS_LIMIT = 1_000
 """The unfinished runs of each status that are counted."""
 
 TIMED = 500

@@ -30,12 +30,13 @@ def explain_run(run: Run, now: int, *, place: QueuePlace | None = None, progress
         return progress
     if run.cause is None:
         return run.reason
-    return _explain(run.id, run.cause, now, place)
+    command = _find_command(run.id, run.cause)
+    return "; ".join(filter(None, (_explain(run.cause, now, place), command)))
 
 
 def explain_halted(run: HaltedRun, now: int) -> str | None:
-    """Return the reason for which a run stands still."""
-    return _explain(run.id, run.cause, now, None) if run.cause else run.reason
+    """Return the reason for which a run stands still, without the command that ends it."""
+    return _explain(run.cause, now, None) if run.cause else run.reason
 
 
 def explain_failure(cause: Cause) -> str:
@@ -46,7 +47,17 @@ def explain_failure(cause: Cause) -> str:
     return " ".join(filter(None, (said or "it failed", lost)))
 
 
-def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
+def _find_command(run: str, cause: Cause) -> str | None:
+    """Return the command by which a person decides, as the end of a sentence."""
+    match cause.kind:
+        case "uncertain" | "exhausted":
+            return f"`waypost resolve {run} {cause.step}` decides"
+        case "stopped":
+            return f"`waypost resume {run}` continues it"
+    return None
+
+
+def _explain(cause: Cause, now: int, place: QueuePlace | None) -> str:
     match cause.kind:
         case "failed" | "unstarted":
             return explain_failure(cause)
@@ -54,11 +65,11 @@ def _explain(run: str, cause: Cause, now: int, place: QueuePlace | None) -> str:
             return f"cleans up after {explain_failure(cause)}"
         case "uncertain":
             what = f"it is not known whether attempt {cause.attempt} took effect ({cause.message})"
-            said = f"{cause.step}: {what}; `waypost resolve {run} {cause.step}` decides"
+            said = f"{cause.step}: {what}"
         case "exhausted":
-            said = f"{explain_failure(cause)}; `waypost resolve {run} {cause.step}` decides"
+            said = explain_failure(cause)
         case "stopped":
-            said = f"{cause.message}; `waypost resume {run}` continues it"
+            said = str(cause.message)
         case "retry":
             said = _explain_retry(cause, now)
         case "slot":

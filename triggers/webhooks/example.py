@@ -7,7 +7,7 @@ ExampleUnavailable   no such request can be made; the message says why, and what
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -41,6 +41,21 @@ class ExampleRequest:
         """The request as a command."""
         given = [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
         return " ".join(["curl", f"-X {self.method}", shlex.quote(self.url), *given, "-d", shlex.quote(self.body)])
+
+
+def find_example(
+    hooks: Iterable[WebhookTrigger], secrets: Secrets, url: str, now: float
+) -> tuple[WebhookTrigger, ExampleRequest] | None:
+    """Find the first of these webhooks for which a request can be made whose signature does not age; None for schemes
+    whose signature ages and for those that send the secret itself."""
+    for hook in hooks:
+        try:
+            example = make_example(hook, secrets, url, now)
+        except ExampleUnavailable:
+            continue
+        if example.seconds is None:
+            return hook, example
+    return None
 
 
 def make_example(hook: WebhookTrigger, secrets: Secrets, url: str, now: float) -> ExampleRequest:

@@ -1,0 +1,48 @@
+"""The numbers in the bar of every page: how many things need a person, and how many runs wait for an answer.
+
+They are as old as a few seconds: counting them for each page would cost more than most pages.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from triggers.dashboard.page import PageRequest
+from triggers.documents.overview import AttentionDocument, AttentionKind, AttentionLineDocument
+
+FRESH = 5_000
+"""How long the numbers are shown (ms) before they are counted again."""
+
+WAITING: tuple[AttentionKind, ...] = ("uncertain", "exhausted", "paused", "approval")
+"""What is answered on the page of waits."""
+
+
+class Badge(NamedTuple):
+    """A number beside a link of the bar. `kind`: its colour, `bad` or `wait`; `meaning`: what is counted."""
+
+    number: int
+    kind: str
+    meaning: str
+
+
+class Badges:
+    """The numbers by the address of their link."""
+
+    def __init__(self) -> None:
+        self._counted_at = -FRESH
+        self.known: Mapping[str, Badge] = {}
+
+    async def refresh(self, request: PageRequest) -> None:
+        """Count again for a page if the numbers are old. Raises what the operation raises."""
+        if 0 <= request.now - self._counted_at < FRESH:
+            return
+        self._counted_at = request.now
+        found = await request.read("get_attention", AttentionDocument)
+        self.known = count_badges(found.lines)
+
+
+def count_badges(lines: Iterable[AttentionLineDocument]) -> dict[str, Badge]:
+    """The numbers of these lines, without zeros."""
+    known = list(lines)
+    waiting = sum(line.count for line in known if line.kind in WAITING)
+    badges = {"/": Badge(len(known), "bad", "things need you"), "/waits": Badge(waiting, "wait", "runs wait for you")}
+    return {href: badge for href, badge in badges.items() if badge.number}
