@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
 from durable.journal.payloads import DECODING_ERRORS
-from durable.journal.runs import RunWrites
+from durable.journal.runs import RunWrites, select_distinct
 from durable.journal.tables import dedupe_keys
 from durable.units import STEP_SCOPES, Admitted, DedupeKey
 
@@ -103,3 +103,16 @@ def _decode_run_ids(data: bytes) -> tuple[str, ...]:
         return _decode_ids(data)
     except DECODING_ERRORS:
         return ()
+
+
+SCOPES_LIMIT = 1_000
+"""The scopes in which a key is sought: each is one look-up in the primary key."""
+
+
+def list_results_of_key(connection: Connection, key: str, limit: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what requests with this key have brought, in whatever scope: the event and the runs of each."""
+    scopes = select_distinct(dedupe_keys.c.scope, [])
+    names = select(scopes.c.name).where(scopes.c.name.is_not(None)).limit(SCOPES_LIMIT).subquery()
+    query = select(dedupe_keys.c.event, dedupe_keys.c.runs)
+    query = query.join(names, dedupe_keys.c.scope == names.c.name).where(dedupe_keys.c.key == key).limit(limit)
+    return [(row.event, _decode_run_ids(row.runs)) for row in connection.execute(query)]

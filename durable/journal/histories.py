@@ -1,5 +1,6 @@
 """Histories: the entries of runs. Each append is one row, with its entries as a JSON array."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, bindparam, func, select, type_coerce
@@ -126,3 +127,9 @@ def _explain(error: Exception) -> str:
     if "Invalid value" in str(error) and ".type`" in str(error):
         return "this version of Waypost does not know its kind: a newer version wrote it, or it is damaged"
     return f"it is damaged ({error})"
+
+
+def load_first_appends(connection: Connection, runs: Sequence[str]) -> dict[str, bytes]:
+    """Return the first append of each of these runs, undecoded."""
+    query = select(entries.c.run, _STORED).where(entries.c.run.in_(runs), entries.c.sequence == 1)
+    return {row.run: row.entries for row in connection.execute(query)}

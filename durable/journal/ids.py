@@ -1,9 +1,9 @@
 """Short ids: rows found by the beginning or the end of their id, and the newest row of a kind."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, null, select
+from sqlalchemy import ColumnElement, Connection, Select, func, null, select
 
 from durable.journal.tables import bulks, definitions, deliveries, events, runs
 from durable.units import IdKind
@@ -41,13 +41,22 @@ _SOURCES: dict[IdKind, _Source] = {
 def find_ids(connection: Connection, kind: IdKind, text: str, limit: int) -> list[IdMatch]:
     """Return rows whose id begins with the text, with or without the kind's prefix, or ends with it: at most `limit`,
     newest first."""
-    prefix, id = _SOURCES[kind].prefix, _SOURCES[kind].id
-    start = text if text.startswith(prefix) else prefix + text
-    beginning = select(id).where(id >= start, id < start + _LAST).order_by(id.desc()).limit(limit)
-    found = set(connection.scalars(beginning))
+    id = _SOURCES[kind].id
+    found = set(connection.scalars(_select_beginning(kind, text).limit(limit)))
     # Without an order, the smallest index that has the ids is scanned, and not the rows.
     found.update(connection.scalars(select(id).where(func.substr(id, -len(text)) == text).limit(limit)))
     return _load_matches(connection, kind, sorted(found, reverse=True)[:limit])
+
+
+def find_ids_by_beginning(connection: Connection, kind: IdKind, text: str, limit: int) -> list[IdMatch]:
+    """Return rows whose id begins with the text, with or without the kind's prefix, newest first."""
+    return _load_matches(connection, kind, list(connection.scalars(_select_beginning(kind, text).limit(limit))))
+
+
+def _select_beginning(kind: IdKind, text: str) -> Select[Any]:
+    prefix, id = _SOURCES[kind].prefix, _SOURCES[kind].id
+    start = text if text.startswith(prefix) else prefix + text
+    return select(id).where(id >= start, id < start + _LAST).order_by(id.desc())
 
 
 def find_newest(connection: Connection, kind: IdKind, pipeline: str | None) -> str | None:

@@ -27,6 +27,7 @@ from durable.journal.histories import (
     fold_entry,
     list_appends,
     list_appends_of,
+    load_first_appends,
 )
 from durable.journal.outline import StepOutline
 from durable.journal.payloads import load_payload
@@ -86,6 +87,10 @@ class Scan:
         except RunUnreadable:
             return None
         return started.source if isinstance(started, RunStarted) else None
+
+    def load_first_appends(self, runs: Sequence[str]) -> dict[str, bytes]:
+        """Return the first append of each of these runs, undecoded."""
+        return load_first_appends(self._connection, runs)
 
     def find_event_key(self, id: str) -> str | None:
         """Return the id that the event's source gave it."""

@@ -32,6 +32,8 @@ PLACES = (
     Place("home", "/", "Needs you"),
     Place("home-week", "/?period=week", "Needs you"),
     Place("home-first", "/", "Send it a webhook", is_first=True),
+    Place("find", "/find?q=r", "can mean"),
+    Place("find-nothing", "/find?q=nothing-of-this", "Look in the inputs of runs"),
     Place("runs", "/runs", "Runs"),
     Place("runs-failed", "/runs?status=failed", "answered 503"),
     Place("runs-nothing", "/runs?status=failed&tag=eu", "No run matches"),

@@ -216,6 +216,9 @@ async def _use(service: Running, world: Outside) -> None:
         "connections/mail",
         "attention",
         "overview",
+        "overview?period=hour",
+        "example",
+        "search?q=quick",
         "connectors",
         "connectors/http",
         "connectors/http/actions/get",
@@ -246,14 +249,13 @@ async def _use(service: Running, world: Outside) -> None:
     for path in (*lists, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")
-    for path in ("overview?period=hour", "attention"):
-        await ask("GET", f"/api/{path}")
     await ask("GET", "/api/runs?limit=0")
 
 
 async def _use_deliveries(service: Running) -> None:
     ask = service.client.request
     await ask("POST", "/hooks/w", json={})
+    await ask("POST", "/api/example/send")
     await ask("POST", "/api/pipelines/hook/trigger", json={"document": {}, "trigger": "w"})
     newest = (await ask("GET", "/api/deliveries")).json()["deliveries"][0]
     await ask("GET", f"/api/events/{newest['event']}")

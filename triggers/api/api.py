@@ -116,7 +116,7 @@ def _list_operations(parts: ApiParts) -> Iterator[Operation[Any, Any]]:
     yield from VersionOperations(journal, folder).operations()
     yield from timetable.operations()
     yield from OverviewOperations(engine, journal, folder, connections.describe, timetable.describe, now).operations()
-    yield from FindOperations(journal).operations()
+    yield from FindOperations(journal, folder).operations()
     yield from DeliveryOperations(journal, parts.replays, secrets.redactor, folder.list_names, now).operations()
     yield from UnknownPathOperations(parts.webhooks).operations()
     yield from BulkOperations(parts.bulks, journal, now).operations()

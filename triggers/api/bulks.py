@@ -15,7 +15,7 @@ from durable.links import hide_links
 from durable.units import DeliveryOutcome
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.api.value_types import BulkId, ItemId, Limit, Moment, Reason, Tag
+from triggers.api.value_types import BulkId, ItemId, Limit, PastMoment, Reason, Tag
 from triggers.bulks.bulks import Bulks
 from triggers.bulks.filters import InvalidFilter, complete_filter, describe_bulk, describe_filter
 from triggers.documents.bulks import (
@@ -53,10 +53,10 @@ class FilterBody(Body):
     error: Word | None = Field(None, description="Only runs with this failure: its key")
     version: Word | None = Field(None, description="Only runs of this version")
     outcome: DeliveryOutcome | None = Field(None, description="Only deliveries with this outcome")
-    since: Moment | None = Field(
+    since: PastMoment | None = Field(
         None, alias="from", description="Only items that started or arrived at this time or later; null: no lower bound"
     )
-    until: Moment | None = Field(
+    until: PastMoment | None = Field(
         None, alias="to", description="Only items that started or arrived before this time; null: now"
     )
     again: bool = Field(

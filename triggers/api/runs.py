@@ -1,10 +1,10 @@
 """Operations on runs: list them, get one, its history or its export, cancel, retry."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from durable.engine import Engine
@@ -57,6 +57,9 @@ class ManyRuns(Parameters):
     source: str | None = Field(None, description="Only runs that repeat this run or this delivery")
     since: PastMoment | None = Field(None, alias="from", description="Only runs that started at this time or later")
     until: PastMoment | None = Field(None, alias="to", description="Only runs that started before this time")
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        None, description="Only runs with this text in their inputs; 10,000 runs that match the rest are looked at"
+    )
     after: RunId | None = Field(None, description="Continue after this run: the `after` of the previous page")
     order: RunOrder = Field("newest", description="Which runs come first; it decides what is after a run")
     limit: Limit = Field(50, description="The maximum number")

@@ -29,6 +29,7 @@ from triggers.dashboard.pages.connectors import ConnectorPages
 from triggers.dashboard.pages.deliveries import DeliveryPages
 from triggers.dashboard.pages.errors import ErrorPages
 from triggers.dashboard.pages.events import EventPages
+from triggers.dashboard.pages.find import FindPages
 from triggers.dashboard.pages.home import HomePages
 from triggers.dashboard.pages.pipelines import PipelinePages
 from triggers.dashboard.pages.run import RunPage
@@ -83,6 +84,7 @@ class Dashboard:
         self._renderer = Renderer(self._badges)
         self.pages: list[PageRoute] = [
             *HomePages().routes(),
+            *FindPages().routes(),
             *RunPages().routes(),
             *RunPage().routes(),
             *WaitPages().routes(),

@@ -253,6 +253,9 @@ class RunsDocument(Struct, frozen=True):
 
     runs: list[RunLineDocument]
     after: PageCursor
+    looked_at: Annotated[
+        int | None, note("With `q`: how many runs were looked at, 10,000 at most; `after` goes on with older ones")
+    ] = None
 
 
 class EntryDocument(TypedDict):

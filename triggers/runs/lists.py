@@ -9,7 +9,7 @@ from durable.history.words import RunStatus
 from durable.ids import first_id
 from durable.journal.failures import list_error_keys, list_failures
 from durable.journal.reads import Reads
-from durable.journal.runs import list_pipelines, list_triggers
+from durable.journal.runs import RunFilter, list_pipelines, list_triggers
 from durable.reports import FailureGroup
 from durable.wording import quote, suggest
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
@@ -17,6 +17,7 @@ from triggers.documents.fields import format_time
 from triggers.documents.runs import RunLineDocument, RunsDocument
 from triggers.not_found import IdAmbiguous, IdNotFound, PipelineNotFound, TriggerNotFound, WebhookNotFound
 from triggers.runs.rows import ExplainProgress, explain_nothing, list_run_lines
+from triggers.runs.search import search_runs
 
 API = "api"
 """The trigger of runs that were started over the API."""
@@ -32,7 +33,7 @@ RunOrder: TypeAlias = Literal["newest", "oldest"]
 class RunQuery(msgspec.Struct, frozen=True):
     """What is listed: the filters, of which all hold, and the page. `since`, `until`: the time of the start, in ms.
     `trigger`: the id of a trigger, or PIPELINE/TRIGGER. `error`: an error key. `source`: the run or the delivery that
-    is repeated."""
+    is repeated. `q`: a text in the inputs."""
 
     pipeline: str | None = None
     status: RunStatus | None = None
@@ -47,6 +48,7 @@ class RunQuery(msgspec.Struct, frozen=True):
     after: str | None = None
     order: RunOrder = "newest"
     limit: int = 50
+    q: str | None = None
 
 
 class ServedNames(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ class RunLists:
         pipeline, trigger = split_trigger(query.pipeline, query.trigger)
         await ensure_known(self._reads, self._names, pipeline, trigger)
         error = await find_error_key(self._reads, query.error)
-        found = await self._reads.list_runs(
+        wanted = RunFilter(
             pipeline=pipeline,
             status=query.status,
             tag=query.tag,
@@ -90,8 +92,13 @@ class RunLists:
             is_oldest_first=query.order == "oldest",
             limit=query.limit,
         )
+        if query.q is not None:
+            found, after, looked_at = await search_runs(self._reads, query.q, may_answer=may_answer, **wanted)
+        else:
+            found, looked_at = await self._reads.list_runs(**wanted), None
+            after = found[-1].id if len(found) == query.limit else None
         lines = await list_run_lines(self._reads, found, self._now(), may_answer=may_answer, explain=self._explain)
-        return RunsDocument(lines, found[-1].id if len(found) == query.limit else None)
+        return RunsDocument(lines, after, looked_at)
 
     async def list_errors(self, query: RunQuery, *, may_answer: bool) -> ErrorGroupsDocument:
         """A page of failures, that with the newest run first; raises `PipelineNotFound`. Of the query only pipeline,

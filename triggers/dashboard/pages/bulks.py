@@ -10,7 +10,8 @@ from triggers.dashboard.page import PageNotice, PageRequest, PageRoute, Redirect
 from triggers.documents.bulks import BulkDocument, BulkItemsDocument, BulkPreviewDocument, BulksDocument
 
 CONDITIONS = ("pipeline", "status", "tag", "trigger", "error", "version", "outcome", "from", "to")
-"""The filters of lists that a bulk has too. Others select no bulk, so that it would concern more than is shown."""
+FOREIGN = ("event", "source", "q")
+"""The filters of lists that a bulk has, and those that it lacks: without them it would concern more than is shown."""
 
 VERBS: Mapping[str, str] = {"cancel": "Cancel", "retry": "Retry", "rerun": "Rerun", "replay": "Replay"}
 
@@ -46,7 +47,8 @@ class BulkPages:
         values = {
             "preview": found,
             "verb": VERBS[found.action],
-            "fields": [(name, value) for name, value in filter.items() if isinstance(value, str)],
+            "fields": [(name, value) for name, value in filter.items() if isinstance(value, str) and name != "from"],
+            "since": found.filter.since,
             "ids": filter.get("ids") or [],
             "until": found.filter.until,
         }
@@ -104,6 +106,11 @@ def _read_filter(request: PageRequest) -> dict[str, JSON]:
         raise ApiError(422, f"choose what to do: {', '.join(get_args(BulkAction))}")
     filter: dict[str, JSON]
     if form.get("scope") == "all":
+        if foreign := [name for name in FOREIGN if form.get(name)]:
+            what = (
+                f"a bulk action cannot select by {' and '.join(foreign)}, so that it would concern more than the list"
+            )
+            raise ApiError(422, f"{what}; choose the runs one by one, or remove that filter")
         filter = {name: form[name] for name in CONDITIONS if form.get(name)}
         return filter
     ids: list[JSON] = [*request.choices.get("ids", [])]

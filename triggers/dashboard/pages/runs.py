@@ -9,7 +9,7 @@ from triggers.dashboard.page import PageRequest, PageRoute, Values, View, make_l
 from triggers.documents.pipelines import PipelinesDocument
 from triggers.documents.runs import RunsDocument
 
-FILTERS = ("pipeline", "status", "trigger", "tag", "error", "event", "version", "source", "from", "to")
+FILTERS = ("pipeline", "status", "trigger", "tag", "error", "event", "version", "source", "from", "to", "q")
 
 VIEWS = (
     ("All", None),
@@ -65,9 +65,12 @@ class RunPages:
             "reload": request.link(until=None, after=None),
             "newest": request.link(after=None, until=None) if "after" in request.query else None,
             "older": request.link(after=after, until=None) if after else None,
+            "looked_at": found.looked_at,
         }
         live_at = request.link(until=runs[0].id) if runs and not {"after", "until"} & request.query.keys() else None
         status = problem.status if problem else 200
+        if "q" in filters:  # a search reads the inputs of thousands of runs, which is too much for each commit
+            return View("runs.html", values, status)
         return View("runs.html", values, status, live=("new", "rows"), watches=("runs",), live_at=live_at)
 
     async def _count_new(self, request: PageRequest, filters: Mapping[str, str]) -> int:
