@@ -49,7 +49,7 @@ TABS = {
     "error": "Error",
     "input": "Input",
     "output": "Output",
-    "request": "Request & response",
+    "request": "Request",
     "attempts": "Attempts",
     "logs": "Logs",
     "definition": "Definition",
