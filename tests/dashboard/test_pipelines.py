@@ -146,3 +146,15 @@ async def test_a_signed_curl_from_the_page_starts_a_run_and_shows_no_secret(tmp_
         assert answer.status_code == 202, answer.text
         page = await open_page(service, "/pipelines/order/triggers?example=nothing")
         assert "<section" in page
+
+
+async def test_a_long_file_has_pages_and_a_problem_leads_to_its_line(tmp_path: Path) -> None:
+    steps = "".join(f"  - {{id: s{number}, use: log.write, with: {{message: x}}}}\n" for number in range(600))
+    async with running(tmp_path, {"long": f"steps:\n{steps}  - {{id: last, use: log.writ}}\n"}) as service:
+        page = await open_page(service, "/pipelines/long")
+        [link] = set(re.findall(r'href="(/pipelines/long/text\?line=602)#L602"', page))
+        page = await open_page(service, link)
+        assert '<tr id="L602" class="wrong">' in page
+        assert '<tr id="L1"' not in page
+        assert '<tr id="L500"' in await open_page(service, "/pipelines/long/text")
+        assert '<tr id="L1"' in await open_page(service, "/pipelines/long/text?line=x")

@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from triggers.html import texts
 from triggers.html.assets import ASSETS
-from triggers.html.highlight import highlight_code, highlight_lines
+from triggers.html.highlight import highlight_code
 from triggers.html.links import link_runs
 
 SHARED = Path(__file__).parent / "templates"
@@ -36,7 +36,6 @@ def make_environment(*folders: Path) -> Environment:
         "pretty": texts.indent_json,
         "link_runs": link_runs,
         "code": highlight_code,
-        "code_lines": highlight_lines,
     }
     environment.globals |= {"count": texts.count_things, "between": texts.measure_span}
     environment.globals["parts"] = environment.get_template("parts.html").module  # so that blocks have it by themselves

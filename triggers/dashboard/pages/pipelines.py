@@ -1,6 +1,8 @@
 """Pipelines: the list of them, and the pages of one: overview, file, versions, triggers."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import re
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +14,7 @@ from triggers.dashboard.page import PageRequest, PageRoute, Values, View, make_l
 from triggers.documents.pipelines import (
     ExampleRequestDocument,
     GridDocument,
+    GridStepDocument,
     PipelineDocument,
     PipelineLineDocument,
     PipelinesDocument,
@@ -23,9 +26,16 @@ from triggers.documents.pipelines import (
 )
 from triggers.documents.version_steps import PipelineGraphDocument
 from triggers.documents.versions import VersionsDocument, VersionTextDocument
+from triggers.html.highlight import highlight_code, highlight_lines
 
 ROWS = 200
 """The pipelines that a page lists at most."""
+
+GRID_ROWS = 30
+"""The steps of a grid on a page: more cells would take more than 20 ms of the event loop."""
+
+LINES = 500
+"""The lines of a file on a page."""
 
 STATES: dict[PipelineStatus, tuple[str, str]] = {
     "serving": ("serving", "serving"),
@@ -83,10 +93,12 @@ class PipelinePages:
         """How the newest runs of a pipeline went, step by step, and what the pipeline is."""
         pipeline = request.path["pipeline"]
         head = await _read_head(request, "overview")
+        grid = await request.read("get_pipeline_grid", GridDocument, pipeline=pipeline)
         values = {
             **head,
             "statistics": await request.read("get_pipeline_statistics", PipelineStatisticsDocument, pipeline=pipeline),
-            "grid": await request.read("get_pipeline_grid", GridDocument, pipeline=pipeline),
+            "grid": grid,
+            "rows": choose_rows(grid.steps),
             "graph": await _read_graph(request, head["pipeline"]),
             "triggers": (await request.read("list_triggers", TriggersDocument, pipeline=pipeline)).triggers,
         }
@@ -103,7 +115,19 @@ class PipelinePages:
         """The file as it is now, with each problem below its line."""
         head = await _read_head(request, "text")
         text: PipelineTextDocument = head["text"]
-        return View("pipeline_text.html", {**head, "lines": list(make_lines(text))})
+        marked = await asyncio.to_thread(highlight_lines, text.text, "yaml")
+        start = (_read_line(request.query.get("line")) - 1) // LINES * LINES
+        lines = make_lines(text)
+        links = [
+            (f"{number + 1}–{min(number + LINES, len(lines))}", request.link(line=number + 1), number == start)
+            for number in range(0, len(lines), LINES)
+        ]
+        values = {
+            **head,
+            "lines": list(zip(lines, marked, strict=False))[start : start + LINES],
+            "links": links if len(links) > 1 else [],
+        }
+        return View("pipeline_text.html", values)
 
     async def list_versions(self, request: PageRequest) -> View:
         """The versions of a pipeline, the newest first."""
@@ -128,7 +152,8 @@ class PipelinePages:
         )
         known = await request.read("list_versions", VersionsDocument, pipeline=pipeline)
         others = [each for each in known.versions if each.version != found.version]
-        return View("pipeline_version.html", {**head, "version": found, "others": others})
+        marked = await asyncio.to_thread(highlight_code, found.text, "yaml")
+        return View("pipeline_version.html", {**head, "version": found, "others": others, "marked": marked})
 
     async def show_triggers(self, request: PageRequest) -> View:
         """How a pipeline is started: its triggers, an example of a request, and the API."""
@@ -167,7 +192,14 @@ async def _read_head(request: PageRequest, tab: str) -> Values:
         ("Triggers", make_path("pipelines", name, "triggers"), tab == "triggers", triggers or None),
         ("Runs", make_link("/runs", pipeline=name), False, None),
     ]
-    return {"pipeline": pipeline, "text": text, "tabs": tabs, "tab": tab, "state": STATES[pipeline.status]}
+    return {
+        "pipeline": pipeline,
+        "text": text,
+        "href": _link_line,
+        "tabs": tabs,
+        "tab": tab,
+        "state": STATES[pipeline.status],
+    }
 
 
 async def _read_graph(request: PageRequest, pipeline: PipelineDocument) -> PipelineGraphDocument | None:
@@ -186,18 +218,33 @@ def shorten_problem(problem: str, file: str) -> str:
     return problem[max(0, problem.find(f"{file}:")) :]
 
 
-def make_lines(text: PipelineTextDocument) -> Iterator[SourceLine]:
+def choose_rows(steps: Sequence[GridStepDocument]) -> list[int]:
+    """The numbers of the steps that a grid shows, in their order: those that failed, and the first of the others."""
+    failed = [number for number, step in enumerate(steps) if step.failed]
+    others = [number for number, step in enumerate(steps) if not step.failed]
+    return sorted([*failed, *others][:GRID_ROWS])
+
+
+def make_lines(text: PipelineTextDocument) -> list[SourceLine]:
     """The lines of a file with their problems. A problem behind the last line stands at that."""
     lines = text.text.split("\n")
     if len(lines) > 1 and not lines[-1]:
         del lines[-1]
-    for number, line in enumerate(lines, 1):
-        here = [
-            problem
-            for problem in text.problems
-            if problem.line == number or (number == len(lines) and problem.line > number)
-        ]
-        yield SourceLine(number, [(_make_indent(line, problem.column), problem) for problem in here])
+    found: dict[int, list[tuple[str, ProblemDocument]]] = {}
+    for problem in text.problems:
+        number = min(problem.line, len(lines))
+        found.setdefault(number, []).append((_make_indent(lines[number - 1], problem.column), problem))
+    return [SourceLine(number, found.get(number, [])) for number in range(1, len(lines) + 1)]
+
+
+def _link_line(pipeline: str, line: int) -> str:
+    """The address of a line of a pipeline's file."""
+    path = make_path("pipelines", pipeline, "text")
+    return f"{make_link(path, line=line) if line > LINES else path}#L{line}"
+
+
+def _read_line(text: str | None) -> int:
+    return int(text) if text and re.fullmatch("[1-9][0-9]{0,8}", text) else 1
 
 
 def _make_indent(line: str, column: int) -> str:
