@@ -65,4 +65,4 @@ class EventTrigger(Trigger):
         )
 
 
-EVENT = Kind("event", EventSpec, EventTrigger.compile, lambda trigger: trigger.spec.type)
+EVENT = Kind("event", EventSpec, EventTrigger.compile, lambda trigger: trigger.spec.type, "events")

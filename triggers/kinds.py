@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from durable.trigger_inputs import TriggerInputs
+from triggers.alerts.trigger import ALERTS
 from triggers.events import EVENT
 from triggers.schedules.trigger import SCHEDULE
 from triggers.trigger import Kind
@@ -12,7 +13,7 @@ from triggers.webhooks.trigger import make_webhook_kind
 
 def list_kinds(public_url: str | None = None) -> Mapping[str, Kind[Any]]:
     """The kinds by their names. `public_url` is where the world reaches the service: some senders sign it."""
-    return {kind.name: kind for kind in (make_webhook_kind(public_url), SCHEDULE, EVENT)}
+    return {kind.name: kind for kind in (make_webhook_kind(public_url), SCHEDULE, EVENT, *ALERTS)}
 
 
 def list_models(public_url: str | None = None) -> dict[str, type[TriggerInputs]]:

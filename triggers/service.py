@@ -47,7 +47,12 @@ from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
+from triggers.alerts.alerts import Alerts
+from triggers.alerts.findings import Findings
+from triggers.alerts.trigger import AlertTrigger
 from triggers.api.api import Api, ApiParts, answer_http_exception
+from triggers.api.connections import ConnectionOperations
+from triggers.api.schedules import ScheduleOperations
 from triggers.audit import AuditLog
 from triggers.bulks.actions import BulkActions
 from triggers.bulks.bulks import Bulks
@@ -111,6 +116,7 @@ class Service:
     recovery: Recovery
     retention: Retention
     schedules: Schedules
+    alerts: Alerts
     bulks: Bulks
     webhooks: Webhooks
     keeper: RequestKeeper
@@ -270,9 +276,8 @@ async def _open_ways_in(
     """Webhooks, schedules and the API over the runner."""
     keys, key, key_file = await _load_keys(settings, instance, journal, secret_store.secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
-    limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
     keeper = _make_keeper(settings, journal, key)
-    webhooks = Webhooks(runner, journal, secret_store.secrets, now, bounds, limiters, keeper)
+    webhooks, links = _make_hooks(settings, runner, journal, secret_store.secrets, keeper, audit, bounds, now)
     schedules = Schedules(runner, journal, now)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
     entrance = await Entrance.open(settings, journal, keys, secret_store.secrets, now, make_url(*address), audit)
@@ -280,7 +285,6 @@ async def _open_ways_in(
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
     api = Api(ApiParts(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more))
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)
-    links = WaitLinks(runner, journal, now, bounds, limiters.networks, audit)
     app = _make_app(webhooks, health, links, logins, api, entrance, realtime.streams, bounds, now)
     return Service(
         settings=settings,
@@ -295,6 +299,7 @@ async def _open_ways_in(
         recovery=Recovery(journal, runner, now),
         retention=_make_retention(settings, journal, runner, folder, now),
         schedules=schedules,
+        alerts=_make_alerts(runner, journal, folder, schedules, logins, now),
         bulks=bulks,
         webhooks=webhooks,
         keeper=keeper,
@@ -313,6 +318,30 @@ async def _open_triggers(folder: Folder, runner: Runner, webhooks: Webhooks, sch
     await webhooks.load_unknown_paths()
     await reload.serve()
     return reload
+
+
+def _make_hooks(
+    settings: Settings,
+    runner: Runner,
+    journal: Journal,
+    secrets: Secrets,
+    keeper: RequestKeeper,
+    audit: AuditLog,
+    bounds: BodyLimits,
+    now: Callable[[], int],
+) -> tuple[Webhooks, WaitLinks]:
+    """The webhooks and the links to waits, which strangers reach and which share the rates of networks."""
+    limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
+    webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, keeper)
+    return webhooks, WaitLinks(runner, journal, now, bounds, limiters.networks, audit)
+
+
+def _make_alerts(
+    runner: Runner, journal: Journal, folder: Folder, schedules: Schedules, logins: Logins, now: Callable[[], int]
+) -> Alerts:
+    connections, timetable = ConnectionOperations(runner, folder, logins), ScheduleOperations(folder, schedules, now)
+    findings = Findings(journal, connections.describe, timetable.describe)
+    return Alerts(runner, journal, lambda: folder.find_triggers(AlertTrigger), findings, logins.url, now)
 
 
 def _make_bulks(
@@ -428,7 +457,7 @@ async def run_service(
             *([service.traces.export()] if service.traces else []),
         )
     ]
-    scheduler = start_sweeping(service.recovery, service.retention)
+    scheduler = start_sweeping(service.recovery, service.retention, service.alerts)
     scheduler.add_job(service.webhooks.keep_unknown_paths, "interval", minutes=1, misfire_grace_time=None)
     alarm = Alarm(service.schedules)
     if fires_schedules:

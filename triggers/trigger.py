@@ -6,7 +6,7 @@ EventFiltered   what arrived was understood and starts nothing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from durable.definition import Definition, InputsRefused
 from durable.engine import Start
@@ -90,13 +90,15 @@ Compiled = TypeVar("Compiled", bound=Trigger)
 class Kind(Generic[Compiled]):
     """A kind of trigger: the name that `use` gives, the model of `with`, and how a checked trigger is compiled.
 
-    `describe` says in a few words what a compiled one reacts to, for lists of pipelines.
+    `describe` says in a few words what a compiled one reacts to, and `listed_as` under which name lists of pipelines
+    have that.
     """
 
     name: str
     model: type[TriggerInputs]
     compile: Callable[[Definition, TriggerSpec], Compiled]
     describe: Callable[[Compiled], str]
+    listed_as: Literal["webhooks", "schedules", "events", "alerts"]
 
 
 def parse_expressions(spec: TriggerSpec) -> tuple[Expression | None, Template | None]:

@@ -200,7 +200,8 @@ def test_a_folder_is_compared_with_what_the_service_serves(place: Path) -> None:
 
 
 def _file(id: str, status: PipelineStatus = "serving", **more: Any) -> PipelineLineDocument:
-    known = {"file": f"{id}.yaml", "version": "v1", "webhooks": [], "schedules": [], "events": [], "problems": []}
+    known: dict[str, Any] = {"file": f"{id}.yaml", "version": "v1"}
+    known |= {name: [] for name in ("webhooks", "schedules", "events", "alerts", "problems")}
     return PipelineLineDocument(id=id, status=status, **(known | more))
 
 

@@ -69,7 +69,9 @@ def test_each_mistake_is_listed_once_on_the_page() -> None:
 # -- examples -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/pipelines.md", "docs/flow.md", "docs/schedules.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/alerts.md", "docs/pipelines.md", "docs/flow.md", "docs/schedules.md"]
+)
 def test_every_pipeline_of_a_page_loads_without_problems(page: str) -> None:
     pipelines = [text for text in blocks(ROOT / page, "yaml") if re.search("^steps:", text, re.MULTILINE)]
 

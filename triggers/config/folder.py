@@ -95,12 +95,16 @@ class PipelineFile:
             file=self.path.name,
             status=self.status,
             version=self.definition.version if self.definition else None,
-            **{
-                f"{kind.name}s": [kind.describe(each) for each in self.triggers.get(kind.name, ())]
-                for kind in list_kinds().values()
-            },
+            **self._describe_triggers(),
             problems=[str(problem) for problem in self.problems],
         )
+
+    def _describe_triggers(self) -> dict[str, list[str]]:
+        """What its triggers react to, by the names of the lists."""
+        found: dict[str, list[str]] = {kind.listed_as: [] for kind in list_kinds().values()}
+        for kind in list_kinds().values():
+            found[kind.listed_as] += [kind.describe(each) for each in self.triggers.get(kind.name, ())]
+        return found
 
 
 class Folder:

@@ -54,6 +54,7 @@ class PipelineLineDocument(Struct, frozen=True):
     webhooks: Annotated[list[str], note("The paths of its webhooks")]
     schedules: Annotated[list[str], note("When its schedules fire")]
     events: Annotated[list[str], note("The types of the events that start it")]
+    alerts: Annotated[list[str], note("What it is alerted of")]
     problems: Annotated[list[str], note("What is wrong with the file, each with its place")]
 
 

@@ -172,4 +172,4 @@ class ScheduleTrigger(Trigger):
         return fire + int.from_bytes(digest[:8]) % self.window
 
 
-SCHEDULE = Kind("schedule", ScheduleSpec, ScheduleTrigger.compile, lambda trigger: trigger.spec.times)
+SCHEDULE = Kind("schedule", ScheduleSpec, ScheduleTrigger.compile, lambda trigger: trigger.spec.times, "schedules")

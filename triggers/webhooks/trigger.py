@@ -243,7 +243,8 @@ class WebhookTrigger(Trigger):
 def make_webhook_kind(public_url: str | None) -> Kind[WebhookTrigger]:
     """The kind of trigger for a service that the world reaches at this address."""
     model = WebhookSpec.at(public_url)
-    return Kind("webhook", model, partial(WebhookTrigger.compile, model), lambda trigger: f"/hooks{trigger.path}")
+    compile = partial(WebhookTrigger.compile, model)
+    return Kind("webhook", model, compile, lambda trigger: f"/hooks{trigger.path}", "webhooks")
 
 
 def _find_placeholders(text: str) -> tuple[SecretPlaceholder, ...]:

@@ -1,0 +1,1 @@
+"""Alerts: pipelines that start when something needs a person."""
