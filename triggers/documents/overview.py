@@ -56,7 +56,7 @@ class OverviewDocument(Struct, frozen=True):
     cancelled: int
     unfinished: Annotated[
         dict[RunStatus, int],
-        note("The unfinished runs now: up to 1,000 of each status that stands still, `running` among the newest 2,000"),
+        note("The unfinished runs now"),
     ]
     attempts_in_flight: int
     p95_accept_ms: Annotated[

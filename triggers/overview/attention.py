@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 
 from durable.ids import first_id
-from durable.journal.counts import count_rejected, has_more_halted, list_halted
+from durable.journal.counts import count_rejected, count_unfinished_by_status, list_halted
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.path import strip_numbers
@@ -38,7 +38,8 @@ PAUSED = 500
 """The oldest paused runs that are looked at."""
 
 WAITING = 3_000
-"""The oldest waiting runs among which approvals are sought."""
+APPROVALS = 500
+"""The oldest waiting runs among which approvals are sought, and how many of those are counted."""
 
 REJECTED = 1_000
 """The newest rejected deliveries that are counted."""
@@ -108,8 +109,9 @@ def _disarm(scan: Scan, line: AttentionLineDocument) -> AttentionLineDocument:
 def _list_halted(connection: Connection) -> tuple[list[HaltedRun], bool]:
     """The runs that may wait for a person, and whether there are so many that not all were looked at."""
     paused = list_halted(connection, "paused", PAUSED)
-    asking = list_halted(connection, "waiting", WAITING, mention="approval")
-    is_partial = len(paused) >= PAUSED or has_more_halted(connection, "waiting", WAITING)
+    asking = list_halted(connection, "waiting", APPROVALS, mention="approval", looked_at=WAITING)
+    counts = count_unfinished_by_status(connection)
+    is_partial = counts["paused"] > PAUSED or counts["waiting"] > WAITING or len(asking) == APPROVALS
     return [*paused, *asking], is_partial
 
 

@@ -8,16 +8,18 @@ from sqlalchemy import Connection
 from durable import metrics
 from durable.history.words import RunStatus
 from durable.ids import first_id
-from durable.journal.counts import count_by_status, find_newest_failure, list_newest_pipelines, sample_completed
+from durable.journal.counts import (
+    count_unfinished_by_status,
+    find_newest_failure,
+    list_newest_pipelines,
+    sample_completed,
+)
 from durable.journal.reads import Reads
 from durable.journal.runs import find_newest_start
 from triggers.documents.fields import format_time
 from triggers.documents.overview import ColumnDocument, OverviewDocument, Period, PipelineGlanceDocument
 from triggers.overview.columns import DIVISIONS, RunColumns
 from triggers.pipelines.statistics import find_percentile, read_statistics
-
-STATUS_LIMIT = 1_000
-"""The unfinished runs of each status that are counted."""
 
 TIMED = 500
 """The newest completed runs whose time is looked at."""
@@ -83,7 +85,7 @@ def _glance(connection: Connection, served: Sequence[str], since: int, now: int)
     active = list_newest_pipelines(connection, NEWEST_RUNS)
     names = list(dict.fromkeys([*active, *served]))[:PIPELINES]
     return Glance(
-        unfinished=count_by_status(connection, STATUS_LIMIT),
+        unfinished=count_unfinished_by_status(connection),
         p95_run_ms=find_percentile(sorted(run.finished_at - run.created_at for run in timed if run.finished_at), 0.95),
         newest_run=find_newest_start(connection),
         newest_failure=find_newest_failure(connection),

@@ -12,7 +12,7 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("last_used_at", sa.BigInteger(), nullable=True))
     _add_sessions()
     _add_audit_log()
-    _index_halted_runs()
+    _index_runs()
     _export_traces()
 
 
@@ -58,9 +58,20 @@ def _add_audit_log() -> None:
     op.create_index("audit_log_target", "audit_log", ["target", "id"])
 
 
-def _index_halted_runs() -> None:
+def _index_runs() -> None:
+    """Add `finished_at` to the partial indexes that are counted, and an index of the runs that stand still."""
+    for name in ("runs_ended", "runs_pipeline_ended", "runs_unfinished"):
+        op.drop_index(name, "runs")
+    ended, unfinished = sa.text("finished_at IS NOT NULL"), sa.text("finished_at IS NULL")
     halted = sa.text("finished_at IS NULL AND status <> 'running'")
-    op.create_index("runs_halted", "runs", ["status", "id"], sqlite_where=halted, postgresql_where=halted)
+    _index("runs_ended", ["status", "id", "finished_at"], ended)
+    _index("runs_pipeline_ended", ["pipeline", "status", "id", "finished_at"], ended)
+    _index("runs_unfinished", ["id", "finished_at"], unfinished)
+    _index("runs_halted", ["status", "id", "finished_at"], halted)
+
+
+def _index(name: str, columns: list[str], where: sa.TextClause) -> None:
+    op.create_index(name, "runs", columns, sqlite_where=where, postgresql_where=where)
 
 
 def _export_traces() -> None:
