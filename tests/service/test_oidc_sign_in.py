@@ -130,31 +130,30 @@ async def test_the_token_request_proves_the_verifier_and_the_client(tmp_path: Pa
         assert base64.urlsafe_b64encode(hashed).decode().rstrip("=") == issuer.challenge
 
 
-@pytest.mark.parametrize(
-    ("claims", "more", "message"),
-    [
-        ({"groups": ["guests"]}, {}, "may not use this service"),
-        ({"email": "ada@example.com"}, {}, "may not use this service"),
-        ({"email": "ada@example.com", "email_verified": False}, {}, "may not use this service"),
-        ({}, {"sub": "u2", "groups": ["ops"]}, "describes another person"),
-        ({"groups": "ops", "iss": "https://other.example"}, {}, "ID token"),
-        ({"groups": "ops", "aud": "other"}, {}, "ID token"),
-        ({"groups": "ops", "aud": ["waypost", "other"], "azp": "other"}, {}, "for another client"),
-        ({"groups": "ops", "exp": 1_000_000_000}, {}, "ID token"),
-        ({"groups": "ops", "nonce": "another"}, {}, "ID token"),
-        ({"groups": "ops", "nonce": None}, {}, "ID token"),
-        ({"groups": "ops", "sub": None}, {}, "ID token"),
-    ],
+REFUSED: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = (
+    ({"groups": ["guests"]}, {}, "may not use this service"),
+    ({"email": "ada@example.com"}, {}, "may not use this service"),
+    ({"email": "ada@example.com", "email_verified": False}, {}, "may not use this service"),
+    ({}, {"sub": "u2", "groups": ["ops"]}, "describes another person"),
+    ({"groups": "ops", "iss": "https://other.example"}, {}, "ID token"),
+    ({"groups": "ops", "aud": "other"}, {}, "ID token"),
+    ({"groups": "ops", "aud": ["waypost", "other"], "azp": "other"}, {}, "for another client"),
+    ({"groups": "ops", "exp": 1_000_000_000}, {}, "ID token"),
+    ({"groups": "ops", "nonce": "another"}, {}, "ID token"),
+    ({"groups": "ops", "nonce": None}, {}, "ID token"),
+    ({"groups": "ops", "sub": None}, {}, "ID token"),
 )
-async def test_who_is_not_permitted_or_not_proven_does_not_sign_in(
-    tmp_path: Path, claims: dict[str, Any], more: dict[str, Any], message: str
-) -> None:
+"""Claims of the ID token, what the userinfo endpoint says, and what the person reads."""
+
+
+async def test_who_is_not_permitted_or_not_proven_does_not_sign_in(tmp_path: Path) -> None:
     async with _serving(tmp_path) as (service, issuer, _), _browser(service) as browser:
-        issuer.claims, issuer.more = claims, more
-        answer = await _sign_in(browser, issuer)
-        assert answer.status_code == 403
-        assert message in answer.text
-        assert (await browser.get("/runs")).status_code == 303
+        for claims, more, message in REFUSED:
+            issuer.claims, issuer.more = claims, more
+            answer = await _sign_in(browser, issuer)
+            assert answer.status_code == 403, claims
+            assert message in answer.text, claims
+            assert (await browser.get("/runs")).status_code == 303
 
 
 async def test_a_token_that_is_signed_by_another_key_is_refused(tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ async def test_a_wrong_key_is_refused_and_guesses_are_limited(tmp_path: Path) ->
         assert (await _sign_in(browser, _key(service))).status_code == 303, "a valid key is never locked out"
 
 
-@pytest.mark.parametrize("next", ["//evil.example", "/\\evil.example", "https://evil.example/", "runs", "/\n/x", ""])
-async def test_signing_in_leads_to_no_other_site(tmp_path: Path, next: str) -> None:
+async def test_signing_in_leads_to_no_other_site(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service, _browser(service) as browser:
-        assert (await _sign_in(browser, _key(service), next)).headers["location"] == "/"
+        for next in ("//evil.example", "/\\evil.example", "https://evil.example/", "runs", "/\n/x", ""):
+            assert (await _sign_in(browser, _key(service), next)).headers["location"] == "/", next
 
 
 async def test_the_sessions_of_a_revoked_key_end_at_once_and_stay_ended(tmp_path: Path) -> None:
@@ -147,15 +147,17 @@ FOREIGN = (
 """What browsers send with forms of other sites, and of other ports of the same host; the last sends nothing."""
 
 
-@pytest.mark.parametrize("headers", FOREIGN)
-async def test_a_request_that_another_site_has_sent_does_nothing(tmp_path: Path, headers: dict[str, str]) -> None:
+async def test_a_request_that_another_site_has_sent_does_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service, _browser(service) as browser:
-        assert (await browser.post("/sign-in", data={"key": _key(service)}, headers=headers)).status_code == 403
+        form = {"key": _key(service)}
+        for headers in FOREIGN:
+            assert (await browser.post("/sign-in", data=form, headers=headers)).status_code == 403, headers
         await _sign_in(browser, _key(service))
-        answer = await browser.post("/sign-out", headers=headers)
-        assert answer.status_code == 403
-        assert "another site" in answer.text
-        assert (await browser.get(PAGE)).status_code == 200, "it is still signed in"
+        for headers in FOREIGN:
+            answer = await browser.post("/sign-out", headers=headers)
+            assert answer.status_code == 403, headers
+            assert "another site" in answer.text
+            assert (await browser.get(PAGE)).status_code == 200, "it is still signed in"
 
 
 async def test_an_old_browser_proves_by_its_origin_that_a_form_is_ours(tmp_path: Path) -> None:
@@ -173,26 +175,26 @@ async def test_another_site_can_link_to_a_page_but_not_fetch_it(tmp_path: Path) 
         assert fetched.status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [
-        ("127.0.0.1:8400", 303),
-        ("localhost", 303),
-        ("waypost.localhost:8400", 303),
-        ("[::1]:8400", 303),
-        ("192.168.1.7:8400", 303),
-        ("hooks.example.com", 303),
-        ("evil.example:8400", 421),
-        ("127.0.0.1.evil.example", 421),
-        ("[::1", 421),
-        ("", 421),
-    ],
+OWN_HOSTS = (
+    "127.0.0.1:8400",
+    "localhost",
+    "waypost.localhost:8400",
+    "[::1]:8400",
+    "192.168.1.7:8400",
+    "hooks.example.com",
 )
-async def test_pages_are_served_only_under_names_of_this_service(tmp_path: Path, host: str, status: int) -> None:
+OTHER_HOSTS = ("evil.example:8400", "127.0.0.1.evil.example", "[::1", "")
+
+
+async def test_pages_are_served_only_under_names_of_this_service(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO, public_url=PUBLIC) as service, _browser(service) as browser:
-        for path in (PAGE, "/sign-in"):
-            answer = await browser.get(path, headers={"Host": host})
-            assert answer.status_code == (200 if status == 303 and path == "/sign-in" else status)
+        for path, status in ((PAGE, 303), ("/sign-in", 200)):
+            for host in OWN_HOSTS:
+                assert (await browser.get(path, headers={"Host": host})).status_code == status, host
+            for host in OTHER_HOSTS:
+                answer = await browser.get(path, headers={"Host": host})
+                assert answer.status_code == 421, host
+                assert "set public_url" in answer.text
 
 
 async def test_over_https_the_cookie_belongs_to_this_host_alone(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ from triggers.realtime.events import StreamEvent, make_event
 from triggers.realtime.permit import StreamPermit
 from triggers.realtime.sse import SseResponse
 from triggers.realtime.streams import Streams
-from triggers.refusals import CrossSiteRequest, WrongHost
+from triggers.refusals import CLOSE, CrossSiteRequest, WrongHost
 from triggers.sessions.visitors import Visitors
 
 READ_SECONDS = 5
@@ -280,7 +280,8 @@ def _ask_to_sign_in(request: Request) -> Response:
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(make_link("/sign-in", next=f"{request.url.path}{query}"), 303)
-    return _refuse(request, ApiError(401, "nothing was done, because you are not signed in; sign in, and do it again"))
+    text = "nothing was done, because you are not signed in; sign in, and do it again"
+    return _refuse(request, ApiError(401, text, CLOSE))  # its form was not read
 
 
 def _find_origin(request: Request) -> str:

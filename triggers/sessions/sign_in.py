@@ -9,15 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from durable.journal.errors import JournalError
 from triggers.audit import AuditLog, Caller, find_address
 from triggers.html.environment import make_environment
 from triggers.html.headers import respond_page
 from triggers.html.message import render_message
-from triggers.http.body import BadRequest, BodyLimits, read_body, read_query
+from triggers.http.body import BodyLimits, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys
-from triggers.refusals import CrossSiteRequest, RateExceeded, WrongHost, find_refusal
+from triggers.refusals import RateExceeded, find_refusal
 from triggers.sessions.browser_sessions import BrowserSessions
 from triggers.sessions.enter_links import ENTER, EnterLinks
 from triggers.sessions.provider import ProviderUnavailable, SignInRefused
@@ -77,9 +76,9 @@ class SignIn:
             if request.method != "POST":
                 return await self._show(request)
             self._visitors.check_site(request)
+            form = dict(read_query(await read_body(request, self._bounds)))
             if request.url.path == SIGN_OUT:
                 return await self._sign_out(request)
-            form = dict(read_query(await read_body(request, self._bounds)))
             if request.url.path == ENTER:
                 return await self._take_link(request, form)
             return await self._take_key(request, form)
@@ -90,7 +89,7 @@ class SignIn:
             return self._render_form("/", f"{_begin_sentence(str(error))}. Try again, or use a key.", 503)
         except SignInRefused as error:
             return self._render_form("/", f"{_begin_sentence(str(error))}.", 403)
-        except (BadRequest, CrossSiteRequest, JournalError, RateExceeded, WrongHost) as error:
+        except Exception as error:  # noqa: BLE001  # every error becomes a page
             refusal = find_refusal(error)
             text = f"{_begin_sentence(refusal.detail)}."
             page = render_message(TITLES.get(refusal.status, "This cannot be read"), text)
