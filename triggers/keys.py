@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import get_args
 
@@ -23,7 +23,8 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.limit import Rate
 from durable.units import ApiKey
-from triggers.documents.fields import KeyScope, Scope
+from triggers.documents.fields import KeyGrant, KeyScope, Scope
+from triggers.documents.keys import format_rights, parse_rights
 from triggers.settings import Settings, SettingsError
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -50,7 +51,7 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def includes_scope(scope: str, wanted: Scope) -> bool:
+def includes_scope(scope: str | None, wanted: Scope) -> bool:
     """Whether a key of this scope may do what wants the other."""
     return scope in SCOPES and SCOPES.index(scope) >= SCOPES.index(wanted)
 
@@ -63,16 +64,23 @@ def parse_bearer(authorization: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Somebody who presents a key, or who signed in with it: the key's name, scope and id, and the id of their
-    session."""
+    """Somebody who presents a key, or who signed in with it: the key's name, scope and id, the id of their session, and
+    the key's grants."""
 
     name: str
-    scope: Scope
+    scope: Scope | None
     key: str
     session: str | None = None
+    grants: tuple[KeyGrant, ...] = ()
 
-    def may(self, wanted: Scope) -> bool:
-        return includes_scope(self.scope, wanted)
+    @property
+    def rights(self) -> str:
+        """The scope and the grants, for people and for the journal."""
+        return format_rights(self.scope, self.grants)
+
+    def may(self, wanted: Scope, grant: KeyGrant | None = None) -> bool:
+        """Whether the scope includes the wanted one, or the key has the grant that suffices in its place."""
+        return includes_scope(self.scope, wanted) or grant in self.grants
 
 
 class Keys:
@@ -107,11 +115,13 @@ class Keys:
         if id == ADMIN:
             return KeyHolder(ADMIN, "admin", ADMIN) if self._admin else None
         found = self._by_id.get(id)
-        scope = next((scope for scope in SCOPES if found and scope == found.scope), None)
-        if found is None or scope is None or found.revoked_at is not None:
+        if found is None or found.revoked_at is not None:
+            return None
+        scope, grants = parse_rights(found.scope)
+        if scope == "sign" or not (scope or grants):
             return None
         self._note_use(found)
-        return KeyHolder(found.name, scope, found.id)
+        return KeyHolder(found.name, scope, found.id, None, grants)
 
     async def derive_admin_hash(self) -> str:
         """What distinguishes the admin key from the one before it."""
@@ -138,12 +148,12 @@ class Keys:
         found = self._by_id.get(id)
         return id == ADMIN or (found is not None and found.revoked_at is None)
 
-    async def create(self, name: str, scope: KeyScope) -> tuple[ApiKey, str]:
+    async def create(self, name: str, scope: KeyScope | None, grants: Collection[KeyGrant] = ()) -> tuple[ApiKey, str]:
         """Make a key and keep it; the text is what its holder presents, or the secret with which they sign."""
         at = self._now()
         id = new_id("key", at)
         text = self.make_signing_secret(id) if scope == "sign" else PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(id, name, scope, hash_key(text), at)
+        key = ApiKey(id, name, format_rights(scope, grants), hash_key(text), at)
         await asyncio.shield(self._journal.add_key(key))
         self._keep(key)
         return key, text

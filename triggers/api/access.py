@@ -3,9 +3,9 @@
 from starlette.requests import HTTPConnection, Request
 
 from triggers.api.problem import ApiError
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyGrant, Scope
 from triggers.http.rate_limit import RateLimiter
-from triggers.keys import KeyHolder, Keys, includes_scope, parse_bearer
+from triggers.keys import KeyHolder, Keys, parse_bearer
 from triggers.realtime.permit import StreamPermit
 from triggers.realtime.realtime import Realtime
 from triggers.refusals import RateExceeded, TokenRefused
@@ -48,11 +48,14 @@ class Access:
             raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
 
 
-def ensure_scope(scope: Scope, wanted: Scope) -> None:
-    """Raise `ApiError` unless a scope includes the wanted one."""
-    if not includes_scope(scope, wanted):
+def ensure_permitted(holder: KeyHolder, wanted: Scope, grant: KeyGrant | None) -> None:
+    """Raise `ApiError` unless a key has the scope, or the grant that suffices in its place."""
+    if not holder.may(wanted, grant):
+        other = f" or the grant `{grant}`" if grant else ""
         headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
-        raise ApiError(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
+        raise ApiError(
+            403, f"this takes a key with the scope `{wanted}`{other}; this one has `{holder.rights}`", headers
+        )
 
 
 def _make_unknown(detail: str) -> ApiError:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from durable.limit import Rate
 from durable.values import JSON
-from triggers.api.access import ensure_scope
+from triggers.api.access import ensure_permitted
 from triggers.api.operation import ApiRequest, Operation
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of, read_parameters_of
@@ -51,7 +51,7 @@ class OperationCalls:
         if operation.scope is None or caller.holder is None:
             return
         try:
-            ensure_scope(caller.holder.scope, operation.scope)
+            ensure_permitted(caller.holder, operation.scope, operation.grant)
         except ApiError as error:
             if operation.is_audited and not self._refusals.take(caller.holder.key):
                 await self._audit.add_refusal(caller, operation.id, *_find_target(operation, parameters), error.status)

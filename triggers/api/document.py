@@ -160,6 +160,7 @@ def _describe_operation(operation: Operation[Any, Any]) -> OpenApi:
     if operation.scope:
         described["security"] = [{"key": []}]
         described["x-scope"] = operation.scope
+        described |= {"x-grant": operation.grant} if operation.grant else {}
     if operation.body is not Nothing:
         is_required = any(info.is_required() for info in operation.body.model_fields.values())
         described["requestBody"] = {"required": is_required, "content": _describe_content(operation.body)}

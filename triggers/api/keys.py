@@ -8,9 +8,10 @@ from starlette.responses import Response
 from durable.wording import quote
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.documents.fields import KeyScope
+from triggers.documents.fields import KeyGrant, KeyScope
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.keys import Keys
+from triggers.problem_details import Mistake
 
 
 class OneKey(Parameters):
@@ -21,8 +22,10 @@ class NewKey(Body):
     """A key to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(description="Who it is for")
-    scope: KeyScope = Field(
-        description="What it may do: read, also start, cancel and answer runs, everything; or sign tokens for streams"
+    grants: list[KeyGrant] = Field([], description="What it may do beside its scope: answer what runs wait for")
+    scope: KeyScope | None = Field(
+        None,
+        description="What it may do: read, also start, cancel and answer runs, everything; or sign tokens for streams",
     )
 
 
@@ -45,7 +48,12 @@ class KeyOperations:
 
     async def create_key(self, asked: ApiRequest[Parameters, NewKey]) -> Response:
         """Make a key; the answer is the only place where it is ever shown."""
-        key, text = await self._keys.create(asked.body.name, asked.body.scope)
+        wanted = asked.body
+        if wanted.scope is None and not wanted.grants:
+            raise ApiError.invalid([Mistake(name="scope", detail="it is missing; give a scope, a grant, or both")])
+        if wanted.scope == "sign" and wanted.grants:
+            raise ApiError.invalid([Mistake(name="grants", detail="a key that signs tokens has none")])
+        key, text = await self._keys.create(wanted.name, wanted.scope, dict.fromkeys(wanted.grants))
         return respond(MadeKeyDocument.of(key, key=text), 201, {"Cache-Control": "no-store"})
 
     async def revoke_key(self, asked: ApiRequest[OneKey, Nothing]) -> Response:

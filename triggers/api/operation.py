@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyGrant, Scope
 from triggers.keys import KeyHolder
 from triggers.realtime.permit import StreamPermit
 
@@ -76,7 +76,7 @@ class ApiRequest(Generic[Asks, Brings]):
     @property
     def may_answer(self) -> bool:
         """Whether the sender may answer what runs wait for."""
-        return self.by.may("start")
+        return self.by.may("start", "answer")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Operation(Generic[Asks, Brings]):
 
     `problems` says what an error status means here, besides those that the shape of the operation brings.
     `takes_tokens`: a token for streams suffices, and pages of every origin may ask (CORS).
+    `grant`: what suffices in place of the scope.
     `is_recorded`: it changes nothing, or what it makes is its own record; so it has no row in the audit log.
     """
 
@@ -97,6 +98,7 @@ class Operation(Generic[Asks, Brings]):
     answers: Mapping[int, Answer]
     problems: Mapping[int, str] = field(default_factory=dict)
     takes_tokens: bool = False
+    grant: KeyGrant | None = None
     is_recorded: bool = False
 
     @property

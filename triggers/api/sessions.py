@@ -1,6 +1,6 @@
 """Operations on the sessions of people who are signed in to the dashboard."""
 
-from typing import Any, cast
+from typing import Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -9,7 +9,8 @@ from durable.sessions import Session
 from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
-from triggers.documents.fields import Scope, format_time
+from triggers.documents.fields import format_time
+from triggers.documents.keys import parse_rights
 from triggers.documents.sessions import EnterLinkDocument, SessionDocument, SessionsDocument, VisitorDocument
 from triggers.keys import KeyHolder
 from triggers.sessions.enter_links import EnterLinks
@@ -29,7 +30,9 @@ class SessionOperations:
 
     def operations(self) -> list[Operation[Any, Any]]:
         return [
-            Operation("GET", "/me", self.get_me, "read", Parameters, Nothing, {200: VisitorDocument}),
+            Operation(
+                *("GET", "/me", self.get_me, "read", Parameters, Nothing, {200: VisitorDocument}), grant="answer"
+            ),
             Operation("GET", "/sessions", self.list_sessions, "read", Parameters, Nothing, {200: SessionsDocument}),
             Operation(
                 "DELETE", "/sessions/{session}", self.end_session, "read", OneSession, Nothing, {200: SessionDocument}
@@ -42,7 +45,7 @@ class SessionOperations:
     async def get_me(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """Show who sent this request."""
         by = asked.by
-        return respond(VisitorDocument(by.name, by.scope, by.key, by.session))
+        return respond(VisitorDocument(by.name, by.scope, list(by.grants), by.key, by.session))
 
     async def list_sessions(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List the open sessions of the sender's key; with the scope admin, of every key."""
@@ -73,10 +76,12 @@ def _may_see(by: KeyHolder, session: Session) -> bool:
 
 
 def _describe(session: Session, by: KeyHolder) -> SessionDocument:
+    scope, grants = parse_rights(session.scope)
     return SessionDocument(
         id=session.id,
         name=session.name,
-        scope=cast(Scope, session.scope),
+        scope=scope if scope != "sign" else None,
+        grants=list(grants),
         key=find_key(session),
         subject=session.subject,
         created_at=format_time(session.created_at),

@@ -1,6 +1,6 @@
 """Operations on waits: list them, answer, resolve a step, resume a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import Field, StringConstraints
@@ -19,7 +19,7 @@ from triggers.api.problem import ApiError
 from triggers.api.runs import OneRun
 from triggers.api.value_types import Limit, Reason, WaitCursor
 from triggers.documents.runs import TakenDocument
-from triggers.documents.waits import PendingListDocument
+from triggers.documents.waits import PendingKind, PendingListDocument
 from triggers.problem_details import Mistake
 from triggers.runs.rows import find_run
 from triggers.runs.waits import list_waits, list_waits_of
@@ -73,6 +73,9 @@ class Resumption(Body):
 
 # -- what answers -----------------------------------------------------------------------------------------------
 
+ANSWERABLE: Collection[PendingKind] = ("approval", "webhook", "decision")
+"""What is answered or resolved; an event comes by another way, and a paused run is resumed."""
+
 NO_STEP = "There is no such run, or no such step in it"
 
 
@@ -91,14 +94,17 @@ class WaitOperations:
             Operation(
                 *("GET", "/waits", self.list_waits, "read", ManyWaits, Nothing, {200: PendingListDocument}),
                 problems={404: "There is no such run"},
+                grant="answer",
             ),
             Operation(
                 *("POST", "/runs/{run}/answer", self.answer_run, "start", OneRun, AnswerBody, taken),
                 problems={404: NO_STEP, 409: "It does not wait, or was answered already"},
+                grant="answer",
             ),
             Operation(
                 *("POST", "/runs/{run}/resolve", self.resolve_step, "start", OneRun, Resolution, taken),
                 problems={404: NO_STEP, 409: "The step needs no decision"},
+                grant="answer",
             ),
             Operation(
                 *("POST", "/runs/{run}/resume", self.resume_run, "start", OneRun, Resumption, taken),
@@ -107,7 +113,8 @@ class WaitOperations:
         ]
 
     async def list_waits(self, asked: ApiRequest[ManyWaits, Nothing]) -> Response:
-        """List what runs wait for that does not come by itself: answers, events, decisions."""
+        """List what runs wait for that does not come by itself: answers, events, decisions. A key with nothing but the
+        grant `answer` gets what it may answer."""
         wanted, may_answer, url = asked.parameters, asked.may_answer, self._waits_url
         if wanted.run is not None:
             path = wanted.after.partition("/")[2] if wanted.after else None
@@ -116,7 +123,10 @@ class WaitOperations:
             )
         else:
             page = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer, waits_url=url)
-        return respond(PendingListDocument(*page))
+        waits, after = page
+        if not asked.by.may("read"):
+            waits = [each for each in waits if each.kind in ANSWERABLE]
+        return respond(PendingListDocument(waits, after))
 
     async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is

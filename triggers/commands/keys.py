@@ -8,7 +8,8 @@ from triggers.commands.ask import ask_key_store, ask_service
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyGrant, Scope
+from triggers.documents.keys import KeyDocument
 
 keys = typer.Typer(no_args_is_help=True)
 
@@ -17,8 +18,15 @@ keys = typer.Typer(no_args_is_help=True)
 def create(
     name: Annotated[str, typer.Argument(help="A name for the key, such as its user.")],
     scope: Annotated[
-        str, typer.Option(help="read; start (also start, cancel and answer runs); or admin (everything).")
-    ] = "start",
+        str | None,
+        typer.Option(help="read; start (also start, cancel and answer runs); or admin (everything). Default: start."),
+    ] = None,
+    grant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="answer: answer what runs wait for, and see that. Without --scope, the key may do only this."
+        ),
+    ] = None,
     signing: Annotated[
         bool, typer.Option("--signing", help="Print a secret with which your backend signs tokens for streams.")
     ] = False,
@@ -28,17 +36,24 @@ def create(
 ) -> None:
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
-    wanted: Scope = parse_choice(get_args(Scope), scope, "--scope") or "start"
+    grants = [parsed for each in grant or () if (parsed := parse_choice(get_args(KeyGrant), each, "--grant"))]
+    wanted: Scope | None = parse_choice(get_args(Scope), scope, "--scope") or (None if grants else "start")
     if signing:
-        made = ask_service(config, data, lambda service: service.create_key(name, "sign"))
+        made = ask_service(config, data, lambda service: service.create_key(name, "sign", ()))
     else:
-        made = ask_key_store(config, data, lambda store: store.create_key(name, wanted))
+        made = ask_key_store(config, data, lambda store: store.create_key(name, wanted, grants))
     if as_json:
         print_json(made)
         return
-    what = f"{made.id} signs tokens (`kid`); its secret" if signing else f"{made.id} may {made.scope}; the key"
+    what = (
+        f"{made.id} signs tokens (`kid`); its secret" if signing else f"{made.id} may {_format_rights(made)}; the key"
+    )
     typer.echo(f"{what} is shown only once:", err=True)
     typer.echo(made.key)
+
+
+def _format_rights(key: KeyDocument) -> str:
+    return ", ".join([*([key.scope] if key.scope else []), *key.grants])
 
 
 @keys.command("list", help="List all keys, including revoked ones, without their secrets.")
@@ -51,7 +66,7 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
         (
             each.id,
             each.name,
-            each.scope,
+            _format_rights(each),
             format_time(each.created_at)[:19],
             format_time(each.last_used_at)[:19],
             format_time(each.revoked_at)[:19],

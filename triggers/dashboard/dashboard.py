@@ -137,6 +137,8 @@ class Dashboard:
             return _refuse(request, error)
         if visitor is None:
             return _ask_to_sign_in(request)
+        if request.url.path == "/" and not visitor.may("read"):
+            return RedirectResponse("/waits", 303)  # the page for a key with nothing but the grant `answer`
         try:
             asked = self._make_request(request, visitor, _get_address(request), request.path_params)
             if page.method == "POST":

@@ -21,6 +21,9 @@ Scope: TypeAlias = Literal["read", "start", "admin"]
 KeyScope: TypeAlias = Literal[Scope, "sign"]
 """What a key is for: a scope, or to sign tokens for streams, and nothing else."""
 
+KeyGrant: TypeAlias = Literal["answer"]
+"""What a key may do beside its scope; it implies no scope. `answer`: answer what runs wait for, and see that."""
+
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, in UTC."""
 

@@ -4,14 +4,15 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from triggers.documents.fields import Scope, Time, note
+from triggers.documents.fields import KeyGrant, Scope, Time, note
 
 
 class VisitorDocument(Struct, frozen=True):
     """Who sent the request."""
 
     name: Annotated[str, note("The name of the key")]
-    scope: Scope
+    scope: Annotated[Scope | None, note("Null: only the grants")]
+    grants: list[KeyGrant]
     key: Annotated[str, note("The key's id; `admin`: the key of the service itself, `oidc`: the identity provider")]
     session: Annotated[str | None, note("The session's id; null if a key was sent")]
 
@@ -21,7 +22,8 @@ class SessionDocument(Struct, frozen=True):
 
     id: str
     name: Annotated[str, note("The name of their key, or their name at the identity provider")]
-    scope: Scope
+    scope: Annotated[Scope | None, note("Null: only the grants")]
+    grants: list[KeyGrant]
     key: Annotated[str, note("The id of their key, with which the session ends; `oidc`: the identity provider")]
     subject: Annotated[str | None, note("Their id at the identity provider, if they signed in there")]
     created_at: Time | None

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -35,7 +35,7 @@ from triggers.documents.connections import (
 )
 from triggers.documents.deliveries import DeliveriesDocument, DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument, ErrorGroupsDocument
-from triggers.documents.fields import KeyScope
+from triggers.documents.fields import KeyGrant, KeyScope
 from triggers.documents.found import FoundDocument
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.documents.overview import AttentionDocument, OverviewDocument, Period
@@ -320,8 +320,10 @@ class ServiceClient:
     async def list_keys(self) -> list[KeyDocument]:
         return (await self._ask(KeyListDocument, "GET", "/api/keys")).keys
 
-    async def create_key(self, name: str, scope: KeyScope) -> MadeKeyDocument:
-        return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
+    async def create_key(self, name: str, scope: KeyScope | None, grants: Collection[KeyGrant]) -> MadeKeyDocument:
+        return await self._ask(
+            MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope, "grants": [*grants]}
+        )
 
     async def create_enter_link(self) -> EnterLinkDocument:
         return await self._ask(EnterLinkDocument, "POST", "/api/enter-links", json={})

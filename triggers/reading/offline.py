@@ -1,7 +1,7 @@
 """What an instance's files say where no service runs: its journal and its config folder."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
-from triggers.documents.fields import KeyScope
+from triggers.documents.fields import KeyGrant, KeyScope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
@@ -266,9 +266,9 @@ class JournalKeys:
     async def list_keys(self) -> list[KeyDocument]:
         return [KeyDocument.of(key) for key in self._keys.list_keys()]
 
-    async def create_key(self, name: str, scope: KeyScope) -> MadeKeyDocument:
+    async def create_key(self, name: str, scope: KeyScope | None, grants: Collection[KeyGrant]) -> MadeKeyDocument:
         record = await self._audit.begin(Caller.of_command(), "create_key", "key")
-        key, text = await self._keys.create(name, scope)
+        key, text = await self._keys.create(name, scope, grants)
         await self._audit.end(record, 201, key.id)
         return MadeKeyDocument.of(key, key=text)
 

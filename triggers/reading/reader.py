@@ -1,6 +1,6 @@
 """Whatever can answer a command that only reads: the running service, or the instance's files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from triggers.documents.bulks import BulkDocument, BulkItemDocument
 from triggers.documents.connections import ConnectionDocument
 from triggers.documents.deliveries import DeliveryDetailsDocument, DeliveryDocument
 from triggers.documents.errors import ErrorGroupDocument
-from triggers.documents.fields import KeyScope
+from triggers.documents.fields import KeyGrant, KeyScope
 from triggers.documents.keys import KeyDocument, MadeKeyDocument
 from triggers.documents.pipelines import PipelineLineDocument
 from triggers.documents.runs import EntryDocument, RunDocument, RunLineDocument, StepDocument
@@ -70,7 +70,7 @@ class KeyStore(Protocol):
     """What keeps the keys of the API: the running service, or the journal."""
 
     async def list_keys(self) -> list[KeyDocument]: ...
-    async def create_key(self, name: str, scope: KeyScope) -> MadeKeyDocument: ...
+    async def create_key(self, name: str, scope: KeyScope | None, grants: Collection[KeyGrant]) -> MadeKeyDocument: ...
     async def revoke_key(self, key: str) -> KeyDocument: ...
 
 

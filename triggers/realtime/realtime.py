@@ -18,7 +18,7 @@ from triggers.realtime.run_states import RunStates, StateEvents, StateFilter
 from triggers.realtime.sources import EventSource, RunEvents
 from triggers.realtime.streams import Streams
 from triggers.realtime.tokens import StreamTokens
-from triggers.refusals import StreamRefused
+from triggers.refusals import StreamRefused, TokenRefused
 from triggers.runs.rows import find_run
 
 
@@ -37,7 +37,9 @@ class Realtime:
     def identify(self, presented: str) -> StreamPermit:
         """What the holder of a token, or of an API key, may follow; raises `TokenRefused`."""
         if holder := self._keys.find_holder(presented):
-            return StreamPermit(holder.key, "history", may_answer=holder.may("start"))
+            if not holder.may("read"):
+                raise TokenRefused("this key may only answer; follow runs with a key that has the scope `read`")
+            return StreamPermit(holder.key, "history", may_answer=holder.may("start", "answer"))
         return self.tokens.verify(presented)
 
     async def open_run(self, run: str, after: int, see: See | None, permit: StreamPermit) -> EventSource:

@@ -92,7 +92,7 @@ class Sessions:
             hash=hash_key(token),
             key=key,
             name=holder.name,
-            scope=holder.scope,
+            scope=holder.rights,
             subject=subject,
             created_at=at,
             seen_at=at,
@@ -126,7 +126,7 @@ class Sessions:
                 return None
             return KeyHolder(session.name, scope, PROVIDER, session.id)
         holder = self._keys.find_holder_of(find_key(session))
-        return KeyHolder(holder.name, holder.scope, holder.key, session.id) if holder else None
+        return dataclasses.replace(holder, session=session.id) if holder else None
 
     def list_open(self) -> list[Session]:
         """The open sessions, the oldest first."""

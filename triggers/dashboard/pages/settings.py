@@ -1,10 +1,11 @@
 """Settings: API keys, the people who are signed in, how long things are kept, and the service itself."""
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from durable.values import JSON
 from triggers.dashboard.page import PageNotice, PageRequest, PageRoute, Redirect, Values, View
 from triggers.documents.about import AboutDocument, ChecksDocument
-from triggers.documents.fields import Scope
+from triggers.documents.fields import KeyGrant, Scope
 from triggers.documents.keys import KeyDocument, KeyListDocument, MadeKeyDocument
 from triggers.documents.retention import RetentionDocument
 from triggers.documents.sessions import SessionDocument, SessionsDocument
@@ -55,7 +56,10 @@ class SettingsPages:
 
     async def create_key(self, request: PageRequest) -> View:
         """Make a key. This answer is the only page that shows it."""
-        body = {"name": request.form.get("name", "").strip(), "scope": request.form.get("scope", "")}
+        words = request.form.get("scope", "").split()
+        body: dict[str, JSON] = {"name": request.form.get("name", "").strip()}
+        body["grants"] = [word for word in words if word in get_args(KeyGrant)]
+        body["scope"] = next((word for word in words if word not in get_args(KeyGrant)), None)
         return await _show_keys(request, await request.act("create_key", MadeKeyDocument, {}, body))
 
     async def revoke_key(self, request: PageRequest) -> Redirect:
