@@ -260,6 +260,7 @@ async def test_people_see_and_end_their_own_sessions_and_an_admin_all(tmp_path: 
         assert (await service.client.get("/api/me", headers=mine)).json() == {
             "name": "Ada",
             "scope": "read",
+            "grants": [],
             "key": made[0]["id"],
             "session": None,
         }
