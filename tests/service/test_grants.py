@@ -85,6 +85,7 @@ async def test_pages_are_those_that_the_grant_permits(tmp_path: Path) -> None:
     async with _answering(tmp_path) as (_, client, run):
         [wait] = (await client.get("/api/waits")).json()["waits"]
         client.headers["Accept"] = "text/html"
+        assert (await client.get("/")).headers["location"] == "/waits"
         page = (await client.get("/waits")).text
         assert "Ship it?" in page
         assert "Approve" in page

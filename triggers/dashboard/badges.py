@@ -33,7 +33,7 @@ class Badges:
 
     async def refresh(self, request: PageRequest) -> None:
         """Count again for a page if the numbers are old. Raises what the operation raises."""
-        if 0 <= request.now - self._counted_at < FRESH:
+        if 0 <= request.now - self._counted_at < FRESH or not request.may("read"):
             return
         self._counted_at = request.now
         found = await request.read("get_attention", AttentionDocument)

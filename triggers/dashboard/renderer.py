@@ -47,7 +47,7 @@ class Renderer:
         template = self._templates.get_template(view.template)
         blocks = self.render_blocks(view, url, visitor)
         values = _make_values(view, url, visitor, notice)
-        values["badges"] = self._badges.known
+        values["badges"] = self._badges.known if visitor.may("read") else {}
         values["stream"] = make_stream_link(view, url, blocks) if blocks else None
         context = template.new_context(values)
         context.blocks |= {name: [partial(_repeat_block, text)] for name, text in blocks.items()}
