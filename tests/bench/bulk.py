@@ -199,12 +199,13 @@ def describe(name: str, arrivals: Arrivals, ledger: Ledger, down: tuple[float, f
     counted = [n for n in arrivals.accepted if not down[0] <= arrivals.sent[n] <= down[1]]
     accepted = sorted(arrivals.accepted[n] * 1000 for n in counted)
     ends = sorted((ledger.ended[n] - arrivals.sent[n]) * 1000 for n in counted if n in ledger.ended)
-    columns = [_percentile(accepted, 50), _percentile(accepted, 99), max(accepted, default=0.0)]
-    columns += [_percentile(ends, 50), _percentile(ends, 99)]
+    columns = [percentile(accepted, 50), percentile(accepted, 99), max(accepted, default=0.0)]
+    columns += [percentile(ends, 50), percentile(ends, 99)]
     return [name, f"{len(counted):,}", *(f"{each:.1f}" for each in columns)]
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
+    """A percentile of sorted values."""
     return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else 0.0
 
 

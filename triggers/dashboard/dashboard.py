@@ -39,7 +39,15 @@ from triggers.dashboard.pages.settings import SettingsPages
 from triggers.dashboard.pages.starts import StartPages
 from triggers.dashboard.pages.waits import WaitPages
 from triggers.dashboard.renderer import Renderer
-from triggers.dashboard.stream import LiveBlocks, OpenPages, PageEvents, PageTurn, is_other_build, read_known
+from triggers.dashboard.stream import (
+    SIGNED_OUT,
+    LiveBlocks,
+    OpenPages,
+    PageEvents,
+    PageTurn,
+    is_other_build,
+    read_known,
+)
 from triggers.html.assets import ASSETS
 from triggers.html.headers import respond_page
 from triggers.html.message import render_message
@@ -221,9 +229,15 @@ class Dashboard:
             except Exception as error:  # noqa: BLE001  # what the page shows may be gone
                 yield [make_event("problem", make_api_error(error).document())]
                 return
-            source = PageEvents(turn, topics, read_known(request), lambda: self._visitors.find(request) is not None)
+
+            def is_signed_in() -> bool:
+                return self._visitors.find(request) is not None
+
+            source = PageEvents(turn, topics, read_known(request), is_signed_in)
             async for events in self._streams.follow(source, StreamPermit(visitor.key, "history")):
                 yield events
+            if not is_signed_in():
+                yield [SIGNED_OUT]
         finally:
             self._open_pages.close(url, visitor)
 
