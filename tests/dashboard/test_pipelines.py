@@ -150,7 +150,8 @@ async def test_a_signed_curl_from_the_page_starts_a_run_and_shows_no_secret(tmp_
 
 async def test_a_long_file_has_pages_and_a_problem_leads_to_its_line(tmp_path: Path) -> None:
     steps = "".join(f"  - {{id: s{number}, use: log.write, with: {{message: x}}}}\n" for number in range(600))
-    async with running(tmp_path, {"long": f"steps:\n{steps}  - {{id: last, use: log.writ}}\n"}) as service:
+    text = f"steps:\n{steps}  - {{id: last, use: log.writ}}\n"
+    async with running(tmp_path, {"long": text.replace("\n", "\r\n")}) as service:
         page = await open_page(service, "/pipelines/long")
         [link] = set(re.findall(r'href="(/pipelines/long/text\?line=602)#L602"', page))
         page = await open_page(service, link)

@@ -15,7 +15,8 @@ def describe_text(file: PipelineFile, redactor: Redactor) -> PipelineTextDocumen
 
     Secrets do not belong into the file; a value that is one, and what may be a password in a URL, is hidden.
     """
-    text = redactor.redact_text(mask_passwords(file.data.decode(errors="replace")))
+    written = file.data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    text = redactor.redact_text(mask_passwords(written))
     served = file.definition
     return PipelineTextDocument(
         id=file.name,

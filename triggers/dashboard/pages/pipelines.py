@@ -174,7 +174,8 @@ class PipelinePages:
             "example": example,
             "refusal": refusal,
         }
-        return View("pipeline_triggers.html", values, live=("triggers",), watches=("deliveries", "schedules"))
+        live = () if wanted else ("triggers",)  # an example would be another one each time
+        return View("pipeline_triggers.html", values, live=live, watches=("deliveries", "schedules"))
 
 
 async def _read_head(request: PageRequest, tab: str) -> Values:
