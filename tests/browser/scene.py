@@ -26,6 +26,8 @@ PIPELINES = Path(__file__).parent / "pipelines"
 WAREHOUSE = "https://stock.example.com"
 """What the pipelines call; a server of the scene stands in for it."""
 
+CONNECTIONS = "stock: {{use: http, base_url: '{url}', test: {{use: http.get, with: {{url: /me}}}}}}\n"
+
 SHOP_SECRET = "the secret of the shop"
 HOOKS = {"orders": "github", "chat": "slack"}
 """The presets of the webhooks."""
@@ -91,6 +93,8 @@ async def empty_scene(folder: Path) -> AsyncIterator[Scene]:
         warehouse.respond = _answer_warehouse
         warehouse.hangs_at = ("/files/", "/charges")
         pipelines = {path.stem: path.read_text().replace(WAREHOUSE, warehouse.url) for path in PIPELINES.iterdir()}
+        (folder / "config").mkdir(parents=True, exist_ok=True)
+        (folder / "config" / "connections.yaml").write_text(CONNECTIONS.format(url=warehouse.url))
         async with running(folder, pipelines, ENVIRONMENT, keyless_rate=RATE, drain_timeout="50ms") as service:
             yield Scene(service, warehouse, {})
 
