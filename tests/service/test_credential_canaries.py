@@ -108,7 +108,9 @@ async def read_everything(service: Running, names: Mapping[str, str]) -> str:
         run = await wait_for_end(service, pipeline=name)
         assert run["status"] == "completed", (name, run["error"])
         seen.append(str(run))
-        paths = [f"/api/runs/{run['id']}/history", f"/api/runs/{run['id']}/steps", "/api/connections"]
+        paths = [f"/api/runs/{run['id']}/{what}" for what in ("history", "steps", "outline")]
+        paths += [f"/runs/{run['id']}?view={view}" for view in ("fall", "history", "data", "json")]
+        paths.append("/api/connections")
         seen += [(await service.client.get(path)).text for path in paths]
         seen.append((await service.client.post(f"/api/connections/{name}/test")).text)
     paths = ["/metrics", "/ready", "/api/runs", "/api/pipelines", "/api/errors"]

@@ -382,18 +382,20 @@ async def _read_panel(request: PageRequest, run: RunDocument) -> Values:
         step = await request.read("get_step", StepDocument, run=run.id, step=path, part_limit=PART_LIMIT)
     except StepNotFound:
         return {"path": path, "step": None, "close": request.link(step=None, tab=None)}
-    tab = request.query.get("tab") or ("error" if step.error else "output" if step.status == "completed" else "input")
+    tabs = {name: label for name, label in TABS.items() if name != "error" or step.error}
+    tab = request.query.get("tab", "")
+    if tab not in tabs:  # also after a retry, which removes the error while its tab is open
+        tab = "error" if step.error else "output" if step.status == "completed" else "input"
     definition = None
     if tab in ("input", "definition"):
         definition = await _read_definition(request, run.id, path)
     return {
         "path": path,
         "step": step,
-        "tab": tab if tab in TABS else "input",
+        "tab": tab,
         "tabs": [
             (label, request.link(tab=name), name == tab, len(step.tries) if name == "attempts" and step.tries else None)
-            for name, label in TABS.items()
-            if name != "error" or step.error
+            for name, label in tabs.items()
         ],
         "definition": definition,
         "curl": make_curl(step.use, step.input),
