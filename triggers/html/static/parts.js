@@ -12,6 +12,12 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "sh
 export function prepare(root) {
   for (const element of root.querySelectorAll("time[datetime]")) showTime(element);
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  requestAnimationFrame(() => root.querySelectorAll(".table, pre").forEach(makeReachable));
+}
+
+// What scrolls can be reached by the keyboard.
+function makeReachable(element) {
+  if (element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight) element.tabIndex = 0;
 }
 
 function showTime(element) {
