@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from durable.definition import Definition
 from durable.history.words import Failure, Parent, RunSource, SecretPlaceholder, Verdict
-from durable.reports import GateReport
+from durable.reports import GateReport, PermitReport
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
 
@@ -200,6 +200,10 @@ class Engine(Protocol):
 
     def report_gate(self, connection: str) -> GateReport | None:
         """Report what holds the attempts of a connection back; None if none was made since the service started."""
+        ...
+
+    def report_permits(self) -> PermitReport:
+        """Report how the permits for attempts are shared."""
         ...
 
     async def call_action(self, use: str, connection: str, given: Mapping[str, JSON]) -> JSON:

@@ -8,7 +8,7 @@ single thread.
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -89,6 +89,10 @@ class LabelledHistogram(Collector):
         self._buckets[labels][bisect_left(self._bounds, value)] += 1
         self._sums[labels] += value
 
+    def sum_all(self) -> float:
+        """Return the sum of what was observed, with all labels."""
+        return sum(self._sums.values())
+
     def estimate_quantile(self, share: float) -> float | None:
         """Estimate the value below which a share of what was observed is, with all labels, by interpolation within its
         bucket, as Prometheus does; None if nothing was observed."""
@@ -110,6 +114,13 @@ class LabelledHistogram(Collector):
             counts = zip(self._names, accumulate(buckets), strict=True)
             family.add_metric(labels, list(counts), self._sums[labels])
         yield family
+
+
+class CommitTotals(NamedTuple):
+    """Numbers of commits of the journal, and of the units in them."""
+
+    commits: float
+    units: float
 
 
 def _bound_labels(labels: Labels, children: int) -> Labels:
@@ -302,6 +313,11 @@ def count_commit(units: int, seconds: float) -> None:
     _COMMITS.numbers[()] += 1
     _COMMIT_UNITS.observe(units)
     _COMMIT_SECONDS.observe(seconds)
+
+
+def count_commits() -> CommitTotals:
+    """Return how many commits there were since the process began, and how many units they had."""
+    return CommitTotals(_COMMITS.numbers[()], _COMMIT_UNITS.sum_all())
 
 
 def count_attempts_in_flight() -> int:

@@ -120,3 +120,46 @@ class GateReport:
     since: int | None = None
     until: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """The runs with the same key of concurrency: how many hold a slot (`held`), how many may (`limit`), and how many
+    are queued (`waiting`). `oldest`: the queued run that is next; `behind`: the run with the oldest slot."""
+
+    key: str
+    held: int
+    limit: int
+    waiting: int
+    oldest: str | None
+    behind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DelayReport:
+    """The queued runs whose time has not come, and when the first is due (ms). `has_more`: not all were looked at."""
+
+    count: int
+    has_more: bool
+    next_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PermitShare:
+    """The attempts of a pipeline, or at a target: how many hold a permit, how many wait, and how many may hold one."""
+
+    name: str | None
+    held: int
+    waiting: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermitReport:
+    """The permits for attempts: how many there are, and how many are free; and the largest shares of them."""
+
+    number: int
+    free: int
+    waiting: int
+    pipelines: tuple[PermitShare, ...]
+    targets: tuple[PermitShare, ...]

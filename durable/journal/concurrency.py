@@ -5,13 +5,34 @@ Slots are counted from their rows, in the transaction that changes them. A run h
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, bindparam, delete, false, func, literal_column, select, true, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.inbox import InboxWrites
-from durable.journal.tables import inbox, slots
+from durable.journal.runs import IS_HALTED
+from durable.journal.tables import inbox, runs, slots
 from durable.messages import CancelMessage, SlotMessage, encode_message
+from durable.reports import DelayReport, QueueReport
 from durable.units import QueuePlace, SlotOutcome, SlotRequest
+
+DELAYED_LIMIT = 10_000
+"""How many queued runs are looked at to count the delayed ones."""
+
+LAST = "\U0010ffff"
+"""Sorts after every character of a key."""
 
 PLACES_LIMIT = 1_000
 """How many queued runs of a key are counted to find a run's place."""
@@ -106,6 +127,30 @@ class ConcurrencyLimits:
 def find_slot_key(connection: Connection, run: str) -> str | None:
     """Return the key of the slot that a run holds or is queued for."""
     return connection.scalar(select(slots.c.key).where(slots.c.run == run))
+
+
+def list_queues(connection: Connection, limit: int, pipeline: str | None = None) -> list[QueueReport]:
+    """Return the keys of concurrency with the runs that hold or wait for a slot, the longest wait first; takes about
+    0.3 s for 100,000 such runs."""
+    is_held = slots.c.is_held.is_(true())
+    held, waiting = func.sum(case((is_held, 1), else_=0)), func.sum(case((is_held, 0), else_=1))
+    oldest, behind = func.min(case((~is_held, slots.c.run))), func.min(case((is_held, slots.c.run)))
+    query = select(slots.c.key, held, func.max(slots.c.most), waiting, oldest, behind).group_by(slots.c.key)
+    if pipeline is not None:  # a key is the pipeline, or the pipeline, a colon and what its expression gave
+        query = query.where(or_(slots.c.key == pipeline, slots.c.key.between(f"{pipeline}:", f"{pipeline}:{LAST}")))
+    query = query.order_by(oldest.is_(None), oldest, slots.c.key).limit(limit)
+    return [QueueReport(*row) for row in connection.execute(query)]
+
+
+def count_delayed(connection: Connection, now: int) -> DelayReport:
+    """Count the queued runs that are due later than now (ms), among the oldest `DELAYED_LIMIT` that are queued."""
+    queued = select(runs.c.id, runs.c.due_at).where(IS_HALTED, runs.c.status == literal_column("'queued'"))
+    looked_at = queued.order_by(runs.c.id).limit(DELAYED_LIMIT).subquery()
+    number = connection.scalar(select(func.count()).select_from(looked_at)) or 0
+    has_slot = exists().where(slots.c.run == looked_at.c.id)
+    delayed = select(func.count(), func.min(looked_at.c.due_at)).where(looked_at.c.due_at > now, ~has_slot)
+    count, next_at = connection.execute(delayed).one()
+    return DelayReport(count, number == DELAYED_LIMIT, next_at)
 
 
 def find_places(connection: Connection, queued: Mapping[str, str]) -> dict[str, QueuePlace]:

@@ -12,12 +12,18 @@ waiters.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from durable.action import TARGET_LIMIT
+from durable.reports import PermitReport, PermitShare
 
 GREED = 7
+
+SHOWN_SHARES = 50
+"""The number of shares that a report has."""
 
 IDLE_LINES = 1_024
 """The number of empty lines that are kept, because creating one costs more than taking a permit."""
@@ -155,6 +161,16 @@ class AttemptPermits:
             return 0
         return sum(count for each, count in share.waiting.items() if priority is None or each >= priority)
 
+    def report(self) -> PermitReport:
+        """Report how the permits are shared, with the largest shares."""
+        waiting_at: Counter[str | None] = Counter()
+        for (_, to), line in self._lines.items():
+            waiting_at[to] += sum(map(len, line.waiting.values()))
+        targets = [PermitShare(to, each.held, waiting_at[to], each.limit) for to, each in self._targets.items()]
+        pipelines = [PermitShare(name, share.held, sum(share.waiting.values())) for name, share in self._shares.items()]
+        waiting = self.count_all_waiting()
+        return PermitReport(self._number, self._free, waiting, _choose_largest(pipelines), _choose_largest(targets))
+
     # -- lines --------------------------------------------------------------------------------------------------
 
     def _add_line(self, pipeline: str, to: str | None) -> PermitLine:
@@ -238,6 +254,11 @@ class AttemptPermits:
                 turn.set_result(None)
             self._withdraw(line)  # behind the pipeline's other targets
             self._leave(line, priority, turn)
+
+
+def _choose_largest(shares: Sequence[PermitShare]) -> tuple[PermitShare, ...]:
+    used = [share for share in shares if share.held or share.waiting]
+    return tuple(sorted(used, key=lambda share: (-share.held, -share.waiting, share.name or ""))[:SHOWN_SHARES])
 
 
 def _remove(places: dict[_Place, dict[_Thing, None]], place: _Place, thing: _Thing) -> None:

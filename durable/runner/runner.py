@@ -14,7 +14,7 @@ from durable.history.words import Verdict
 from durable.journal.journal import Journal
 from durable.journal.ownership import FIRST_EPOCH
 from durable.messages import AnswerMessage, CancelMessage, ResolveMessage, ResumeMessage
-from durable.reports import GateReport
+from durable.reports import GateReport, PermitReport
 from durable.runner.advancer import Advancer, Disk
 from durable.runner.attempt import ActionRuntime
 from durable.runner.children import Children
@@ -198,6 +198,9 @@ class Runner:
 
     def report_gate(self, connection: str) -> GateReport | None:
         return self.runs.gates.report(connection)
+
+    def report_permits(self) -> PermitReport:
+        return self.runs.permits.report()
 
     async def call_action(self, use: str, connection: str, given: Mapping[str, JSON]) -> JSON:
         return await call_outside(self._runtime, self.runs.gates, use, connection, given)

@@ -33,6 +33,7 @@ from triggers.api.operation import Operation
 from triggers.api.overview import OverviewOperations
 from triggers.api.pipelines import PipelineOperations
 from triggers.api.problem import ApiError, make_api_error
+from triggers.api.queues import QueueOperations
 from triggers.api.repeats import RepeatOperations
 from triggers.api.request import read
 from triggers.api.retention import RetentionOperations
@@ -124,6 +125,7 @@ def _list_operations(parts: ApiParts) -> Iterator[Operation[Any, Any]]:
     yield from SessionOperations(entrance.sessions, entrance.links).operations()
     yield from SecretOperations(parts.secret_store).operations()
     yield from AuditOperations(journal).operations()
+    yield from QueueOperations(engine, journal, now).operations()
     yield from StreamOperations(realtime).operations()
     yield from RetentionOperations(journal, folder, parts.settings).operations()
     yield from AboutOperations(parts.instance, journal, logins.url, now).operations()

@@ -32,6 +32,7 @@ from triggers.dashboard.pages.events import EventPages
 from triggers.dashboard.pages.find import FindPages
 from triggers.dashboard.pages.home import HomePages
 from triggers.dashboard.pages.pipelines import PipelinePages
+from triggers.dashboard.pages.queues import QueuePages
 from triggers.dashboard.pages.run import RunPage
 from triggers.dashboard.pages.runs import RunPages
 from triggers.dashboard.pages.schedules import SchedulePages
@@ -106,6 +107,7 @@ class Dashboard:
             *PipelinePages().routes(),
             *StartPages().routes(),
             *AuditPages().routes(),
+            *QueuePages().routes(),
             *SettingsPages().routes(),
         ]
         self._routes = [(Route(page.path, _do_nothing), page) for page in self.pages if page.method == "GET"]
