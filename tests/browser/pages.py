@@ -95,7 +95,9 @@ PLACES = (
     Place("action", "/connectors/slack/post_message", "Example"),
     Place("connections", "/connections", "stock"),
     Place("connection", "/connections/stock", "No request was sent"),
-    Place("audit", "/audit", "cancel"),
+    Place("audit", "/audit", "cancel run"),
+    Place("audit-nothing", "/audit?action=revoke_key", "No action matches"),
+    Place("queues", "/queues", "the limit of 1 is reached"),
     Place("first-runs", "/runs", "No runs yet", is_first=True),
     Place("first-waits", "/waits", "No run waits for anybody", is_first=True),
     Place("first-errors", "/errors", "fail", is_first=True),
@@ -103,5 +105,7 @@ PLACES = (
     Place("first-deliveries", "/deliveries", "No request has come", is_first=True),
     Place("first-events", "/events", "No events yet", is_first=True),
     Place("first-pipeline", "/pipelines/refund", "refund", is_first=True),
+    Place("first-audit", "/audit", "sign in", is_first=True),
+    Place("first-queues", "/queues", "No run holds a slot", is_first=True),
     Place("first-schedules", "/schedules", "has not fired yet", is_first=True),
 )
