@@ -123,6 +123,16 @@ class GateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The access token of a connection, without the token: when it was issued and expires (ms; None: when the service
+    refuses it), and whether it can be renewed without a person."""
+
+    issued_at: int
+    expires_at: int | None
+    is_renewable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueueReport:
     """The runs with the same key of concurrency: how many hold a slot (`held`), how many may (`limit`), and how many
     are queued (`waiting`). `oldest`: the queued run that is next; `behind`: the run with the oldest slot."""

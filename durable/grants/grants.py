@@ -19,6 +19,7 @@ from durable.grants.renewal import GrantRenewer, is_due
 from durable.grants.stored import GrantStore, StoredGrant
 from durable.journal.errors import JournalError
 from durable.redactor import Redactor
+from durable.reports import TokenReport
 
 log = logging.getLogger("waypost.connections")
 
@@ -194,6 +195,14 @@ class Grants(AccessTokens):
     def find_login_problem(self, connection: OpenConnection) -> str | None:
         """Return why a connection needs a login; None if it needs none."""
         return self._known.find_login_problem(connection, self._now())
+
+    def report_token(self, name: str) -> TokenReport | None:
+        """Report the access token of a connection; None if it has none."""
+        held = self._usable.get(name)
+        if held is None:
+            return None
+        grant = held.grant
+        return TokenReport(grant.issued_at, grant.expires_at, grant.refresh_token is not None)
 
     def list_lost(self) -> list[str]:
         """Return the connections whose service has ended the login."""

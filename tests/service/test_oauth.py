@@ -85,7 +85,16 @@ async def test_a_paused_run_goes_on_after_a_login(tmp_path: Path, caplog: pytest
             after = await get_login(service)
             await service.client.post(f"/api/runs/{run}/resume")
             ended = await service.wait_for_end(run)
-            pages = [(await service.client.get(path)).text for path in (f"/api/runs/{run}/history", "/api/connections")]
+            paths = (f"/api/runs/{run}/history", "/api/connections", "/connections/crm", "/api/audit")
+            pages = [(await service.client.get(path)).text for path in paths]
+            token = (await service.ask("/connections/crm"))["token"]
+            recorded = (await service.ask("/audit?target=crm"))["records"]
+    assert token["expires_at"] > token["issued_at"]
+    assert "Log in again" in pages[2]
+    assert [(each["action"], each["via"], each["by"], each["outcome"]) for each in recorded] == [
+        ("complete_login", "link", "admin", "done"),
+        ("begin_login", "api", "admin", "done"),
+    ]
     assert (before, after) == (("needs_login", None), ("ready", "completed"))
     assert (page.status_code, again.status_code, ended["status"]) == (200, 200, "completed")
     assert "The connection crm is logged in. You can close this page." in page.text

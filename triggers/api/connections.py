@@ -129,6 +129,7 @@ class ConnectionOperations:
             self._engine.report_gate,
             partial(_describe_login, logins),
             find_pipelines,
+            logins.grants.report_token,
         )
 
     def _ensure_known(self, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
 from durable.action import ActionError, ConnectionMissing, Connector, OpenConnection
-from durable.connection_auth import AuthField, AuthUnfit, ConnectionAuth
+from durable.connection_auth import AuthField, AuthUnfit, ConnectionAuth, find_login
 from durable.expressions.expression import ExpressionError
 from durable.expressions.template import Template
 from durable.history.words import SecretPlaceholder
@@ -84,12 +84,14 @@ class NamedConnection:
 
 
 class ConnectionState(NamedTuple):
-    """Whether a connection can be used, and why not. `connector` is None for an entry that was never valid."""
+    """Whether a connection can be used, and why not. `connector` is None for an entry that was never valid.
+    `has_login`: a person logs it in, now or again."""
 
     name: str
     connector: str | None
     status: ConnectionStatusName
     reason: str | None
+    has_login: bool = False
 
 
 class Connections:
@@ -225,8 +227,8 @@ class Connections:
         except ActionError as error:
             return ConnectionState(name, connector, "invalid", error.message)
         if problem := find_login_problem(opened):
-            return ConnectionState(name, connector, "needs_login", problem)
-        return ConnectionState(name, connector, "ready", None)
+            return ConnectionState(name, connector, "needs_login", problem, has_login=True)
+        return ConnectionState(name, connector, "ready", None, has_login=find_login(opened.auth) is not None)
 
     def find_limit(self, name: str) -> Limit:
         """The limit of a connection: its connector's, with what the file says in its place."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from msgspec import Struct
 
 from durable.action import ErrorClass
-from durable.reports import GateReport
+from durable.reports import GateReport, TokenReport
 from triggers.documents.fields import Time, format_time, note
 
 ConnectionStatusName: TypeAlias = Literal["ready", "invalid", "lacks_secret", "needs_login"]
@@ -36,6 +36,18 @@ class LoginDocument(Struct, frozen=True):
     expires_at: Annotated[Time | None, note("Until when it can be completed")]
 
 
+class TokenStateDocument(Struct, frozen=True):
+    """The access token of a connection with OAuth 2.0, without the token itself."""
+
+    issued_at: Time | None
+    expires_at: Annotated[Time | None, note("Null: it is valid until the service refuses it")]
+    is_renewable: Annotated[bool, note("Whether the service renews it without a person")]
+
+    @classmethod
+    def of(cls, report: TokenReport) -> Self:
+        return cls(format_time(report.issued_at), format_time(report.expires_at), report.is_renewable)
+
+
 class ConnectionDocument(Struct, frozen=True):
     """A connection, without its fields."""
 
@@ -49,6 +61,8 @@ class ConnectionDocument(Struct, frozen=True):
     pipelines: Annotated[list[str], note("The pipelines that are served and use it; empty if no service runs")]
     gate: Annotated[GateDocument | None, note("Null if it was not used since the service started")]
     login: Annotated[LoginDocument | None, note("Null if no login was begun since the service started")]
+    token: Annotated[TokenStateDocument | None, note("Null if no service has issued one, or no service runs")]
+    has_login: Annotated[bool, note("Whether a person logs it in with OAuth 2.0, now or again")]
 
 
 class ConnectionListDocument(Struct, frozen=True):
