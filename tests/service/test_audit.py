@@ -1,17 +1,27 @@
 """The audit log: who did what, by which way, and with which result."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from starlette.responses import Response
 
 from durable.audit import COMMAND_AGENT
 from durable.clock import new_id, now
 from durable.journal.audit import PREFIX, list_audit_records
+from durable.journal.errors import JournalClosed
+from durable.journal.journal import Journal
+from durable.redactor import Redactor
 from tests.service.running import ENVIRONMENT, Running, running
+from triggers.api.calls import OperationCalls
+from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
+from triggers.api.problem import ApiError
+from triggers.audit import AuditLog, Caller
+from triggers.keys import KeyHolder
 
 pytestmark = pytest.mark.anyio
 
@@ -202,3 +212,52 @@ async def test_a_run_says_who_started_it_and_its_history_who_answered(tmp_path: 
         assert [each.get("by") for each in entries if each["type"] in ("run_started", "signal_received")] == ["Ada"] * 2
         delivered = (await service.client.post("/hooks/hooked", json={})).json()["runs"][0]
         assert (await service.ask(f"/runs/{delivered}"))["by"] is None
+
+
+class Actions:
+    """An operation whose end the test decides, and how often it was performed."""
+
+    def __init__(self, ending: BaseException | None = None) -> None:
+        self.ending = ending
+        self.times = 0
+
+    async def act(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
+        """Act."""
+        self.times += 1
+        if self.ending:
+            raise self.ending
+        return Response(b"{}")
+
+    async def call(self, journal: Journal) -> None:
+        operation = Operation("POST", "/acts", self.act, "start", Parameters, Nothing, {200: None})
+        caller = Caller(KeyHolder("Ada", "start", "key_1"), "api", None)
+        await OperationCalls([operation], AuditLog(journal, Redactor(), now)).call("act", caller, {}, {})
+
+
+async def test_nothing_is_done_if_it_cannot_be_recorded(tmp_path: Path) -> None:
+    journal = await Journal.open(tmp_path, node="node", on_fatal=lambda error: None)
+    await journal.close()
+    actions = Actions()
+    with pytest.raises(JournalClosed):
+        await actions.call(journal)
+    assert actions.times == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome", "status"),
+    [
+        (None, "done", 200),
+        (ApiError(409, "it has ended"), "refused", 409),
+        (RuntimeError("a bug"), "failed", 503),
+        (asyncio.CancelledError(), "begun", None),
+    ],
+)
+async def test_the_result_is_recorded_however_an_action_ends(
+    tmp_path: Path, ending: BaseException | None, outcome: str, status: int | None
+) -> None:
+    journal = await Journal.open(tmp_path, node="node", on_fatal=lambda error: None)
+    with contextlib.suppress(ApiError, asyncio.CancelledError):
+        await Actions(ending).call(journal)
+    [record] = await journal.read(list_audit_records, 10)
+    assert (record.by, record.outcome, record.status) == ("Ada", outcome, status)
+    await journal.close()
