@@ -243,6 +243,7 @@ async def _use(service: Running, world: Outside) -> None:
         "me",
         "retention",
         "audit",
+        "queues",
         "about",
     )
     await ask("GET", "/api/checks", timeout=120)  # in a process of its own
