@@ -65,10 +65,25 @@ async def test_a_connection_that_cannot_be_used_and_refused_deliveries_need_a_pe
     (tmp_path / "config" / "connections.yaml").write_text(FORGETS)
     async with running(tmp_path, {"fails": FAILS}) as service:
         assert (await service.client.post("/hooks/shop", content=b"{}")).status_code == 401
+        while not (await service.ask("/deliveries"))["deliveries"]:  # a rejection is recorded after its answer
+            pass
         connection, rejected = (await service.ask("/attention"))["lines"]
         assert (connection["kind"], connection["text"]) == ("connection", "the connection crm lacks a secret")
         assert "GONE" in connection["detail"]
         assert (rejected["kind"], rejected["text"]) == ("rejected", "a delivery to fails/hook was refused")
+
+
+async def test_a_reader_gets_no_links_with_what_needs_a_person(tmp_path: Path) -> None:
+    tells = ASKS.replace(
+        "steps:\n", "steps:\n  - {id: stop, use: flow.fail, with: {message: 'at {{ run.links.ask }}'}}\n"
+    )
+    async with running(tmp_path, {"tells": tells}) as service:
+        await service.wait_for_end((await service.start("tells")).json()["id"])
+        [line] = (await service.ask("/attention"))["lines"]
+        assert "/waits/run_" in line["detail"]
+        made = (await service.client.post("/api/keys", json={"name": "reader", "scope": "read"})).json()
+        told = await service.client.get("/api/attention", headers={"Authorization": f"Bearer {made['key']}"})
+        assert line["detail"].rpartition("/")[2] not in told.text
 
 
 async def test_the_overview_counts_runs_by_the_time_of_their_start(tmp_path: Path) -> None:

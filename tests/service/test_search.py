@@ -15,6 +15,8 @@ TAKES = f"""triggers: [{HOOK}]
 steps: [{{id: note, use: log.write, with: {{message: hello}}}}]
 """
 
+ASKS = "steps: [{id: ask, use: wait.approval, timeout: 2d, on_timeout: fail, with: {title: 'Ship it?', to: ops@}}]\n"
+
 
 async def _find(service: Running, word: str) -> list[tuple[str, str]]:
     return [(hit["kind"], hit["id"]) for hit in (await service.ask(f"/search?q={quote(word)}"))["hits"]]
@@ -79,6 +81,22 @@ async def test_runs_are_found_by_a_text_in_their_inputs(tmp_path: Path) -> None:
         page = (await service.client.get("/runs?q=needle", headers=HTML)).text
         assert many[0] in page
         assert runs[0] not in page
+
+
+async def test_a_reader_does_not_find_the_links_that_they_may_not_see(tmp_path: Path) -> None:
+    async with running(tmp_path, {"order_intake": TAKES, "asks": ASKS}) as service:
+        asking = (await service.start("asks")).json()["id"]
+        while not (waits := (await service.ask(f"/runs/{asking}"))["waits"]):
+            pass
+        proof = waits[0]["link"].rpartition("/")[2]
+        run = await _start(service, f"answer at {waits[0]['link']} please")
+        made = (await service.client.post("/api/keys", json={"name": "reader", "scope": "read"})).json()
+        for key, found in ((None, [run]), (made["key"], [])):
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            answer = await service.client.get(f"/api/runs?q={proof[:12]}", headers=headers)
+            assert [each["id"] for each in answer.json()["runs"]] == found
+            told = await service.client.get("/api/attention", headers=headers)
+            assert proof not in told.text
 
 
 async def test_a_bulk_action_concerns_no_more_than_the_list_it_was_chosen_from(tmp_path: Path) -> None:
