@@ -68,6 +68,7 @@ class Crowd:
         return False
 
     async def _read_socket(self, seen: list[int], entries_left: int) -> bool:
+        # Without a limit of its queue: with one, a client that leaves while it is full waits ten seconds for the end.
         async with connect(f"ws://127.0.0.1:{self.service.port}/api/socket", proxy=None, max_queue=None) as socket:
             await socket.send(json.dumps({"token": self.key}))
             await socket.send(json.dumps({"sub": 1, "run": self.run, "after": seen[-1] if seen else 0}))
