@@ -76,7 +76,7 @@ class StreamOperations:
         return [
             Operation(
                 *("GET", "/runs/{run}/stream", self.stream_run, "read", RunStream, Nothing, {200: MEDIA_TYPE}),
-                problems=full,
+                problems={403: "The token permits to see less", **full},
                 takes_tokens=True,
             ),
             Operation(
