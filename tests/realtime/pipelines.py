@@ -17,25 +17,35 @@ outputs: {shipped: "{{ steps.ship.output.done }}"}
 """
 QUICK = "steps:\n  - {id: only, use: transform.set, with: {values: {}}}\n"
 
+ASKING = ("ask", "other")
+"""The ids under which tests serve `ASK`."""
+
 CANARY = "canary-41"
 """An input of every run, which statuses do not show."""
 
 
 async def start_run(service: Running, pipeline: str = "ask", **body: Any) -> str:
-    """Start a run; returns its id."""
-    inputs = {"name": CANARY} if pipeline == "ask" else {}
+    """Start a run, and return its id; if the pipeline asks for something, once it waits."""
+    asks = pipeline in ASKING
+    inputs = {"name": CANARY} if asks else {}
     answer = await service.client.post(f"/api/pipelines/{pipeline}/runs", json={"inputs": inputs, **body})
     run: str = answer.json()["id"]
+    if asks:
+        await _wait_until_it_waits(service, run)
     return run
 
 
 async def answer_run(service: Running, run: str) -> None:
     """Let a run go on to its end, once it waits."""
+    await _wait_until_it_waits(service, run)
+    answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "data": {}})
+    assert answer.is_success, answer.text
+
+
+async def _wait_until_it_waits(service: Running, run: str) -> None:
     async with asyncio.timeout(30):
         while (await service.ask(f"/runs/{run}"))["status"] != "waiting":
             await asyncio.sleep(0.01)
-    answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "data": {}})
-    assert answer.is_success, answer.text
 
 
 async def read_entries(service: Running, run: str) -> list[dict[str, Any]]:

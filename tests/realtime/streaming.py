@@ -44,6 +44,13 @@ class EventReader:
                 return found
         raise AssertionError(f"the stream ended without {name}: {found}")
 
+    async def until_status(self, status: str) -> list[Received]:
+        """Return all events up to the first state of a run with this status."""
+        found = await self.until("run")
+        while found[-1].data["status"] != status:
+            found += await self.until("run")
+        return found
+
     async def rest(self) -> list[Received]:
         """Return all events up to the end of the stream, without comments."""
         found: list[Received] = []

@@ -28,7 +28,7 @@ async def test_a_stream_replays_the_history_follows_it_and_ends_with_the_run(tmp
         run = await start_run(service)
         async with open_stream(service.client, f"/runs/{run}/stream") as stream:
             assert stream.answer.headers["content-type"].startswith("text/event-stream")
-            begun = await stream.until("run")
+            begun = await stream.until_status("waiting")
             assert begun[-1].data | {"sequence": 0} == {
                 "run": run,
                 "pipeline": "ask",
@@ -64,7 +64,7 @@ async def test_many_streams_of_a_run_share_what_they_read(tmp_path: Path) -> Non
 
         async def follow() -> list[Any]:
             async with open_stream(service.client, f"/runs/{run}/stream") as stream:
-                return list_entries(await stream.until("run")) + list_entries(await stream.rest())
+                return list_entries(await stream.until_status("waiting")) + list_entries(await stream.rest())
 
         streams = [asyncio.create_task(follow()) for _ in range(20)]
         await wait_for_streams(service, 20)
@@ -81,7 +81,7 @@ async def test_a_token_shows_no_more_than_it_says(tmp_path: Path, see: str) -> N
         token = await make_token(service, scope={"runs": [run]}, see=see)
         async with httpx.AsyncClient(base_url=service.service.url, trust_env=False) as stranger:
             async with open_stream(stranger, f"/runs/{run}/stream?token={token}") as stream:
-                begun = await stream.until("run")
+                begun = await stream.until_status("waiting")
             refused = (
                 await stranger.get(f"/api/runs/{run}/stream?token={token}&see=history") if see != "history" else None
             )
@@ -106,7 +106,7 @@ async def test_who_may_not_answer_gets_no_links(tmp_path: Path) -> None:
         for name, key in (("viewer", made.json()["key"]), ("token", token), ("admin", "")):
             headers = {"Authorization": f"Bearer {key}"} if key else {}
             async with open_stream(service.client, f"/runs/{run}/stream", **headers) as stream:
-                shown[name] = str(await stream.until("run"))
+                shown[name] = str(await stream.until_status("waiting"))
         assert f"{run}/ask/…" in shown["viewer"]
         assert f"{run}/ask/…" in shown["token"]
         assert "…" not in shown["admin"]
@@ -141,7 +141,7 @@ async def test_a_stream_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
             assert "access-control-allow-origin" not in answer.headers, "the request named no origin"
         assert (await get(f"/api/runs/{run}/stream?token={other}")).status_code == 404, "it is not permitted"
         async with open_stream(service.client, f"/runs/{run}/stream") as stream:
-            await stream.until("run")
+            await stream.until_status("waiting")
             full = await get(f"/api/runs/{run}/stream")
         assert full.status_code == 503
         assert "max_streams" in full.json()["detail"]
@@ -171,7 +171,7 @@ async def test_streams_end_when_the_service_stops_and_go_on_afterwards(tmp_path:
         client = httpx.AsyncClient(base_url=service.service.url, headers=service.client.headers, trust_env=False)
         opening = open_stream(client, f"/runs/{run}/stream")
         stream = await opening.__aenter__()
-        seen = await stream.until("run")
+        seen = await stream.until_status("waiting")
         resting = asyncio.create_task(stream.rest())
     assert [event.event for event in await resting] == [], "it ends without `end`"
     await opening.__aexit__(None, None, None)
@@ -179,7 +179,7 @@ async def test_streams_end_when_the_service_stops_and_go_on_afterwards(tmp_path:
     async with running(tmp_path, {"ask": ASK}) as service:
         last = list_entries(seen)[-1]["sequence"]
         async with open_stream(service.client, f"/runs/{run}/stream", **{"Last-Event-ID": str(last)}) as stream:
-            begun = await stream.until("run")
+            begun = await stream.until_status("waiting")
             await answer_run(service, run)
             rest = await stream.rest()
         assert list_entries(seen + begun + rest) == await read_entries(service, run)

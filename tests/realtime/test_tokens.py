@@ -89,7 +89,7 @@ async def test_a_token_ends_with_the_key_that_asked_for_it(tmp_path: Path) -> No
         )
         token = answer.json()["token"]
         async with open_stream(service.client, f"/runs/{run}/stream?token={token}") as stream:
-            await stream.until("run")
+            await stream.until_status("waiting")
         await service.client.delete(f"/api/keys/{made['id']}")
         assert "names no valid key" in (await _status(service, run, token))[1]
 
@@ -102,7 +102,7 @@ async def test_a_token_outlives_a_restart(tmp_path: Path) -> None:
         running(tmp_path, {"ask": ASK}) as service,
         open_stream(service.client, f"/runs/{run}/stream?token={token}") as stream,
     ):
-        assert (await stream.until("run"))[-1].data["status"] == "waiting"
+        assert (await stream.until_status("waiting"))[-1].data["status"] == "waiting"
 
 
 async def test_a_stream_says_that_its_token_expires_and_ends_with_it(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_the_start_of_a_run_brings_a_token_for_it(tmp_path: Path) -> None:
         assert given["token"]["scope"] == {"runs": [given["id"]]}
         assert (await _status(service, other["id"], given["token"]["token"]))[0] == 404
         async with open_stream(service.client, f"/runs/{given['id']}/stream?token={given['token']['token']}") as stream:
-            assert await stream.until("run")
+            assert await stream.until_status("waiting")
         batch = await service.client.post(f"{start}/batch", json={"runs": [{"token": {}}, {}]})
         assert ["token" in answer["run"] for answer in batch.json()["answers"]] == [True, False]
 
@@ -138,7 +138,7 @@ async def test_a_backend_signs_tokens_with_a_key_that_is_worth_nothing_else(tmp_
         made = (await service.client.post("/api/keys", json={"name": "shop", "scope": "sign"})).json()
         token = _forge(service, key=made["id"], secret=made["key"], claims={"see": "history"})
         async with open_stream(service.client, f"/runs/{run}/stream?token={token}") as stream:
-            assert await stream.until("run")
+            assert await stream.until_status("waiting")
         key = {"Authorization": f"Bearer {made['key']}"}
         assert (await service.client.get("/api/runs", headers=key)).status_code == 401
         assert (await service.client.get(f"/api/runs/{run}/stream", headers=key)).status_code == 401
