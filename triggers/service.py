@@ -281,7 +281,7 @@ async def _open_ways_in(
     schedules = Schedules(runner, journal, now)
     replays, bulks = _make_bulks(runner, journal, folder, secret_store.secrets, keeper.key, now)
     entrance = await Entrance.open(settings, journal, keys, secret_store.secrets, now, make_url(*address), audit)
-    realtime = Realtime(journal, keys, now, settings.max_streams)
+    realtime = Realtime(journal, keys, folder.list_names, now, settings.max_streams)
     more = logins, secret_store, now, bounds, keys, entrance, f"{logins.url}{WAITS_PREFIX}", realtime, audit
     api = Api(ApiParts(settings, instance, runner, journal, folder, schedules, webhooks, bulks, replays, *more))
     health = Health(journal, runner, folder, settings.max_body_bytes, secret_store.count_unreadable)

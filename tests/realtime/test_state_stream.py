@@ -87,6 +87,16 @@ async def test_only_selected_and_permitted_runs_come(tmp_path: Path, way: str) -
         assert _states(begun).keys() | _states(followed).keys() == {wanted}
 
 
+async def test_a_pipeline_that_does_not_exist_is_an_error_for_those_who_may_know(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ASK}) as service:
+        unknown = await service.client.get("/api/stream?pipeline=aks")
+        assert unknown.status_code == 404
+        assert "ask" in unknown.json()["detail"]
+        token = await make_token(service, scope={"tags": ["eu"]})
+        async with open_stream(service.client, f"/stream?pipeline=aks&token={token}") as stream:
+            assert await stream.until("reset")
+
+
 async def test_a_token_permits_no_more_than_its_scope_whatever_is_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ASK}) as service:
         permitted, other = await start_run(service, tags=["eu"]), await start_run(service, tags=["us"])

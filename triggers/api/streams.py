@@ -81,7 +81,7 @@ class StreamOperations:
             ),
             Operation(
                 *("GET", "/stream", self.stream_runs, "read", StatesStream, Nothing, {200: MEDIA_TYPE}),
-                problems=full,
+                problems={404: "There is no such pipeline", **full},
                 takes_tokens=True,
             ),
             Operation(
@@ -120,7 +120,7 @@ class StreamOperations:
         """
         wanted, permit = asked.parameters, asked.permit
         after = wanted.last_event_id or wanted.after
-        source = self._realtime.open_states(wanted.tag, wanted.pipeline, after, permit)
+        source = await self._realtime.open_states(wanted.tag, wanted.pipeline, after, permit)
         return self._respond(source, permit)
 
     async def open_socket(self, asked: ApiRequest[Parameters, Nothing]) -> Response:

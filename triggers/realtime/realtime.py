@@ -19,13 +19,17 @@ from triggers.realtime.sources import EventSource, RunEvents
 from triggers.realtime.streams import Streams
 from triggers.realtime.tokens import StreamTokens
 from triggers.refusals import StreamRefused, TokenRefused
+from triggers.runs.lists import ServedNames, ensure_known
 from triggers.runs.rows import find_run
 
 
 class Realtime:
     """The streams of a service, at most `limit`, and the board on which attempts report their progress."""
 
-    def __init__(self, journal: Journal, keys: Keys, now: Callable[[], int], limit: int) -> None:
+    def __init__(
+        self, journal: Journal, keys: Keys, names: Callable[[], ServedNames], now: Callable[[], int], limit: int
+    ) -> None:
+        self._names = names
         self.board = ProgressBoard(ProgressNotifier(journal.feed, asyncio.get_running_loop()).notify)
         self.tokens = StreamTokens(keys, now)
         self.streams = Streams(journal.feed, keys.is_active, now, limit)
@@ -56,10 +60,13 @@ class Realtime:
         progress = ProgressReader(self.board, run) if shown != "status" else None
         return RunEvents(self._pages, run, after, EntryView(shown, permit.may_answer), progress)
 
-    def open_states(
+    async def open_states(
         self, tag: str | None, pipeline: str | None, after: str | None, permit: StreamPermit
     ) -> EventSource:
-        """The states of the runs that meet the conditions and are permitted, after a cursor."""
+        """The states of the runs that meet the conditions and are permitted, after a cursor. Raises `PipelineNotFound`
+        for those who may follow every run: others would learn which pipelines there are."""
+        if permit.scope is None:
+            await ensure_known(self._journal, self._names, pipeline, None)
         return StateEvents(self._states, StateFilter(permit, tag, pipeline), after)
 
     def make_token(self, key: str, scope: TokenScopeDocument, see: See, lifetime: int) -> TokenDocument:

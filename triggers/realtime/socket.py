@@ -152,7 +152,7 @@ class _Connection:
         if not (message.all or message.tag or message.pipeline):
             raise StreamRefused("say what to follow: `run`, `tag`, `pipeline`, or `all`")
         cursor = after if isinstance(after, str) else None
-        return self._realtime.open_states(message.tag, message.pipeline, cursor, self._permit)
+        return await self._realtime.open_states(message.tag, message.pipeline, cursor, self._permit)
 
     async def _close(self, code: int) -> None:
         if not self._is_closed:

@@ -9,8 +9,6 @@
 // that is lost is opened again, and goes on after the last event: no entry is missed, and none comes twice.
 
 /** @typedef {import("./client.d.ts").Options} Options */
-/** @typedef {import("./client.d.ts").RunSnapshot} RunSnapshot */
-/** @typedef {import("./client.d.ts").RunsSnapshot} RunsSnapshot */
 /** @typedef {import("./client.d.ts").Target} Target */
 /** @typedef {{ event: string, id: string | null, data: any }} StreamEvent */
 
