@@ -52,6 +52,7 @@ async def test_a_run_is_started_from_a_form_and_watched_live(browser: "Browser",
         await tab.page.locator("h1 .s-waiting").wait_for()
         run = await _answer(service)
         await tab.page.locator("h1 .s-completed").wait_for()  # the page follows without being loaded again
+        await tab.page.locator("#shown tbody .s-completed").nth(1).wait_for()
         assert tab.page.url.endswith(f"/runs/{run}")
         assert (await service.run(run))["inputs"] == {"boxes": 3, "fragile": True}
 

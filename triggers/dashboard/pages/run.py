@@ -60,6 +60,9 @@ UNFINISHED = frozenset({"queued", "running", "waiting", "paused"})
 ROWS = 100
 """The rows of a page: with all that is around them, they have less than 100 KB."""
 
+LIVE = ("summary", "now", "facts", "shown", "panel")
+"""The same for every status: a page that was opened while the run was running also shows how the last step ended."""
+
 ENTRIES = 60
 ENTRY_LIMIT = 1_000
 """The entries of a page, and the bytes of a value that is shown in one."""
@@ -111,10 +114,7 @@ class RunPage:
             **await self._read_view(request, run, view),
             "panel": await _read_panel(request, run) if "step" in request.query else None,
         }
-        live = (
-            ("summary", "now", "facts", "shown", "panel") if run.status in UNFINISHED else ("summary", "now", "facts")
-        )
-        return View("run.html", values, live=live, watches=(f"run:{id}",), refreshes=run.status in UNFINISHED)
+        return View("run.html", values, live=LIVE, watches=(f"run:{id}",), refreshes=run.status in UNFINISHED)
 
     async def _read_view(self, request: PageRequest, run: RunDocument, view: str) -> Values:
         match view:
