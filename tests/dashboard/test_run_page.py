@@ -178,6 +178,11 @@ async def test_each_state_says_what_the_run_waits_for_and_what_can_be_done(tmp_p
         assert "Why: a failed" in text
         assert "divides by zero" in text
 
+        for line in (await service.ask("/runs"))["runs"]:
+            for step in (await service.ask(f"/runs/{line['id']}/steps"))["steps"]:
+                for tab in ("", "error", "input", "output", "request", "attempts", "logs", "definition"):
+                    await _open(service, f"/runs/{line['id']}?step={step['path']}&tab={tab}&list=status%3Dnone")
+
 
 async def test_whoever_may_only_read_gets_no_buttons_and_no_links_to_waits(tmp_path: Path) -> None:
     asks = "steps: [{id: ask, use: wait.approval, with: {title: Ship?, to: o@x.y}, timeout: 2d, on_timeout: fail}]\n"

@@ -1,6 +1,7 @@
 """The page of a run: what it is, why, and what can be done, over everything that happened in it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
@@ -302,8 +303,10 @@ async def _find_neighbours(request: PageRequest, run: RunDocument) -> Values:
     filters = {name: value for name, value in parse_qsl(listed) if name in FILTERS}
     found: Values = {"came_from": make_link("/runs", **filters)}
     for name, order in (("newer", "oldest"), ("older", "newest")):
-        page = await request.read("list_runs", RunsDocument, **filters, after=run.id, order=order, limit=1)
-        found[name] = make_link(make_path("runs", page.runs[0].id), list=listed) if page.runs else None
+        found[name] = None
+        with suppress(ApiError, LookupError):  # the list is no longer possible: its pipeline was removed
+            page = await request.read("list_runs", RunsDocument, **filters, after=run.id, order=order, limit=1)
+            found[name] = make_link(make_path("runs", page.runs[0].id), list=listed) if page.runs else None
     return found
 
 
