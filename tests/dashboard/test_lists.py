@@ -61,6 +61,8 @@ async def test_an_outage_is_one_line_and_all_its_runs_are_retried_at_once(tmp_pa
         confirmation = await _submit(service, "/bulks/new", page, action="retry")
         assert confirmation.status_code == 200
         assert "Retry 3 runs" in confirmation.text
+        refused = await _submit(service, "/bulks", confirmation.text, rate="9" * 5_000)
+        assert "should%20be%20a%20whole%20number" in refused.headers["set-cookie"]
         created = await _submit(service, "/bulks", confirmation.text, rate="100", reason="mended")
         assert created.status_code == 303, created.text
         bulk = created.headers["location"]
@@ -70,6 +72,7 @@ async def test_an_outage_is_one_line_and_all_its_runs_are_retried_at_once(tmp_pa
         assert "3 of 3" in shown
         assert "mended" in shown
         assert bulk in await _open(service, "/bulks")
+        assert f'href="{bulk}"' in await _open(service, "/audit")
 
 
 async def test_chosen_runs_are_cancelled_after_a_confirmation(tmp_path: Path) -> None:

@@ -118,6 +118,16 @@ async def test_a_failed_run_shows_its_cause_first_and_is_retried(tmp_path: Path,
         assert "Retried" in page
 
 
+async def test_a_page_that_asks_for_what_is_not_there_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path, {"small": SMALL}) as service:
+        run = (await service.wait_for_end((await service.start("small")).json()["id"]))["id"]
+        for entry in ("9" * 5_000, "0", "²", "x"):  # Python reads numbers of 4,300 digits at most
+            page = await _open(service, f"/runs/{run}/value?entry={entry}", 422)
+            assert "should be a whole number" in page
+        saved = await service.client.get(f"/runs/{run}/value?entry=1")
+        assert saved.json()["entries"]
+
+
 async def test_a_run_is_forked_with_edited_input(tmp_path: Path, sink: Outside) -> None:
     async with running(tmp_path, {"order": ORDER.replace("URL", sink.url)}) as service:
         run = (await service.start("order", {"items": [37]})).json()["id"]

@@ -14,11 +14,16 @@ from starlette.responses import Response
 
 from durable.values import JSON
 from triggers.api.calls import OperationCalls
+from triggers.api.problem import ApiError
 from triggers.audit import Caller
 from triggers.documents.fields import Scope
 from triggers.keys import KeyHolder
+from triggers.problem_details import Mistake
 
 Document = TypeVar("Document")
+
+MOST_DIGITS = 9
+"""The digits of a number. Python refuses to read more than 4,300."""
 
 NoticeKind: TypeAlias = Literal["ok", "bad"]
 
@@ -129,6 +134,13 @@ def make_link(path: str, **query: object) -> str:
 def make_path(*parts: str) -> str:
     """A path of the dashboard, each part percent-encoded."""
     return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def parse_number(name: str, text: str) -> int:
+    """A whole number that a form or a query has under a name; raises `ApiError`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise ApiError.invalid([Mistake(name=name, detail="should be a whole number")])
+    return int(text)
 
 
 PageAnswer: TypeAlias = View | Redirect | Response

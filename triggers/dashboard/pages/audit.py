@@ -11,7 +11,7 @@ FILTERS = ("by", "action", "target", "via", "outcome", "from", "to")
 PAGES = {
     "run": "runs",
     "delivery": "deliveries",
-    "bulk": "bulk",
+    "bulk": "bulks",
     "pipeline": "pipelines",
     "connection": "connections",
 }

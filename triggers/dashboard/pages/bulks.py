@@ -6,7 +6,7 @@ from typing import get_args
 from durable.bulks import BulkAction
 from durable.values import JSON
 from triggers.api.problem import ApiError
-from triggers.dashboard.page import PageNotice, PageRequest, PageRoute, Redirect, View, make_path
+from triggers.dashboard.page import PageNotice, PageRequest, PageRoute, Redirect, View, make_path, parse_number
 from triggers.documents.bulks import BulkDocument, BulkItemsDocument, BulkPreviewDocument, BulksDocument
 
 CONDITIONS = ("pipeline", "status", "tag", "trigger", "error", "version", "outcome", "from", "to")
@@ -61,8 +61,8 @@ class BulkPages:
         if form.get("reason"):
             body["reason"] = form["reason"]
         for name in ("expected", "rate"):
-            if form.get(name, "").isdecimal():
-                body[name] = int(form[name])
+            if form.get(name):
+                body[name] = parse_number(name, form[name])
         bulk = await request.act("create_bulk", BulkDocument, {}, body)
         return Redirect(make_path("bulks", bulk.id))
 

@@ -21,6 +21,7 @@ from triggers.dashboard.page import (
     View,
     make_link,
     make_path,
+    parse_number,
 )
 from triggers.dashboard.pages.runs import FILTERS
 from triggers.dashboard.pages.waits import make_view
@@ -139,8 +140,8 @@ class RunPage:
     async def download_value(self, request: PageRequest) -> Response:
         """A value that the page leaves out, as a file."""
         run, name = request.path["run"], request.query.get("value", "")
-        if (entry := request.query.get("entry", "")).isdecimal():
-            text = await request.read_bytes("get_history", run=run, after=int(entry) - 1, limit=1)
+        if entry := request.query.get("entry"):
+            text = await request.read_bytes("get_history", run=run, after=parse_number("entry", entry) - 1, limit=1)
             return _send_file(text, f"{run}-{entry}.json")
         if step := request.query.get("step"):
             found = msgspec.json.decode(await request.read_bytes("get_step", run=run, step=step), type=_STEP_PARTS)
