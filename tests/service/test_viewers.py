@@ -140,3 +140,19 @@ async def test_a_form_of_another_port_acts_by_no_route_even_for_an_admin(tmp_pat
                 assert answer.status_code == 403, (method, path)
         after = _read_rows(tmp_path / "data")
     assert {name: rows for name, rows in after.items() if rows != before[name]} == {}
+
+
+async def test_a_viewer_learns_no_link_and_nobody_a_secret_from_an_event(tmp_path: Path) -> None:
+    async with running(tmp_path, PIPELINES) as service:
+        link = (await service.ask(f"/runs/{(await service.start('asks')).json()['id']}"))["waits"][0]["link"]
+        proof = link.rpartition("/")[2]
+        event = {"type": "a.b", "source": link, "subject": f"{link} hook-secret-1", "data": {"see": link}}
+        sent = await service.client.post("/api/events", json=event, headers={"Idempotency-Key": link})
+        viewer_key = (await service.client.post("/api/keys", json={"name": "viewer", "scope": "read"})).json()["key"]
+        for place in ("/api/events", f"/api/events/{sent.json()['event']}", "/events"):
+            seen = await service.client.get(place, headers={"Authorization": f"Bearer {viewer_key}"})
+            assert seen.status_code == 200
+            assert proof not in seen.text
+            own = await service.client.get(place)
+            assert proof in own.text
+            assert "hook-secret-1" not in own.text

@@ -1,8 +1,11 @@
 """Operations on events: send one to the pipelines that listen for it and the steps that wait for it, list and read."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
+import msgspec
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
@@ -15,14 +18,14 @@ from durable.journal.scan import Scan
 from durable.links import hide_links
 from durable.redactor import Redactor, run_slices
 from durable.units import Event
-from durable.values import Value, decode
+from durable.values import JSON, Value, decode
 from triggers.api.idempotency import IdempotencyHeader, make_dedupe_key
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.value_types import EventId, Limit, PastMoment, Traceparent
 from triggers.documents.deliveries import DeliveryDocument
 from triggers.documents.events import EventDocument, EventLineDocument, EventsDocument
-from triggers.documents.fields import format_time
+from triggers.documents.fields import redact_document
 from triggers.documents.starts import EmittedDocument, suggest_retry
 from triggers.not_found import EventNotFound
 from triggers.runs.rows import explain_nothing, list_run_lines
@@ -104,7 +107,9 @@ class EventOperations:
             limit=wanted.limit,
         )
         lines = [EventLineDocument.of(each) for each in found]
-        return respond(EventsDocument(lines, found[-1].id if len(found) == wanted.limit else None))
+        document = EventsDocument(lines, found[-1].id if len(found) == wanted.limit else None)
+        redact = partial(self._redact, may_answer=asked.may_answer)
+        return respond(await asyncio.to_thread(redact_document, document, redact))
 
     async def get_event(self, asked: ApiRequest[OneEvent, Nothing]) -> Response:
         """Return one event: its data, the requests that brought it, and the runs that it started."""
@@ -122,9 +127,10 @@ class EventOperations:
             text = bytes(scan.load_value(event.data).data)
             shown = decode(text) if len(text) <= SHOWN_BYTES else None
             redacted = run_slices(self._redactor.redact_in_slices(shown), scan.rest)
+            line = redact_document(EventLineDocument.of(event), partial(self._redact, may_answer=may_answer))
             requests = (DeliveryDocument.of(each) for each in brought)
             return EventDocument(
-                *(event.id, event.source, event.key, event.type, event.subject, format_time(event.time)),
+                **msgspec.structs.asdict(line),
                 data=redacted if may_answer else hide_links(redacted),
                 size=len(text),
                 runs=lines,
@@ -132,6 +138,11 @@ class EventOperations:
             )
 
         return respond(await self._journal.scan(describe))
+
+    def _redact(self, document: JSON, *, may_answer: bool) -> JSON:
+        """What senders have written, without secrets, and without links to waits for those who may not answer."""
+        redacted = self._redactor.redact(document)
+        return redacted if may_answer else hide_links(redacted)
 
     async def emit_event(self, asked: ApiRequest[EmitParameters, NewEvent]) -> Response:
         """Send an event; answered once it is durable, with the runs that it started.
