@@ -45,7 +45,7 @@ from triggers.dashboard.stream import (
     LiveBlocks,
     OpenPages,
     PageEvents,
-    PageTurn,
+    RenderLive,
     is_other_build,
     read_known,
 )
@@ -68,6 +68,9 @@ NOTICE = "waypost_notice"
 """The cookie of a notice. The next page shows it and removes it."""
 
 NOTICE_SECONDS = 30
+
+NOTICE_BYTES = 1_000
+"""The length of a notice, each byte of which may take three: browsers refuse a cookie of more than 4,096 bytes."""
 
 ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -157,19 +160,19 @@ class Dashboard:
                 shown = await page.show(asked)
                 if isinstance(shown, View):
                     await self._badges.refresh(asked)
-            return self._respond(shown, asked, request)
+            return await self._respond(shown, asked, request)
         except ClientDisconnect:
             return Response(status_code=400)  # the browser has gone
         except TimeoutError:
             slow = ApiError(503, f"this takes more than {READ_SECONDS} s; narrow what is asked for, or try again")
-            return self._render_problem(slow, request, visitor)
+            return await self._render_problem(slow, request, visitor)
         except Exception as error:  # noqa: BLE001  # every error becomes a page
             problem = make_api_error(error)
             if page.method == "POST" and problem.status < 500:
                 text = str(problem)
                 notice = PageNotice(f"{text[:1].upper()}{text[1:]}.", "bad")
                 return _redirect(Redirect(_find_origin(request), notice))
-            return self._render_problem(problem, request, visitor)
+            return await self._render_problem(problem, request, visitor)
 
     def _make_request(self, request: Request, visitor: KeyHolder, url: str, path: Mapping[str, str]) -> PageRequest:
         """The request of a page at an address; raises `BadRequest`."""
@@ -196,10 +199,10 @@ class Dashboard:
             self._streams.ensure_room()
             url = request.query_params.get("page", "")
             page, path = self._find_page(url)
-            turn = self._open_pages.open(url, visitor, partial(self._render_live, request, visitor, page, url, path))
+            render = partial(self._render_live, request, visitor, page, url, path)
         except Exception as error:  # noqa: BLE001  # every error becomes an answer
             return make_api_error(error).response()
-        return SseResponse(self._follow(turn, request, visitor, url))
+        return SseResponse(self._follow(render, request, visitor, url))
 
     def _find_page(self, url: str) -> tuple[PageRoute, Mapping[str, str]]:
         """The page at an address, with the parameters in its path; raises `ApiError`."""
@@ -217,11 +220,12 @@ class Dashboard:
             view = await page.show(self._make_request(request, visitor, url, path))
         if not isinstance(view, View):
             return LiveBlocks({}, ())
-        return LiveBlocks(self._renderer.render_blocks(view, url, visitor), view.watches)
+        return LiveBlocks(await asyncio.to_thread(self._renderer.render_blocks, view, url, visitor), view.watches)
 
     async def _follow(
-        self, turn: PageTurn, request: Request, visitor: KeyHolder, url: str
+        self, render: RenderLive, request: Request, visitor: KeyHolder, url: str
     ) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        turn = self._open_pages.open(url, visitor, render)  # not before: a client may leave before the first event
         try:
             if is_other_build(request):
                 yield [make_event("bye", {"why": "updated"})]
@@ -245,25 +249,25 @@ class Dashboard:
 
     # -- answers
 
-    def _respond(self, shown: PageAnswer, asked: PageRequest, request: Request) -> Response:
+    async def _respond(self, shown: PageAnswer, asked: PageRequest, request: Request) -> Response:
         match shown:
             case View():
-                return self._render(shown, asked.url, request, asked.visitor)
+                return await self._render(shown, asked.url, request, asked.visitor)
             case Redirect():
                 return _redirect(shown)
         return shown
 
-    def _render(self, view: View, url: str, request: Request, visitor: KeyHolder) -> Response:
+    async def _render(self, view: View, url: str, request: Request, visitor: KeyHolder) -> Response:
         notice = _read_notice(request)
-        text = self._renderer.render(view, url, visitor, notice)
+        text = await asyncio.to_thread(self._renderer.render, view, url, visitor, notice)
         response = respond_page(text, view.status)
         if notice:
             response.delete_cookie(NOTICE)
         return response
 
-    def _render_problem(self, problem: ApiError, request: Request, visitor: KeyHolder) -> Response:
+    async def _render_problem(self, problem: ApiError, request: Request, visitor: KeyHolder) -> Response:
         view = View("problem.html", {"problem": problem.document()}, problem.status)
-        return self._render(view, request.url.path, request, visitor)
+        return await self._render(view, request.url.path, request, visitor)
 
     async def _answer_missing(self, request: Request) -> Response:
         """Say that there is no such page: as a page to people, as problem details to programs."""
@@ -275,7 +279,7 @@ class Dashboard:
             visitor = None
         if visitor is None or not wants_page(request):
             return await answer_http_exception(request, HTTPException(404))
-        return self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
+        return await self._render_problem(ApiError(404, f"there is no page {request.url.path}"), request, visitor)
 
 
 async def _do_nothing(request: Request) -> Response:
@@ -313,8 +317,8 @@ def _find_origin(request: Request) -> str:
 def _redirect(redirect: Redirect) -> Response:
     response = RedirectResponse(redirect.to, 303)
     if redirect.notice:
-        value = quote(f"{redirect.notice.kind} {redirect.notice.text}"[:1_000])
-        response.set_cookie(NOTICE, value, max_age=NOTICE_SECONDS, httponly=True, samesite="lax")
+        text = f"{redirect.notice.kind} {redirect.notice.text}".encode()[:NOTICE_BYTES].decode(errors="ignore")
+        response.set_cookie(NOTICE, quote(text), max_age=NOTICE_SECONDS, httponly=True, samesite="lax")
     return response
 
 

@@ -32,6 +32,7 @@ def make_environment(*folders: Path) -> Environment:
         "percent": texts.format_share,
         "short": texts.shorten_id,
         "browser": texts.name_browser,
+        "clip": texts.clip_text,
         "as_json": texts.format_json,
         "pretty": texts.indent_json,
         "link_runs": link_runs,

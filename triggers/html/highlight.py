@@ -11,20 +11,22 @@ from pygments.lexers import get_lexer_by_name
 
 Language: TypeAlias = Literal["json", "yaml", "http", "bash"]
 
-HIGHLIGHT_LIMIT = 50_000
-"""The characters from which a text is shown without colours: a lexer takes about a second for a megabyte."""
+VALUE_LIMIT = 10_000
+FILE_LIMIT = 50_000
+"""The characters from which a text is shown without colours: a value, and a file. A lexer takes about a second for a
+megabyte, and a list of numbers becomes 12 times longer."""
 
 
-def highlight_code(text: str, language: Language) -> Markup:
+def highlight_code(text: str, language: Language, limit: int = VALUE_LIMIT) -> Markup:
     """Text as markup, line for line; a long one is only escaped."""
-    if len(text) > HIGHLIGHT_LIMIT:
+    if len(text) > limit:
         return Markup.escape(text)
     return Markup(highlight(text, _find_lexer(language), _FORMATTER).rstrip("\n"))  # Pygments escapes
 
 
 def highlight_lines(text: str, language: Language) -> list[Markup]:
     """Text as markup of single lines. No token spans two lines: Pygments ends it with each."""
-    return [Markup(line) for line in highlight_code(text, language).split("\n")]
+    return [Markup(line) for line in highlight_code(text, language, FILE_LIMIT).split("\n")]
 
 
 @cache

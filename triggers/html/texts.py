@@ -88,6 +88,11 @@ def shorten_id(id: str) -> str:
     return id if len(id) <= SHORT_ID + 2 else f"…{id[-SHORT_ID:]}"
 
 
+def clip_text(text: str, limit: int = 300) -> str:
+    """The beginning of a text whose length a stranger chose."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
 def format_json(value: Any) -> str:
     """A value as JSON for people, with two spaces for each level."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -26,7 +26,7 @@ from triggers.documents.pipelines import (
 )
 from triggers.documents.version_steps import PipelineGraphDocument
 from triggers.documents.versions import VersionsDocument, VersionTextDocument
-from triggers.html.highlight import highlight_code, highlight_lines
+from triggers.html.highlight import FILE_LIMIT, highlight_code, highlight_lines
 
 ROWS = 200
 """The pipelines that a page lists at most."""
@@ -152,7 +152,7 @@ class PipelinePages:
         )
         known = await request.read("list_versions", VersionsDocument, pipeline=pipeline)
         others = [each for each in known.versions if each.version != found.version]
-        marked = await asyncio.to_thread(highlight_code, found.text, "yaml")
+        marked = await asyncio.to_thread(highlight_code, found.text, "yaml", FILE_LIMIT)
         return View("pipeline_version.html", {**head, "version": found, "others": others, "marked": marked})
 
     async def show_triggers(self, request: PageRequest) -> View:
