@@ -37,6 +37,17 @@ async def test_a_stranger_is_asked_to_sign_in_and_returns_to_the_page(tmp_path: 
         assert answer.headers["location"] == "/sign-in?next=%2Fruns%3Fstatus%3Dfailed"
 
 
+async def test_wrong_keys_are_limited_at_pages_and_streams_as_at_the_api(tmp_path: Path) -> None:
+    async with running(tmp_path, {}) as service:
+        wrong = {"Authorization": "Bearer wrong", "Accept": "text/html"}
+        for path in ("/runs", "/stream?page=/runs"):
+            while (answer := await service.client.get(path, headers=wrong)).status_code in {303, 401}:
+                pass
+            assert answer.status_code == 429, answer.text
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await service.client.get("/runs")).status_code == 200
+
+
 async def test_bad_input_is_a_page_that_says_what_is_wrong(tmp_path: Path) -> None:
     async with running(tmp_path, {"hello": HELLO}) as service:
         status, page = await _open(service, "/runs?status=strange")

@@ -58,7 +58,7 @@ from triggers.realtime.events import StreamEvent, make_event
 from triggers.realtime.permit import StreamPermit
 from triggers.realtime.sse import SseResponse
 from triggers.realtime.streams import Streams
-from triggers.refusals import CLOSE, CrossSiteRequest, WrongHost
+from triggers.refusals import CLOSE, CrossSiteRequest, RateExceeded, WrongHost
 from triggers.sessions.visitors import Visitors
 
 READ_SECONDS = 5
@@ -146,7 +146,7 @@ class Dashboard:
             return entrance
         try:
             visitor = self._visitors.find(request)
-        except (CrossSiteRequest, WrongHost) as error:
+        except (CrossSiteRequest, WrongHost, RateExceeded) as error:
             return _refuse(request, error)
         if visitor is None:
             return _ask_to_sign_in(request)
@@ -275,7 +275,7 @@ class Dashboard:
             return entrance
         try:
             visitor = self._visitors.find(request)
-        except (CrossSiteRequest, WrongHost):
+        except (CrossSiteRequest, WrongHost, RateExceeded):
             visitor = None
         if visitor is None or not wants_page(request):
             return await answer_http_exception(request, HTTPException(404))

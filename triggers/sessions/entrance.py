@@ -52,7 +52,7 @@ class Entrance:
         await sessions.load()
         guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
         cookie = SessionCookie(settings.public_url)
-        visitors = Visitors(keys, sessions, cookie, settings.host, settings.public_url)
+        visitors = Visitors(keys, sessions, cookie, guesses, settings.host, settings.public_url)
         links = EnterLinks(keys, now, url)
         browsers = BrowserSessions(sessions, cookie)
         outside = None

@@ -13,8 +13,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from durable.wording import quote
+from triggers.http.rate_limit import RateLimiter
 from triggers.keys import KeyHolder, Keys, parse_bearer
-from triggers.refusals import CrossSiteRequest, WrongHost
+from triggers.refusals import CrossSiteRequest, RateExceeded, WrongHost
 from triggers.sessions.cookie import SessionCookie
 from triggers.sessions.sessions import Sessions
 
@@ -25,20 +26,30 @@ class Visitors:
     """Finds out who sends a request: the holder of its key, or the person of its cookie."""
 
     def __init__(
-        self, keys: Keys, sessions: Sessions, cookie: SessionCookie, host: str, public_url: str | None
+        self,
+        keys: Keys,
+        sessions: Sessions,
+        cookie: SessionCookie,
+        guesses: RateLimiter,
+        host: str,
+        public_url: str | None,
     ) -> None:
         self._keys = keys
         self._sessions = sessions
         self._cookie = cookie
+        self._guesses = guesses
         self._public = urlsplit(public_url or "")
         self._names = {host.lower(), *filter(None, [self._public.hostname])}
 
     def find(self, connection: HTTPConnection) -> KeyHolder | None:
         """The sender of a request for a page; None if it has neither a valid key nor an open session. Raises
-        `WrongHost` and `CrossSiteRequest`."""
+        `WrongHost`, `CrossSiteRequest`, and `RateExceeded` after too many wrong keys."""
         key = parse_bearer(connection.headers.get("authorization"))
-        if key is not None:
-            return self._keys.find_holder(key)  # a browser never adds a key by itself
+        if key is not None:  # a browser never adds a key by itself
+            holder = self._keys.find_holder(key)
+            if holder is None and (seconds := self._guesses.take_for(connection.scope)):
+                raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
+            return holder
         self.check_host(connection)
         holder = self._find_by_cookie(connection)
         if holder is not None:
