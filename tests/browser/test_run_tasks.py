@@ -109,7 +109,10 @@ async def test_keys_go_to_failed_steps_and_open_what_can_be_done(browser: "Brows
     run = (await workshop.order(320, ["lamp", "sofa"]))["runs"][0]
     await workshop.wait_for(run, "failed")
     async with open_person(browser, workshop.service.service.local_url) as person:
-        tab = await person.sign_in(workshop.key, f"/runs/{run}")
+        tab = await person.sign_in(workshop.key, "/runs")
+        await tab.page.keyboard.press("f")
+        await tab.page.wait_for_url("**status=failed**")
+        await tab.page.goto(f"{workshop.service.service.local_url}/runs/{run}")
         await tab.page.keyboard.press("f")
         await tab.page.wait_for_url("**only=failed**")
         await tab.page.keyboard.press("n")

@@ -44,6 +44,7 @@ async def test_an_approval_is_answered_from_the_inbox_by_whoever_is_signed_in(tm
         page = await _open(service, "/waits")
         assert "Ship &lt;b&gt;order&lt;/b&gt; 4711?" in page
         assert "for ops@example.com" in page
+        assert "1 run waits for you" in page
         form = {"step": "ask", "next": "/waits", "fields.parcels": "3", "comment": "fine"}
         answer = await service.client.post(f"/runs/{run}/answer", data={**form, "approved": "true"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/waits")
@@ -52,6 +53,7 @@ async def test_an_approval_is_answered_from_the_inbox_by_whoever_is_signed_in(tm
         page = await _open(service, "/waits")
         assert "The answer was taken." in page
         assert "No run waits for anybody" in page
+        assert "1 run waits for you" not in page
         assert "The answer was taken." not in await _open(service, "/waits")
 
 

@@ -84,6 +84,8 @@ async def test_a_fork_goes_on_from_a_step_and_repeats_nothing_before_it(tmp_path
         forked = await _end(service, answer)
         first = await service.run(failed["id"])
         history = await kinds(service, forked["id"])
+        outline = await service.ask(f"/runs/{forked['id']}/outline")
+    assert outline["started_at"] == forked["created_at"]
     assert (answer.json()["copied"], answer.json()["again"], answer.json()["inputs"]) == (1, [], "recorded")
     assert forked["status"] == "completed"
     assert _paths(world) == ["/reserve", "/charge", "/charge", "/tell"]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from triggers.dashboard.page import PageRequest
 from triggers.documents.overview import AttentionDocument, AttentionKind, AttentionLineDocument
+from triggers.html.texts import count_things
 
 FRESH = 5_000
 """How long the numbers are shown (ms) before they are counted again."""
@@ -17,11 +18,11 @@ WAITING: tuple[AttentionKind, ...] = ("uncertain", "exhausted", "paused", "appro
 
 
 class Badge(NamedTuple):
-    """A number beside a link of the bar. `kind`: its colour, `bad` or `wait`; `meaning`: what is counted."""
+    """A number beside a link of the bar. `kind`: its colour, `bad` or `wait`; `text`: the number in a sentence."""
 
     number: int
     kind: str
-    meaning: str
+    text: str
 
 
 class Badges:
@@ -30,6 +31,10 @@ class Badges:
     def __init__(self) -> None:
         self._counted_at = -FRESH
         self.known: Mapping[str, Badge] = {}
+
+    def expire(self) -> None:
+        """Count again for the next page, because somebody has acted."""
+        self._counted_at = -FRESH
 
     async def refresh(self, request: PageRequest) -> None:
         """Count again for a page if the numbers are old. Raises what the operation raises."""
@@ -44,5 +49,8 @@ def count_badges(lines: Iterable[AttentionLineDocument]) -> dict[str, Badge]:
     """The numbers of these lines, without zeros."""
     known = list(lines)
     waiting = sum(line.count for line in known if line.kind in WAITING)
-    badges = {"/": Badge(len(known), "bad", "things need you"), "/waits": Badge(waiting, "wait", "runs wait for you")}
+    badges = {
+        "/": Badge(len(known), "bad", count_things(len(known), "thing needs you", "things need you")),
+        "/waits": Badge(waiting, "wait", count_things(waiting, "run waits for you", "runs wait for you")),
+    }
     return {href: badge for href, badge in badges.items() if badge.number}

@@ -158,6 +158,8 @@ class Dashboard:
                 asked = replace(asked, choices=await self._read_form(request))
             async with asyncio.timeout(READ_SECONDS if page.method == "GET" else None):
                 shown = await page.show(asked)
+                if page.method == "POST":
+                    self._badges.expire()
                 if isinstance(shown, View):
                     await self._badges.refresh(asked)
             return await self._respond(shown, asked, request)

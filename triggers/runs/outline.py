@@ -81,7 +81,7 @@ class OutlineEncoder:
         self._encoder = encoder
         self._version = load_version_steps(scan.load_definition(run.version))
         state = fold.state
-        self._start = state.started_at
+        self._start = max(state.started_at, run.created_at)  # a fork has copied the entry of the run's start
         self._until = max(state.finished.at if state.finished else now(), self._start)
         self._performed_until = find_performed_until(run, state)
         self._is_held = state.status == "paused" or run.node is None
