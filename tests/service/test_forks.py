@@ -85,7 +85,15 @@ async def test_a_fork_goes_on_from_a_step_and_repeats_nothing_before_it(tmp_path
         first = await service.run(failed["id"])
         history = await kinds(service, forked["id"])
         outline = await service.ask(f"/runs/{forked['id']}/outline")
+        started = (await service.ask(f"/runs/{forked['id']}/history"))["entries"][0]
     assert outline["started_at"] == forked["created_at"]
+    assert started["source"] == {
+        "kind": "fork",
+        "of": failed["id"],
+        "step": "charge",
+        "by": "admin",
+        "reason": "mended",
+    }
     assert (answer.json()["copied"], answer.json()["again"], answer.json()["inputs"]) == (1, [], "recorded")
     assert forked["status"] == "completed"
     assert _paths(world) == ["/reserve", "/charge", "/charge", "/tell"]

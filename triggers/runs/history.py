@@ -10,7 +10,7 @@ import msgspec
 
 from durable.history.encoding import list_value_fields
 from durable.history.entries import AnyEntry, StepCompleted, StepScheduled
-from durable.history.words import Await, Failure, Parent
+from durable.history.words import Failure
 from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
@@ -126,6 +126,6 @@ def _to_json(value: object, encoder: DocumentEncoder) -> object:
             return value
         case list() | tuple():
             return [_to_json(item, encoder) for item in value]
-        case Await() | Parent():
+        case msgspec.Struct():
             return {name: part for name, part in _list_fields(value, encoder).items() if part not in (None, "")}
     return str(value)
