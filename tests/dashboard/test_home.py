@@ -49,8 +49,10 @@ async def test_home_says_what_needs_a_person_and_counts_the_runs(tmp_path: Path)
     async with running(tmp_path, {"hello": HELLO, "fails": FAILS}) as service:
         await service.wait_for_end((await service.start("hello")).json()["id"])
         assert "Nothing needs you." in await _open(service, "/")
-        for _ in range(2):
-            await service.wait_for_end((await service.start("fails")).json()["id"])
+        failed = (await service.start("fails")).json()["id"]
+        await service.wait_for_end(failed)
+        assert (await service.ask("/attention"))["lines"][0]["page"] == f"/runs/{failed}"
+        await service.wait_for_end((await service.start("fails")).json()["id"])
         [line] = (await service.ask("/attention"))["lines"]
         page = await _open(service, "/?period=hour")
         assert "2 runs of fails failed" in page

@@ -70,6 +70,7 @@ async def test_an_outage_is_one_line_and_all_its_runs_are_retried_at_once(tmp_pa
             pass
         shown = await _open(service, bulk)
         assert "3 of 3" in shown
+        assert shown.count('<td class="id"><a href="/runs/run_') == 3
         assert "mended" in shown
         assert bulk in await _open(service, "/bulks")
         assert f'href="{bulk}"' in await _open(service, "/audit")

@@ -32,6 +32,10 @@ steps:
         steps: [{id: large, use: flow.fail, with: {message: too large}}]
     else: [{id: small, use: log.write, with: {message: small}}]
 """
+TELLS = """
+triggers: [{id: failed, use: waypost.run_failed}]
+steps: [{id: note, use: log.write, with: {message: failed}}]
+"""
 NEVER = "steps: [{id: a, use: log.writ}]\n"
 
 
@@ -48,7 +52,7 @@ async def _run(service: Running, **inputs: object) -> str:
 
 
 async def test_the_list_shows_what_is_broken_first_and_how_runs_went(tmp_path: Path) -> None:
-    async with running(tmp_path, {"order": ORDER, "xnever": NEVER}) as service:
+    async with running(tmp_path, {"order": ORDER, "tells": TELLS, "xnever": NEVER}) as service:
         await _run(service, total=5)
         await _run(service, total=500)
         page = await open_page(service, "/pipelines")
@@ -57,6 +61,8 @@ async def test_the_list_shows_what_is_broken_first_and_how_runs_went(tmp_path: P
         assert str(tmp_path) not in page, "a page names no folder of the machine"
         assert "50.0 %" in page
         assert page.count('class="s-failed"') == 1
+        assert "failures of runs" in page
+        assert "API only" not in page
         found = await open_page(service, "/pipelines?q=ord")
         assert "/pipelines/xnever" not in found
         assert "No pipeline has" in await open_page(service, "/pipelines?q=nothing")

@@ -136,7 +136,7 @@ def describe_failure(group: ErrorGroupDocument, paused: int) -> AttentionLineDoc
         has_more=group.has_more,
         oldest=group.first_seen,
         newest=group.last_seen,
-        page=f"/errors/{quote_path(group.key, safe='')}",
+        page=f"/runs/{group.newest}" if count == group.count == 1 else f"/errors/{quote_path(group.key, safe='')}",
         error=group.key,
         run=group.newest,
     )
