@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.scene import LINES, Scene
-from tests.browser.tabs import PHONE_WITHOUT_SCRIPTS, WIDE, Look, Tab, open_person
+from tests.browser.tabs import PHONE, PHONE_WITHOUT_SCRIPTS, WIDE, Look, Tab, open_person
 from tests.service.running import running
 
 if TYPE_CHECKING:
@@ -103,6 +103,15 @@ async def test_a_page_follows_its_run_and_keeps_the_chosen_step(browser: "Browse
         await tab.page.locator("#summary .s-completed").wait_for()
         assert await tab.page.locator("#panel h2").inner_text() == "approval"
         assert "step=approval" in tab.page.url
+
+
+async def test_the_bar_of_a_phone_is_scrolled_to_the_link_of_the_page(browser: "Browser", workshop: Scene) -> None:
+    async with open_person(browser, workshop.service.service.local_url, PHONE) as person:
+        tab = await person.sign_in(workshop.key, "/connections")
+        box = await tab.page.locator(".bar [aria-current=page]").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE.width
 
 
 async def test_keys_go_to_failed_steps_and_open_what_can_be_done(browser: "Browser", workshop: Scene) -> None:
