@@ -104,7 +104,7 @@ async def test_a_broken_file_shows_the_line_with_a_caret_and_the_version_before(
 
         for path in ("/pipelines/order", "/pipelines/order/versions", "/pipelines/order/triggers"):
             page = await open_page(service, path)
-            assert "the version before stays in force" in page
+            assert "the previous version stays in use" in page
             assert f'href="/pipelines/order/text#L{line}"' in page
         page = await open_page(service, "/pipelines/order/text")
         row = page.index(f'<tr id="L{line}" class="wrong">')
@@ -120,7 +120,7 @@ async def test_the_file_of_a_pipeline_that_was_never_served_is_shown(tmp_path: P
         assert "Start…" not in page
         assert "did you mean" in unescape(await open_page(service, "/pipelines/never/text"))
         await open_page(service, "/pipelines/never/triggers")
-        assert "No version was served yet" in unescape(await open_page(service, "/pipelines/never/versions"))
+        assert "No version has been served yet" in unescape(await open_page(service, "/pipelines/never/versions"))
 
 
 async def test_versions_are_listed_and_compared(tmp_path: Path) -> None:

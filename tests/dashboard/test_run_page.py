@@ -87,11 +87,11 @@ async def test_a_failed_run_shows_its_cause_first_and_is_retried(tmp_path: Path,
         assert "Why: reserve[7].hold failed after 2 attempts" in text
         assert "answered 503" in text
         assert "warehouse &lt;b&gt;EU-2&lt;/b&gt; is read-only" in page
-        assert "The same error ended 2 other runs" in text
+        assert "The same error stopped 2 other runs" in text
         assert "Bearer {{ secrets.HOOK }}" in text
         assert "hook-secret-1" not in page
         assert text.index("Why: reserve") < text.index("Started") < text.index("Waterfall")
-        assert "steps with an effect that can be taken back" in text
+        assert "steps with an effect that can be undone" in text
 
         opened = await _open(service, f"/runs/{run}?under=reserve&step=reserve[7].hold&tab=input")
         assert opened.index("[7].hold</a>") < opened.index("[0].hold</a>")
@@ -203,7 +203,7 @@ async def test_whoever_may_only_read_gets_no_buttons_and_no_links_to_waits(tmp_p
         key = (await service.client.post("/api/keys", json={"name": "viewer", "scope": "read"})).json()["key"]
         viewer = {"Authorization": f"Bearer {key}", "Accept": "text/html"}
         page = (await service.client.get(f"/runs/{run}", headers=viewer)).text
-        assert "Your key may only read" in page
+        assert "Your key can only read" in page
         main = page.partition("<main")[2]
         assert "<form" not in main
         assert f"/waits/{run}/ask/" not in page

@@ -66,7 +66,7 @@ async def test_a_session_is_listed_with_its_browser_and_ended_by_a_button(tmp_pa
 
 async def test_retention_shows_the_policies_and_what_was_removed(tmp_path: Path) -> None:
     async with running(tmp_path, {"hello": HELLO}, retention_failed="forever") as service:
-        assert "Old rows are looked for once a minute" in await _open(service, "/settings/retention")
+        assert "Waypost looks for old rows once a minute" in await _open(service, "/settings/retention")
         cells = r'hello</a></th>\s*<td>7d</td><td>forever</td><td>30d</td>\s*<td class="number">10 runs'
         assert re.search(cells, await _open(service, "/settings/retention"))
         await service.service.retention.make_pass()
