@@ -52,6 +52,14 @@ PROBLEMS = {
 }
 HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
+EVENT_STREAM = "text/event-stream"
+
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+}
+"""The schema of an event of a stream; its data is JSON."""
+
 
 class OpenApiDocument(Struct):
     """This document."""
@@ -212,6 +220,8 @@ def _list_statuses(operation: Operation[Any, Any]) -> Iterator[int]:
 
 
 def _describe_content(answer: type | tuple[type, ...] | str) -> OpenApi:
+    if answer == EVENT_STREAM:  # tools check a schema against each event, not against the text of all
+        return {answer: {"schema": EVENT_SCHEMA}}
     if isinstance(answer, str):
         return {answer: {"schema": {"type": "string"}}}
     refs = [
