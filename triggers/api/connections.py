@@ -118,7 +118,7 @@ class ConnectionOperations:
     def describe(self) -> list[ConnectionDocument]:
         """Every connection, as its document."""
         logins = self._logins
-        used = {each.id: list_uses(each) for each in self._folder.definitions}
+        used = {each.id: list(list_uses(each)) for each in self._folder.definitions}
 
         def find_pipelines(name: str) -> list[str]:
             return sorted(id for id, uses in used.items() if any(name in each.connections for each in uses))
