@@ -152,7 +152,7 @@ class Alerts:
             data=Value.of(hide_links(msgspec.to_builtins(body))),
         )
         last[finding.group] = LastAlert(now, body)
-        document = trigger.build_document(event)
+        document = trigger.rebuild_document(event)
         try:
             trigger.check_when(document)
         except EventFiltered as filtered:
@@ -174,7 +174,7 @@ class Alerts:
             state=state,
             text=finding.text if state == "firing" else f"over: {finding.text}",
             detail=finding.detail,
-            count=max(finding.count - counted, 0) if counted <= finding.count else finding.count,
+            count=finding.count - counted if counted <= finding.count else finding.count,
             total=finding.count,
             pipelines=finding.pipelines,
             error=finding.error,
@@ -187,10 +187,8 @@ class Alerts:
 def _is_due(trigger: AlertTrigger, finding: Finding, last: LastAlert | None, now: int) -> bool:
     if last is None:
         return True
-    if last.body.state == "resolved":
-        return trigger.kind in LASTING or finding.mark != last.body.mark
-    is_news = trigger.kind in LASTING or finding.mark != last.body.mark
-    return is_news and now - last.at >= trigger.every
+    is_new = trigger.kind in LASTING or finding.mark != last.body.mark
+    return is_new and (last.body.state == "resolved" or now - last.at >= trigger.every)
 
 
 def _is_over(trigger: AlertTrigger, finding: Finding | None, last: LastAlert, now: int) -> bool:

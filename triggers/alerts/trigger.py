@@ -86,14 +86,10 @@ class AlertTrigger(Trigger):
     spec: AlertSpec
     every: int
 
-    def build_document(self, event: Event) -> JSON:
-        """The `trigger` document of an alert: its `body` says what it is about."""
+    def rebuild_document(self, event: Event) -> JSON:
         return build_trigger_document(
             event.key, event.source, event.time, type=event.type, subject=event.subject, body=event.data.load()
         )
-
-    def rebuild_document(self, event: Event) -> JSON:
-        return self.build_document(event)
 
 
 def _make_kind(name: AlertKind, model: type[AlertSpec], summary: str) -> Kind[AlertTrigger]:
