@@ -11,6 +11,7 @@ from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRou
 from triggers.documents.runs import TakenDocument
 from triggers.documents.waits import PendingDocument, PendingKind, PendingListDocument
 from triggers.problem_details import Mistake
+from triggers.sessions.sign_in import find_local_path
 from triggers.waits.form import PREFIX, FormField, build_form, read_form
 
 KINDS = get_args(PendingKind)
@@ -159,7 +160,6 @@ def _read_json(text: str, name: str) -> JSON:
 
 
 def _go_back(request: PageRequest, text: str) -> Redirect:
-    """Go to the page that the form names, a path of this service, or to the run's."""
-    to = request.form.get("next", "")
-    is_local = to.startswith("/") and not to.startswith(("//", "/\\"))
-    return Redirect(to if is_local else make_path("runs", request.path["run"]), PageNotice(text))
+    """Go to the page that the form names, or to the run's."""
+    to = request.form.get("next") or make_path("runs", request.path["run"])
+    return Redirect(find_local_path(to), PageNotice(text))
