@@ -152,6 +152,48 @@ def _calls(world: Outside) -> str:
     return f'steps:\n  - {{id: call, use: http.post, with: {{url: "{world.url}/x", json: {{}}}}}}\n'
 
 
+PARTS_OF_RUNS = (
+    *("stream", "history", "outline", "graph", "steps", "steps?outline=true&order=time"),
+    *("values/outputs", "values/error"),
+)
+
+LISTS = (
+    "connections",
+    "connections/mail",
+    "attention",
+    "overview",
+    "overview?period=hour",
+    "example",
+    "search?q=quick",
+    "connectors",
+    "connectors/http",
+    "connectors/http/actions/get",
+    "runs",
+    "find?id=latest",
+    "errors",
+    "pipelines",
+    "pipelines/quick",
+    "pipelines/broken",
+    "pipelines?statistics=true",
+    *(f"pipelines/quick/{what}" for what in ("text", "graph", "statistics", "grid", "inputs", "triggers")),
+    "pipelines/broken/text",
+    "pipelines/broken/graph",
+    "pipelines/hook/triggers",
+    "pipelines/hook/triggers/w/example",
+    "schedules",
+    "deliveries",
+    "deliveries/unknown",
+    "pipelines/quick/versions",
+    "pipelines/quick/versions/current?against=current",
+    "keys",
+    "me",
+    "retention",
+    "audit",
+    "queues",
+    "about",
+)
+
+
 async def _use(service: Running, world: Outside) -> None:
     """Request everything that the API offers, in every state that a run can have."""
     ask = service.client.request
@@ -163,18 +205,7 @@ async def _use(service: Running, world: Outside) -> None:
         run = (await ask("POST", runs(pipeline), json=waits, headers={"idempotency-key": "k"})).json()["id"]
         await ask("POST", runs(pipeline), json={}, headers={"idempotency-key": "k"})
         await ask("GET", f"/api/runs/{run}")
-        for what in (
-            *(
-                "stream",
-                "history",
-                "outline",
-                "graph",
-                "steps",
-                "steps?outline=true&order=time",
-                "values/outputs",
-                "values/error",
-            ),
-        ):
+        for what in PARTS_OF_RUNS:
             await ask("GET", f"/api/runs/{run}/{what}")
         for step in (await ask("GET", f"/api/runs/{run}")).json()["steps"]:
             await ask("GET", f"/api/runs/{run}/steps/{step['path']}")
@@ -211,43 +242,8 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("DELETE", "/api/secrets/CRM")
     for what in ("crm/test", "mail/login", "crm/login", "mail/logout"):
         await ask("POST", f"/api/connections/{what}")
-    lists = (
-        "connections",
-        "connections/mail",
-        "attention",
-        "overview",
-        "overview?period=hour",
-        "example",
-        "search?q=quick",
-        "connectors",
-        "connectors/http",
-        "connectors/http/actions/get",
-        "runs",
-        "find?id=latest",
-        "errors",
-        "pipelines",
-        "pipelines/quick",
-        "pipelines/broken",
-        "pipelines?statistics=true",
-        *(f"pipelines/quick/{what}" for what in ("text", "graph", "statistics", "grid", "inputs", "triggers")),
-        "pipelines/broken/text",
-        "pipelines/broken/graph",
-        "pipelines/hook/triggers",
-        "pipelines/hook/triggers/w/example",
-        "schedules",
-        "deliveries",
-        "deliveries/unknown",
-        "pipelines/quick/versions",
-        "pipelines/quick/versions/current?against=current",
-        "keys",
-        "me",
-        "retention",
-        "audit",
-        "queues",
-        "about",
-    )
     await ask("GET", "/api/checks", timeout=120)  # in a process of its own
-    for path in (*lists, "openapi.json", "docs"):
+    for path in (*LISTS, "openapi.json", "docs"):
         await ask("GET", f"/api/{path}")
     await ask("POST", runs("quick"), content=b"{")
     await ask("GET", "/api/runs?limit=0")
