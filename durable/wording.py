@@ -132,3 +132,20 @@ class _BoundFigures(dict[str, object]):
 
     def __missing__(self, name: str) -> str:
         return "…"
+
+
+def count_things(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 run`, `12,403 runs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def format_size(size: int) -> str:
+    """A number of bytes, rounded: `812 bytes`, `1.2 KB`, `3.4 MB`."""
+    if size < 1_000:
+        return count_things(size, "byte")
+    value = float(size)
+    for unit in ("KB", "MB"):
+        value /= 1_000
+        if value < 1_000:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1_000:.1f} GB"

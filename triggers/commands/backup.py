@@ -7,8 +7,9 @@ import typer
 
 from durable.journal.sqlite.backup import BackupContents, write_backup
 from durable.values import JSON
+from durable.wording import count_things, format_size
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
-from triggers.commands.output import format_count, format_size, print_json
+from triggers.commands.output import print_json
 from triggers.commands.parameters import DATA, AsJson, Data
 from triggers.documents.fields import format_time
 
@@ -72,5 +73,5 @@ def summarize_contents(contents: BackupContents) -> str:
     """The contents of a backup as text for people."""
     newest = f", the newest from {format_time(contents.newest)}" if contents.newest is not None else ""
     return (
-        f"{format_size(contents.size)}, {format_count(contents.runs, 'run')} ({contents.unfinished} unfinished){newest}"
+        f"{format_size(contents.size)}, {count_things(contents.runs, 'run')} ({contents.unfinished} unfinished){newest}"
     )

@@ -11,7 +11,7 @@ from durable.encrypted_store.key_ring import KeyRing
 from durable.encrypted_store.secrets import decrypt_secrets
 from durable.units import SealedValue
 from durable.values import JSON
-from triggers.commands.output import format_count
+from durable.wording import count_things
 from triggers.reading.stored_secrets import read_sealed_values
 from triggers.settings import Settings
 from triggers.store_key import StoreKeySource
@@ -46,7 +46,7 @@ def check_store_key(settings: Settings, data: Path) -> Check:
         return _describe_unreadable(ring, unreadable)
     if ring.current is None:
         return Check(STORE_KEY, "ok", "there is none, and nothing is stored that needs one")
-    found = f"{ring.current.id} encrypts {format_count(len(values), 'stored value')}"
+    found = f"{ring.current.id} encrypts {count_things(len(values), 'stored value')}"
     if doubts := [*source.find_doubts()]:
         return Check(STORE_KEY, "warning", f"{found}; {'; '.join(doubts)}", "correct this where the service starts")
     return _describe_older(ring, values, found)

@@ -33,9 +33,10 @@ from durable.journal.sqlite.files import FILE_NAME, OTHERS
 from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
 from durable.runner.retention import NOTE
 from durable.secrets import PREFIX, Secrets
+from durable.wording import count_things, format_size
 from triggers.commands.checks import Check, CheckState, check_store_key
 from triggers.commands.failure import FAILED
-from triggers.commands.output import format_count, format_size, open_console, print_json, print_plainly
+from triggers.commands.output import open_console, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
 from triggers.commands.trace_check import check_receiver
@@ -118,7 +119,7 @@ def print_results(out: Console, findings: Sequence[Check]) -> None:
     wrong = sum(finding.state == "wrong" for finding in findings)
     warnings = sum(finding.state == "warning" for finding in findings)
     out.print(
-        f"{format_count(wrong, 'thing')} wrong, {format_count(warnings, 'warning')}"
+        f"{count_things(wrong, 'thing')} wrong, {count_things(warnings, 'warning')}"
         if wrong or warnings
         else "no problems found"
     )
@@ -218,7 +219,7 @@ def _check_config(instance: Instance) -> Iterator[Check]:
 
 
 def _check_connectors(connectors: Connectors) -> Check:
-    found = f"{format_count(len(connectors.load_all()), 'connector')} can be used"
+    found = f"{count_things(len(connectors.load_all()), 'connector')} can be used"
     if not connectors.broken:
         return Check("connectors", "ok", found)
     broken = "; ".join(f"{name}: {why}" for name, why in connectors.broken.items())
@@ -235,7 +236,7 @@ def _check_pipelines(folder: Folder) -> Check:
 
 
 def _check_connections(known: Connections) -> Check:
-    found = f"{format_count(len(known.names), 'connection')} can be used"
+    found = f"{count_things(len(known.names), 'connection')} can be used"
     if not known.problems:
         return Check("connections", "ok", found if known.names else "there is none")
     problems = [each for each in known.problems if known.is_valid or each.severity == "error"]
@@ -254,7 +255,7 @@ def _check_logins(known: Connections, grants: KnownGrants) -> Iterator[Check]:
     at = now()
     states = known.list_states(lambda opened: grants.find_login_problem(opened, at))
     if missing := [each for each in states if each.status == "needs_login"]:
-        found = f"{format_count(len(missing), 'connection')} cannot be used: {missing[0].reason}"
+        found = f"{count_things(len(missing), 'connection')} cannot be used: {missing[0].reason}"
         more = f"; also {', '.join(each.name for each in missing[1:])}" if missing[1:] else ""
         cure = "`waypost connections login NAME` logs one in; runs that were paused because of it can then be resumed"
         yield Check("logins", "warning", f"{found}{more}", cure)
@@ -403,7 +404,7 @@ async def _measure_storage(reads: Reads) -> Check:
     space, oldest = await reads.measure_space(), await reads.read(find_oldest_start)
     free = f", of which {format_size(space.free)} are free" if space.free else ""
     found = f"{format_size(space.database)}{free}, and a WAL of {format_size(space.log)}; "
-    found += format_count(await reads.read(count_rows, "runs"), "run")
+    found += count_things(await reads.read(count_rows, "runs"), "run")
     if oldest is not None:
         found += f", the oldest from {format_time(oldest)}"
     if note := await reads.read(find_note, NOTE):
@@ -417,10 +418,10 @@ async def _measure_storage(reads: Reads) -> Check:
 def _check_runs(unreadable: Mapping[str, str], looked: int) -> Check:
     """The unfinished runs that cannot be read, and so cannot be advanced."""
     if not unreadable:
-        return Check("runs", "ok", f"{format_count(looked, 'unfinished run')} can be read")
+        return Check("runs", "ok", f"{count_things(looked, 'unfinished run')} can be read")
     named = "; ".join(f"{run}: {why}" for run, why in list(unreadable.items())[:3])
     more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-    found = f"{len(unreadable)} of {format_count(looked, 'unfinished run')} cannot be read: {named}{more}"
+    found = f"{len(unreadable)} of {count_things(looked, 'unfinished run')} cannot be read: {named}{more}"
     return Check("runs", "wrong", found, "restore a backup, update Waypost if a newer one wrote it, or cancel the run")
 
 

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from durable.wording import count_things
 from triggers.commands import next_steps
 from triggers.commands.failure import FAILED, NOT_READY, CommandFailed
 from triggers.commands.output import (
-    format_count,
     format_counts,
     format_error,
     format_items,
@@ -70,7 +70,7 @@ class LineView:
             self._print("", f"{run.id} {run.status}")
         for step in select_steps(run):
             noted = "".join(f", {note}" for note in _list_notes(run, step))
-            self._print(step.path, f"{step.path} {step.status}, {format_count(step.attempts, 'attempt')}{noted}")
+            self._print(step.path, f"{step.path} {step.status}, {count_things(step.attempts, 'attempt')}{noted}")
         self._print("", f"{run.id} {run.status}")
 
     def _print(self, what: str, line: str) -> None:
@@ -100,7 +100,7 @@ class LiveView:
             steps.add_column(no_wrap=True)
         steps.add_column()
         for step in select_steps(run):
-            attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
+            attempts = count_things(step.attempts, "attempt") if step.attempts else ""  # a block has none
             note = "; ".join(_list_notes(run, step))
             steps.add_row(
                 f"  {step.path}", style_status(step.status), attempts, _format_duration(step), make_cuttable(note)

@@ -4,10 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from durable.wording import make_printable
+from durable.wording import count_things, make_printable
 from triggers.commands.ask import ask_service_about
 from triggers.commands.follow_repeat import Follow, follow_repeat
-from triggers.commands.output import format_count
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, Reason, RunId
 from triggers.commands.parse_values import parse_json_object, parse_named_values
 from triggers.documents.starts import RepeatedDocument
@@ -79,6 +78,6 @@ def fork(
 
 
 def _describe_fork(repeated: RepeatedDocument, step: str | None) -> str:
-    start = f"continues from {step}, with {format_count(repeated.copied, 'checkpoint')}" if step else "from the start"
+    start = f"continues from {step}, with {count_things(repeated.copied, 'checkpoint')}" if step else "from the start"
     again = f"; performed again beside it: {', '.join(repeated.again)}" if repeated.again else ""
     return make_printable(f"version {repeated.version[:12]}, {start}{again}")

@@ -16,10 +16,11 @@ import typer
 from durable.bulks import REPEATING, BulkAction
 from durable.history.words import RunStatus
 from durable.units import DeliveryOutcome
+from durable.wording import count_things
 from triggers.commands.ask import ask_service, complete_id
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.follow_bulk import follow_bulk, print_bulk_end
-from triggers.commands.output import format_count, format_time, open_console, print_fields, print_json
+from triggers.commands.output import format_time, open_console, print_fields, print_json
 from triggers.commands.parameters import (
     ErrorFilter,
     OutcomeFilter,
@@ -230,7 +231,7 @@ def _describe_repeated(preview: BulkPreviewDocument) -> str:
 
 def _format_number(preview: BulkPreviewDocument) -> str:
     one, many = ("delivery", "deliveries") if preview.action == "replay" else ("run", "runs")
-    return format_count(preview.count, one, many) if preview.exact else f"more than {preview.count:,} {many}"
+    return count_things(preview.count, one, many) if preview.exact else f"more than {preview.count:,} {many}"
 
 
 def _format_match(match: MatchDocument | None) -> str | None:

@@ -1,7 +1,6 @@
 """Printing: in colour and within the width of a terminal, plain and uncut in a pipe."""
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable.history.words import StepStatus
-from durable.wording import make_printable
+from durable.wording import count_things, make_printable
 from triggers.documents.runs import FailureDocument, ItemsDocument, PagesDocument
 
 GAP = 2
@@ -154,19 +153,6 @@ def format_error(error: FailureDocument, *, with_step: bool = False) -> str:
     return make_printable(": ".join(part for part in parts if part))
 
 
-def format_count(number: int, what: str, plural: str | None = None) -> str:
-    """`1 attempt`, `2 attempts`."""
-    return f"{number} {what}" if number == 1 else f"{number} {plural or what + 's'}"
-
-
-def format_size(size: int) -> str:
-    """A number of bytes, rounded: `12.3 MB`."""
-    if size < 1_000:
-        return f"{size} bytes"
-    power = min(int(math.log(size, 1_000)), 3)
-    return f"{size / 1_000**power:.1f} {('KB', 'MB', 'GB')[power - 1]}"
-
-
 def format_time(text: str | None) -> str:
     """A time of the API in this machine's zone, with the offset of the zone unless it is UTC."""
     if not text:
@@ -198,8 +184,8 @@ def format_items(items: ItemsDocument) -> str:
 def format_pages(pages: PagesDocument, status: StepStatus) -> str:
     """How many pages of its output a step has, or which one comes next."""
     if status == "completed":
-        return format_count(pages.arrived, "page")
-    return f"page {pages.arrived + 1:,} ({format_count(pages.items, 'item')} so far)"
+        return count_things(pages.arrived, "page")
+    return f"page {pages.arrived + 1:,} ({count_things(pages.items, 'item')} so far)"
 
 
 def format_counts(counts: Mapping[StepStatus, int]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from durable.wording import count_things
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import format_count, open_console, print_json, print_table
+from triggers.commands.output import open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents.pipelines import PipelineLineDocument
 
@@ -32,5 +33,5 @@ def _style_status(status: str) -> Text:
 
 
 def _summarize(file: PipelineLineDocument) -> str:
-    problems = [format_count(len(file.problems), "problem")] if file.problems else []
+    problems = [count_things(len(file.problems), "problem")] if file.problems else []
     return "  ".join([*file.webhooks, *problems])

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.values import JSON
+from durable.wording import count_things
 from triggers.commands.failure import FAILED
-from triggers.commands.output import format_count, open_console, print_json, print_table
+from triggers.commands.output import open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems, reword_for_shell
 from triggers.commands.validate import check_config
@@ -145,7 +146,7 @@ def print_plan(out: Console, plan: Plan) -> None:
 
 def _make_row(change: PipelineChange) -> tuple[str | Text, ...]:
     webhooks = [*(f"+ {path}" for path in change.appear), *(f"- {path}" for path in change.disappear)]
-    what = format_count(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
+    what = count_things(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
     return change.id, Text(change.kind, CHANGE_STYLES[change.kind]), _format_versions(change), what
 
 

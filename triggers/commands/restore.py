@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from durable.journal.sqlite.backup import restore_backup
+from durable.wording import count_things
 from triggers.commands.backup import BackupFile, describe_contents, explain_store_keys, summarize_contents
-from triggers.commands.output import format_count, print_json
+from triggers.commands.output import print_json
 from triggers.commands.parameters import DATA, AsJson, Data
 from triggers.documents.fields import format_time
 
@@ -29,11 +30,11 @@ def restore(
     if needed := explain_store_keys(contents):
         typer.echo(f"{needed}: start the service with WAYPOST_STORE_KEY_FILE=FILE, in which that key is.")
     if contents.bulks:
-        typer.echo(f"{format_count(contents.bulks, 'running bulk')} will continue when the service starts.")
+        typer.echo(f"{count_things(contents.bulks, 'running bulk')} will continue when the service starts.")
     if contents.unfinished:
         taken = f" ({format_time(contents.taken_at)})" if contents.taken_at is not None else ""
         typer.echo(
-            f"{format_count(contents.unfinished, 'unfinished run')} will continue when the service starts. Steps that "
+            f"{count_things(contents.unfinished, 'unfinished run')} will continue when the service starts. Steps that "
             f"they performed after the backup was taken{taken} are performed again, with the same idempotency keys. Do "
             "not start the service here while the original one is running: both would perform every step."
         )

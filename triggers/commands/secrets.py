@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from durable.secrets import SIZE_LIMIT
-from durable.wording import make_printable
+from durable.wording import count_things, make_printable
 from triggers.commands.ask import ask_secret_keeper
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
-from triggers.commands.output import format_count, open_console, print_json, print_table
+from triggers.commands.output import open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents.secrets import SecretDocument
 from triggers.store_key import create_key_file, is_within
@@ -98,7 +98,7 @@ def rotate(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) 
         print_json(done)
         return
     made = "new " if done.is_new else ""
-    typer.echo(f"{format_count(done.resealed, 'value')} encrypted with the {made}store key {done.store_key}")
+    typer.echo(f"{count_things(done.resealed, 'value')} encrypted with the {made}store key {done.store_key}")
     if done.older_keys:
         older = ", ".join(done.older_keys)
         typer.echo(f"Older keys are kept for older backups: {older}. Remove their lines when no backup needs them.")

@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.history.words import StepStatus
-from durable.wording import make_printable
+from durable.wording import count_things, make_printable
 from triggers.commands import next_steps
 from triggers.commands.ask import ask_reader_about
 from triggers.commands.history import print_history
 from triggers.commands.output import (
-    format_count,
     format_counts,
     format_error,
     format_items,
@@ -178,7 +177,7 @@ def _list_run_fields(out: Console, run: RunDocument) -> Iterator[tuple[str, str 
     for child in run.children:
         yield "called", f"{child.run} {child.status or 'not begun'} ({child.step})"
     if more := run.children_count - len(run.children):
-        yield "", f"and {format_count(more, 'more run')}: `waypost show {run.id} --steps all` names them"
+        yield "", f"and {count_things(more, 'more run')}: `waypost show {run.id} --steps all` names them"
     if run.status == "queued" and run.not_before:
         yield "begins", format_time(run.not_before)
     for name in ("inputs", "outputs"):
@@ -194,7 +193,7 @@ def _describe_source(run: RunDocument) -> str:
 
 
 def _describe_retry(retried: RetriedDocument) -> str:
-    times = f"{format_count(retried.times, 'time')}, last " if retried.times > 1 else ""
+    times = f"{count_things(retried.times, 'time')}, last " if retried.times > 1 else ""
     parts = (f"by {retried.by}" if retried.by else None, retried.reason)
     return f"{times}{format_time(retried.at)}" + "".join(f", {make_printable(part)}" for part in parts if part)
 
@@ -212,7 +211,7 @@ def _print_waits(out: Console, run: RunDocument, here: str | None) -> None:
         out.print(Text.assemble("  ", (wait.step or run.id, "bold")))
         print_fields(out, next_steps.describe_wait(wait, run.id, here), indent=4)
     if more := run.waits_count - len(run.waits):
-        out.print(f"  and {format_count(more, 'more wait')}: `waypost waits {run.id}` lists all of them")
+        out.print(f"  and {count_things(more, 'more wait')}: `waypost waits {run.id}` lists all of them")
     if waits:
         out.print()
 
@@ -239,7 +238,7 @@ def _describe_undo(undo: UndoDocument) -> str:
 def _print_step(out: Console, run: str, step: StepDocument) -> None:
     took = format_span(step.scheduled_at, step.finished_at)
     lost = f" ({step.lost} lost)" if step.lost else ""
-    attempts = format_count(step.attempts, "attempt") + lost if step.attempts else ""  # a block has none
+    attempts = count_things(step.attempts, "attempt") + lost if step.attempts else ""  # a block has none
     items = format_items(step.items) if step.items else ""
     pages = format_pages(step.pages, step.status) if step.pages else ""
     copied = "copied" if step.copied else ""
@@ -268,7 +267,7 @@ def _print_rest(out: Console, run: RunDocument) -> None:
     """How many steps are not shown, and how to see them."""
     total = sum(run.step_counts.values())
     if (rest := total - min(SHOWN, len(run.steps))) > 0:
-        what = f"and {format_count(rest, 'more step')} of {total:,} ({format_counts(run.step_counts)})"
+        what = f"and {count_things(rest, 'more step')} of {total:,} ({format_counts(run.step_counts)})"
         out.print(f"  {what}: `waypost show {run.id} --steps all` or `--steps STATUS` shows them", soft_wrap=True)
 
 

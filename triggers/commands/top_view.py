@@ -8,10 +8,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from durable.wording import make_printable
+from durable.wording import count_things, make_printable
 from triggers.commands.output import (
     STATUS_STYLES,
-    format_count,
     format_seconds,
     format_time,
     make_cuttable,
@@ -181,7 +180,7 @@ def _render_numbers(overview: OverviewDocument, width: int) -> Iterator[Renderab
     yield Text.assemble(f"{BARS_HEAD % 'runs'}", _draw_bars(started, width, "cyan"))
     yield Text.assemble(f"{BARS_HEAD % 'failed'}", _draw_bars([each.failed for each in overview.columns], width, "red"))
     now = [f"{GLYPHS[status]} {count:,} {status}" for status, count in overview.unfinished.items() if count]
-    in_flight = format_count(overview.attempts_in_flight, "attempt") + " in flight"
+    in_flight = count_things(overview.attempts_in_flight, "attempt") + " in flight"
     yield make_cuttable(Text.assemble(("Now  ", "bold"), "  ".join([*now, in_flight])))
 
 

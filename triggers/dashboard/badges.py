@@ -6,9 +6,9 @@ They are as old as a few seconds: counting them for each page would cost more th
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from durable.wording import count_things
 from triggers.dashboard.page import PageRequest
 from triggers.documents.overview import AttentionDocument, AttentionKind, AttentionLineDocument
-from triggers.html.texts import count_things
 
 FRESH = 5_000
 """How long the numbers are shown (ms) before they are counted again."""

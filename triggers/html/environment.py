@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from durable.wording import count_things
 from triggers.html import texts
 from triggers.html.assets import ASSETS
 from triggers.html.highlight import highlight_code
@@ -27,7 +28,7 @@ def make_environment(*folders: Path) -> Environment:
     environment.filters |= {
         "span": texts.format_span,
         "moment": texts.format_moment,
-        "size": texts.format_size,
+        "size": texts.show_size,
         "number": texts.format_number,
         "percent": texts.format_share,
         "short": texts.shorten_id,
@@ -38,6 +39,6 @@ def make_environment(*folders: Path) -> Environment:
         "link_runs": link_runs,
         "code": highlight_code,
     }
-    environment.globals |= {"count": texts.count_things, "between": texts.measure_span}
+    environment.globals |= {"count": count_things, "between": texts.measure_span}
     environment.globals["parts"] = environment.get_template("parts.html").module  # so that blocks have it by themselves
     return environment

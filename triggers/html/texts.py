@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from durable.wording import format_size
+
 SHORT_ID = 6
 """The last characters of an id that lists show. The first ones are its time, equal for ids of the same hour."""
 
@@ -54,16 +56,9 @@ def format_moment(text: str | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else "–"
 
 
-def format_size(size: int | None) -> str:
-    """Bytes as `812 B`, `1.2 KB`, `3.4 MB`."""
-    if size is None:
-        return "–"
-    value = float(size)
-    for unit in ("B", "KB", "MB"):
-        if value < 1_000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1_000
-    return f"{value:.1f} GB"
+def show_size(size: int | None) -> str:
+    """A number of bytes; a dash if it is not known."""
+    return "–" if size is None else format_size(size)
 
 
 def format_number(number: int | None) -> str:
@@ -76,11 +71,6 @@ def format_share(share: float | None) -> str:
     if share is None:
         return "–"
     return "100 %" if share == 1 else f"{min(share * 100, 99.9):.1f} %"
-
-
-def count_things(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 run`, `12,403 runs`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def shorten_id(id: str) -> str:

@@ -1,11 +1,11 @@
 """Events: the list, one of them with its data and its runs, and the form that sends one."""
 
 from durable.values import JSON, NotJSON, decode
+from durable.wording import count_things
 from triggers.api.problem import ApiError
 from triggers.dashboard.page import PageAnswer, PageNotice, PageRequest, PageRoute, Redirect, View, make_path
 from triggers.documents.events import EventDocument, EventsDocument
 from triggers.documents.starts import EmittedDocument
-from triggers.html.texts import count_things
 
 FILTERS = ("type", "source", "subject", "from", "to")
 
